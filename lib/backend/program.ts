@@ -1,0 +1,173 @@
+/**
+ * The neutral language between the plan and the engines: *kernel calls* on flat operands, and *programs*, lists of calls
+ * over slots. Both engines implement exactly these kernels by name and refuse exactly the same malformed calls; eager
+ * execution is one call on typed arrays, replay is a program. Shapes never cross: a kernel sees canonical integer
+ * dimensions in `ints`, numbers in `scalars`, and operands as (element type, length).
+ *
+ * To add a kernel: a line here, `lib/backend/js/<room>.ts` (the readable definition), `native/kernels/<room>.cc`.
+ *
+ * F is the floating type of the call: that of its first floating output (or input, where no output is floating).
+ * All operands are dense and row-major; "[a, b]" below is an operand of a·b elements. Empty dimensions (0) are allowed.
+ *
+ * | kernel         | outputs ← inputs                            | ints                              | scalars      |
+ * |----------------|---------------------------------------------|-----------------------------------|--------------|
+ * | elementwise    | any ← any                                   | see `ElementwiseCode`             | constants    |
+ * | matmul         | c[batch,m,n] F ← a F, b F, (s[1] F)         | batch, m, n, k, transA, transB, strideA, strideB | alpha, beta |
+ * | sum prod max min | out[outer,inner] ← x[outer,n,inner], same dtype (F or int32) | outer, n, inner  |              |
+ * | any all        | out[outer,inner] bool ← x[outer,n,inner] bool | outer, n, inner                 |              |
+ * | argmax argmin  | out[outer,inner] int32 ← x[outer,n,inner] F or int32 | outer, n, inner          |              |
+ * | cumsum         | out[outer,n,inner] F or int32 ← x           | outer, n, inner, reverse          |              |
+ * | softmax logSoftmax | out[outer,n,inner] F ← x                | outer, n, inner                   |              |
+ * | logSumExp      | out[outer,inner] F ← x[outer,n,inner]       | outer, n, inner                   |              |
+ * | copy           | out ← x, same dtype                         | rank, fill, dims[rank], srcOffset, srcStrides[rank], dstOffset, dstStrides[rank] | fillValue |
+ * | concat         | out[outer, Σnᵢ, inner] ← xᵢ[outer,nᵢ,inner], same dtype | outer, inner, n₁ … n_k (k = inputs)  |   |
+ * | gather         | out[outer,k,inner] ← x[outer,n,inner], index[k] int32 | outer, n, inner, k      |              |
+ * | scatterAdd     | out[outer,n,inner] F ← x[outer,k,inner] F, index[k] int32 | outer, n, inner, k  |              |
+ * | takeAlong      | out[outer,k,inner] ← x[outer,n,inner], index[outer,k,inner] int32 | outer, n, inner, k |       |
+ * | putAlong       | out[outer,n,inner] F ← x[outer,k,inner] F, index[outer,k,inner] int32 | outer, n, inner, k |   |
+ * | oneHot         | out[k,n] ← index[k] int32                   | k, n                              |              |
+ * | softmaxCrossEntropy | loss[m] F ← z[m,n] F, label[m] int32   | m, n                              |              |
+ * | softmaxCrossEntropyGrad | dz[m,n] F ← z[m,n] F, label[m] int32, g[m] or g[1] F | m, n        |              |
+ * | accumulate     | r[1] float64 ← x[n] F, int32 or bool        | n                                 |              |
+ *
+ * - matmul: c[i] = alpha · s · op(a[i]) · op(b[i]) + beta · c[i]; op(a) is [m,k] (stored [k,m] if transA), op(b) is [k,n]
+ *   (stored [n,k] if transB); a starts at i·strideA, b at i·strideB (a stride of 0 repeats one matrix). beta = 0 never
+ *   reads c (NaN there does not spread). k = 0 gives beta · c. s, where given, is a run-time factor.
+ *   c overlaps neither a nor b.
+ * - sum of float32 accumulates in float64. max and min propagate NaN; of an empty axis they are refused (n = 0 with
+ *   outer·inner > 0). argmax and argmin give the first of equals, and NaN counts as the extreme (PyTorch).
+ *   int32 sums and products wrap modulo 2³².
+ * - copy: for every multi-index d < dims: out[dstOffset + Σ dᵢ·dstStridesᵢ] = x[srcOffset + Σ dᵢ·srcStridesᵢ]; strides may be
+ *   zero or negative in the source; with fill = 1, `out` is first filled with fillValue (else elements not written stay).
+ *   Destination elements are distinct (checked: positive strides that nest, `stride ≥ extent of the smaller ones`, in some order).
+ * - index values must lie in 0 … n − 1; each is checked as it is used; a bad one stops the run with status `index`
+ *   (see `Failure`). scatterAdd and putAlong start from zero and add.
+ * - softmaxCrossEntropy: loss = logSumExp(z) − z[label]; its gradient dz = g · (softmax(z) − oneHot(label)).
+ * - accumulate: r += Σ x, in float64.
+ */
+
+import type { Dtype, TypedArray } from '../tensor/dtype.js'
+
+export const kernelNames = [
+  'elementwise', 'matmul', 'sum', 'prod', 'max', 'min', 'any', 'all', 'argmax', 'argmin', 'cumsum',
+  'softmax', 'logSoftmax', 'logSumExp', 'copy', 'concat', 'gather', 'scatterAdd', 'takeAlong', 'putAlong', 'oneHot',
+  'softmaxCrossEntropy', 'softmaxCrossEntropyGrad', 'accumulate',
+] as const
+export type KernelName = (typeof kernelNames)[number]
+
+/**
+ * The micro-operations of the elementwise kernel, by name. Comparisons and logic give 1 or 0; anything nonzero is true.
+ * `where` takes (condition, a, b). `mod` is a − floor(a/b)·b (the sign of b). `round` is half to even. `sign` of 0 is 0,
+ * of NaN NaN. maximum and minimum propagate NaN. relu, max(x, 0), propagates NaN. gelu is the exact form; geluTanh the approximation.
+ * `pow` as C's pow. Everything is computed in F; `sigmoid`, `tanh`, `exp` neither overflow nor give NaN at |x| = 1e4.
+ */
+export const elementwiseOps = {
+  // one operand
+  copy: 1, neg: 1, abs: 1, sign: 1, floor: 1, ceil: 1, round: 1, square: 1, sqrt: 1, rsqrt: 1, reciprocal: 1,
+  exp: 1, expm1: 1, log: 1, log1p: 1, sin: 1, cos: 1, tan: 1, asin: 1, acos: 1, atan: 1, sinh: 1, cosh: 1, tanh: 1,
+  asinh: 1, acosh: 1, atanh: 1, erf: 1, sigmoid: 1, logSigmoid: 1, softplus: 1, relu: 1, logicalNot: 1, isFinite: 1,
+  // two operands
+  add: 2, sub: 2, mul: 2, div: 2, pow: 2, atan2: 2, mod: 2, maximum: 2, minimum: 2,
+  equal: 2, notEqual: 2, less: 2, lessEqual: 2, greater: 2, greaterEqual: 2, logicalAnd: 2, logicalOr: 2,
+  // three operands
+  where: 3,
+} as const
+export type ElementwiseOp = keyof typeof elementwiseOps
+
+/**
+ * The `ints` of an elementwise call: a straight-line micro-program applied at every point of a [rows, cols] grid.
+ *
+ *   [compute, rows, cols, inputs, outputs, constants, ops,
+ *    rowStride, colStride          for each input: element (r, c) is at r·rowStride + c·colStride,
+ *    register                      for each output: which register it receives (all outputs are dense [rows, cols]),
+ *    code, a, b, c                 for each op: its operands' registers (unused ones 0)]
+ *
+ * `compute` is 0 for float32, 1 for float64. Strides: (cols, 1) dense, (0, 1) one row repeated, (1, 0) one column
+ * repeated, (0, 0) a single element. Registers number the inputs, then the constants (`scalars`), then the ops' results;
+ * an op may only read registers before its own. Inputs are converted to the compute type as they are read, outputs to
+ * their own type as they are written (to int32: truncated, saturating, NaN → 0; to bool: ≠ 0).
+ * An output may be the same memory as an input of the same type with dense strides, or be disjoint from all inputs.
+ * At most 32 inputs, 16 outputs, 32 constants, 128 ops.
+ * `code` is the op's index in the order of the keys of `elementwiseOps`.
+ */
+export type ElementwiseCode = readonly number[]
+export const elementwiseCodes = Object.fromEntries(Object.keys(elementwiseOps).map((name, code) => [name, code])) as Record<ElementwiseOp, number>
+export const elementwiseLimits = { inputs: 32, outputs: 16, constants: 32, ops: 128 } as const
+
+/** One kernel call, operands apart. */
+export interface Call {
+  kernel: KernelName
+  ints: readonly number[]
+  scalars: readonly number[]
+}
+
+/** Where a slot lives: 0 the arena, 1 the state block, 2 the report, 3 + i the i-th input. */
+export const spaces = { arena: 0, state: 1, report: 2, inputs: 3 } as const
+
+/** `length` elements of `dtype` from `offset` (bytes, a multiple of 8; of the window's start for inputs) in `space`. */
+export interface Slot {
+  space: number
+  offset: number
+  length: number
+  dtype: Dtype
+}
+
+/** A call bound to slots (indices into `Program.slots`). */
+export interface Step extends Call {
+  outputs: readonly number[]
+  inputs: readonly number[]
+}
+
+/**
+ * An input of a program: an array owned by the caller. One run sees `length` elements from the input's *cursor*; after
+ * each run the cursor moves by `advance` elements. Only a `writable` input may be an output of a step.
+ */
+export interface ProgramInput {
+  name: string
+  dtype: Dtype
+  length: number
+  advance: number
+  writable?: boolean
+}
+
+/**
+ * A straight-line list of steps over slots. The arena is scratch: its content between runs is undefined. The report is
+ * `report` float64 entries; where there is any, entry 0 is the cost, which must be finite after every run.
+ * `atomic`: the run begins an update, so a cancellation is honoured before it; false for the runs that
+ * must follow (FBGD's chunks are atomic, its final update is not).
+ */
+export interface Program {
+  dtype: 'float32' | 'float64'
+  arenaBytes: number
+  stateBytes: number
+  report: number
+  inputs: readonly ProgramInput[]
+  slots: readonly Slot[]
+  steps: readonly Step[]
+  atomic: boolean
+}
+
+/** Why a run stopped by itself. `step` is the index in the program's steps; `position` the place in the index operand. */
+export type Failure =
+  | { kind: 'index'; program: number; epoch: number; run: number; step: number; position: number; value: number; size: number }
+  | { kind: 'nonfinite'; program: number; epoch: number; run: number; step: number }
+
+/** What an engine gets for one crossing: so many epochs, each the same list of (program, repeat). */
+export interface Block {
+  epochs: number
+  segments: readonly { program: number; repeat: number }[]
+  /** New contents for the inputs that change from block to block (orders, schedules), by input index; copied before the call returns. Their cursors restart at 0. */
+  windows: Readonly<Record<number, TypedArray>>
+  /** Test every floating output of every step for NaN and Infinity (slow; for diagnosis). */
+  checked?: boolean
+}
+
+/** `report` is [epochs, report entries] of the epochs that were finished, then the unfinished one's row where there is one. */
+export interface BlockResult {
+  status: 'done' | 'cancelled' | 'failed'
+  epochs: number
+  /** Whole runs made, over all programs. */
+  runs: number
+  report: Float64Array
+  failure?: Failure
+}

@@ -1,0 +1,40 @@
+/** Element types and the typed arrays that hold them. Adding one means a line in each table here and a case in each engine. */
+
+export type Dtype = 'float32' | 'float64' | 'int32' | 'bool'
+export type FloatDtype = 'float32' | 'float64'
+export type TypedArray = Float32Array | Float64Array | Int32Array | Uint8Array
+
+/** The order of promotion: of two operands the later one wins. */
+export const dtypes = ['bool', 'int32', 'float32', 'float64'] as const
+
+export const bytesPerElement: Record<Dtype, number> = { float32: 4, float64: 8, int32: 4, bool: 1 }
+
+const constructors = { float32: Float32Array, float64: Float64Array, int32: Int32Array, bool: Uint8Array } as const
+
+/** A zeroed array of `length` elements. */
+export function allocate(dtype: Dtype, length: number): TypedArray {
+  return new constructors[dtype](length)
+}
+
+/** A view of `length` elements of `dtype` at `byteOffset` of `buffer`. */
+export function viewOf(dtype: Dtype, buffer: ArrayBufferLike, byteOffset: number, length: number): TypedArray {
+  return new constructors[dtype](buffer as ArrayBuffer, byteOffset, length)
+}
+
+export function isFloat(dtype: Dtype): dtype is FloatDtype {
+  return dtype === 'float32' || dtype === 'float64'
+}
+
+/** The element type of a typed array, or undefined for one that tensors do not hold. */
+export function dtypeOf(array: unknown): Dtype | undefined {
+  if (array instanceof Float32Array) return 'float32'
+  if (array instanceof Float64Array) return 'float64'
+  if (array instanceof Int32Array) return 'int32'
+  if (array instanceof Uint8Array) return 'bool'
+  return undefined
+}
+
+/** The type that an operation on both gives (PyTorch's promotion within these four). */
+export function promote(a: Dtype, b: Dtype): Dtype {
+  return dtypes[Math.max(dtypes.indexOf(a), dtypes.indexOf(b))] as Dtype
+}

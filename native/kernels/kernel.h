@@ -1,0 +1,89 @@
+// The contract of a kernel: plain C++, no Node headers, no knowledge of programs.
+//
+// A kernel is prepared once from the description of a call (element types, lengths, integers, scalars), which is where
+// everything that can be checked is checked, and is then run many times on pointers. `lib/backend/program.ts` documents
+// every kernel's operands and integers; `lib/backend/js/` is its readable definition.
+//
+// To add one: a line in `kernelNames` and its table there, a Prepare function in the room it belongs to, a line in
+// registry.cc.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <stdexcept>
+#include <string>
+
+namespace wengert {
+
+class Pool;  // program/pool.h
+
+enum class Dtype : std::uint8_t { kFloat32 = 0, kFloat64 = 1, kInt32 = 2, kBool = 3 };
+
+inline std::size_t SizeOf(Dtype dtype) {
+  switch (dtype) {
+    case Dtype::kFloat64: return 8;
+    case Dtype::kBool: return 1;
+    default: return 4;
+  }
+}
+
+struct Operand {
+  Dtype dtype;
+  std::int64_t length;  // elements
+};
+
+// A call without its data. The pointers belong to the caller and live only as long as the Prepare call.
+struct Call {
+  const Operand* outputs;
+  std::size_t output_count;
+  const Operand* inputs;
+  std::size_t input_count;
+  const std::int64_t* ints;
+  std::size_t int_count;
+  const double* scalars;
+  std::size_t scalar_count;
+};
+
+// Thrown by Prepare for a malformed call; the boundary turns it into ERR_PROGRAM.
+class Malformed : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// A bad index met while running: the element of the index operand, its value, the size that it had to be below.
+struct BadIndex {
+  std::int64_t position;
+  std::int64_t value;
+  std::int64_t size;
+};
+
+// What a running instruction may use. One Context belongs to one thread at a time.
+struct Context {
+  Pool* pool = nullptr;      // null: this call stays on one thread
+  BadIndex bad_index{};      // set by a run that returns false
+};
+
+// A prepared call. Immutable: one Instruction may run on several threads at once, each with its own Context.
+class Instruction {
+ public:
+  virtual ~Instruction() = default;
+  // `operands` holds the outputs, then the inputs. Returns false after a bad index (context.bad_index is set); outputs are then undefined.
+  virtual bool Run(void* const* operands, Context& context) const = 0;
+};
+
+using Prepare = std::unique_ptr<Instruction> (*)(const Call& call);
+
+// The kernels, in the order in which programs number them: registry.cc.
+struct KernelEntry {
+  const char* name;
+  Prepare prepare;
+};
+extern const KernelEntry kKernels[];
+extern const std::size_t kKernelCount;
+
+// The elementwise kernel's micro-operations, in the order of their codes: elementwise.cc.
+extern const char* const kElementwiseNames[];
+extern const std::size_t kElementwiseCount;
+
+}  // namespace wengert
