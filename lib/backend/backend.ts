@@ -4,7 +4,7 @@
  * Both engines pass one contract suite (`test/backend/`).
  */
 
-import type { Dtype, TypedArray } from '../tensor/dtype.js'
+import type { Dtype, TypedArray } from '../util/dtype.js'
 import type { StreamKey } from '../util/random.js'
 import type { Block, BlockResult, Call, Program } from './program.js'
 

@@ -46,7 +46,7 @@
  * - accumulate: r += Σ x, in float64.
  */
 
-import type { Dtype, TypedArray } from '../tensor/dtype.js'
+import type { Dtype, TypedArray } from '../util/dtype.js'
 
 export const kernelNames = [
   'elementwise', 'matmul', 'sum', 'prod', 'max', 'min', 'any', 'all', 'argmax', 'argmin', 'cumsum',
