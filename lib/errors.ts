@@ -4,6 +4,7 @@
  */
 
 /** The codes, each with its usual cause and what to do about it. The troubleshooting guide is made from this table. */
+// biome-ignore format: a table
 export const errorCodes = {
   ERR_SHAPE: { cause: 'The shapes of the arguments do not fit together.', remedy: 'Compare the expected and the actual shape in the message.' },
   ERR_DTYPE: { cause: 'A tensor has an element type that the operation does not take.', remedy: 'Convert it with `.cast(dtype)`.' },

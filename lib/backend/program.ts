@@ -48,6 +48,7 @@
 
 import type { Dtype, TypedArray } from '../util/dtype.js'
 
+// biome-ignore format: a table
 export const kernelNames = [
   'elementwise', 'matmul', 'sum', 'prod', 'max', 'min', 'any', 'all', 'argmax', 'argmin', 'cumsum',
   'softmax', 'logSoftmax', 'logSumExp', 'copy', 'concat', 'gather', 'scatterAdd', 'takeAlong', 'putAlong', 'oneHot',
@@ -61,6 +62,7 @@ export type KernelName = (typeof kernelNames)[number]
  * of NaN NaN. maximum and minimum propagate NaN. relu, max(x, 0), propagates NaN. gelu is the exact form; geluTanh the approximation.
  * `pow` as C's pow. Everything is computed in F; `sigmoid`, `tanh`, `exp` neither overflow nor give NaN at |x| = 1e4.
  */
+// biome-ignore format: a table
 export const elementwiseOps = {
   // one operand
   copy: 1, neg: 1, abs: 1, sign: 1, floor: 1, ceil: 1, round: 1, square: 1, sqrt: 1, rsqrt: 1, reciprocal: 1,
@@ -91,7 +93,10 @@ export type ElementwiseOp = keyof typeof elementwiseOps
  * `code` is the op's index in the order of the keys of `elementwiseOps`.
  */
 export type ElementwiseCode = readonly number[]
-export const elementwiseCodes = Object.fromEntries(Object.keys(elementwiseOps).map((name, code) => [name, code])) as Record<ElementwiseOp, number>
+export const elementwiseCodes = Object.fromEntries(Object.keys(elementwiseOps).map((name, code) => [name, code])) as Record<
+  ElementwiseOp,
+  number
+>
 export const elementwiseLimits = { inputs: 32, outputs: 16, constants: 32, ops: 128 } as const
 
 /** One kernel call, operands apart. */
