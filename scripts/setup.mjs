@@ -160,6 +160,7 @@ for (const [signal, status] of [
     try {
       if (child) process.kill(windows ? child.pid : -child.pid, signal)
     } catch {}
+    if (child) say('interrupted\n')
     process.exit(status)
   })
 }
@@ -197,7 +198,7 @@ async function run(command, args) {
 
 /** The last lines of a log that say something, indented. */
 function tail(log, count = 15) {
-  const lines = log.split(/\r?\n/).filter((line) => line.trim() !== '' && !line.startsWith('npm warn Unknown'))
+  const lines = log.split(/\r?\n/).filter((line) => line.trim() !== '')
   return lines
     .slice(-count)
     .map((line) => `    ${line}\n`)
@@ -221,23 +222,24 @@ const packages = {
   fresh: () => time('node_modules/.package-lock.json') >= time('package-lock.json') - 1000,
   async make() {
     const npm = /npm-cli\.js$/.test(process.env.npm_execpath ?? '') ? [process.execPath, process.env.npm_execpath] : ['npm']
-    const args = ['ci', '--include=dev', '--no-audit', '--no-fund', '--prefer-offline']
+    const args = ['ci', '--include=dev', '--no-audit', '--no-fund', '--prefer-offline', '--fetch-retry-maxtimeout=20000']
     const { ok, log } = await stage('installing packages (npm ci)', () => run(npm[0], [...npm.slice(1), ...args]))
-    if (!ok) {
-      throw new Stop(
-        `${tail(log)}  The packages could not be installed. Is the network there, and is this folder writable? Run the same command again.\n`,
-      )
-    }
+    if (ok) return
+    // npm tells the cause first and then how it is used.
+    const cause = log
+      .split('\n')
+      .filter((line) => /^npm (error|ERR!) \S/.test(line))
+      .slice(0, 12)
+      .join('\n')
+    const remedy = 'Is the network there, and is this folder writable? Then run the same command again.'
+    throw new Stop(`${tail(cause || log)}  The packages could not be installed. ${remedy}\n`)
   },
 }
 
 // The addon, and the tools that its build needs.
 const nativeSources = ['native', 'CMakeLists.txt', 'scripts/build-native.mjs', 'package-lock.json']
 const platform = `${process.platform}-${process.arch}`
-const missingNames = () =>
-  missingTools()
-    .map((tool) => tool.name)
-    .join(', ')
+const missingNames = () => new Intl.ListFormat('en').format(missingTools().map((tool) => tool.name))
 const native = {
   fresh() {
     if (process.env.WENGERT_BACKEND === 'js') return true
@@ -253,7 +255,7 @@ const native = {
       say(
         `${reason}  Without ${missing} the native engine cannot be built. To have it, run\n${commands()}  and then the same command again.\n`,
       )
-      say('  Until then the JavaScript engine runs everything.\n')
+      say('  Until then the JavaScript engine runs everything. To have the installation tried again: node scripts/setup.mjs --retry\n')
       return writeStamp('native', { platform, sources, status: 'missing', missing })
     }
     // A build that was killed may have left files cut short, which make would take for finished.
@@ -293,9 +295,8 @@ async function installTools() {
     if (manager === 'brew') return call('install', ...wanted)
     if (manager === 'dnf') return call('install', '-y', ...wanted)
     // A list that cannot be refreshed is not yet a package that cannot be had: the install decides.
-    const update = await call('-o', 'DPkg::Lock::Timeout=120', 'update')
-    const install = await call('-o', 'DPkg::Lock::Timeout=120', 'install', '-y', '--no-install-recommends', ...wanted)
-    return { ok: install.ok, log: update.log + install.log }
+    await call('-o', 'DPkg::Lock::Timeout=120', 'update')
+    return call('-o', 'DPkg::Lock::Timeout=120', 'install', '-y', '--no-install-recommends', ...wanted)
   })
   return ok ? '' : tail(log, 5)
 }
@@ -345,6 +346,6 @@ async function main() {
 try {
   await main()
 } catch (error) {
-  say(error instanceof Stop ? error.message : `wengert: set-up failed: ${error.stack}\n`)
+  say(error instanceof Stop ? error.message : `wengert: set-up failed: ${error.code ? error.message : error.stack}\n`)
   process.exitCode = 1
 }
