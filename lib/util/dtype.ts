@@ -38,3 +38,14 @@ export function dtypeOf(array: unknown): Dtype | undefined {
 export function promote(a: Dtype, b: Dtype): Dtype {
   return dtypes[Math.max(dtypes.indexOf(a), dtypes.indexOf(b))] as Dtype
 }
+
+/** Whether the memory under a typed array was transferred away. */
+export function isDetached(array: TypedArray): boolean {
+  if (array.buffer.byteLength > 0) return false
+  try {
+    new Uint8Array(array.buffer as ArrayBuffer)
+    return false
+  } catch {
+    return true
+  }
+}

@@ -1,0 +1,57 @@
+/** Forward mode (3.48 – 3.49): tangents v̇ travel with the values, from inputs to outputs. */
+
+import { add } from '../primitives/elementwise.js'
+import { broadcastTo } from '../primitives/broadcast.js'
+import { apply, type Params, type Primitive, type Trace, Traced } from '../primitives/primitive.js'
+import { zeros } from '../tensor/creation.js'
+import type { Tensor } from '../tensor/tensor.js'
+import { isFloat } from '../util/dtype.js'
+
+/** A value with its tangent; both live at the level below. */
+export class Dual extends Traced {
+  constructor(
+    override readonly trace: ForwardTrace,
+    value: Tensor,
+    readonly tangent: Tensor,
+  ) {
+    super(trace, value)
+  }
+}
+
+export class ForwardTrace implements Trace {
+  constructor(readonly level: number) {}
+
+  apply(primitive: Primitive, inputs: readonly Tensor[], params: Params): Tensor {
+    const values = inputs.map((x) => (x instanceof Dual && x.trace === this ? x.value : x))
+    const output = apply(primitive, values, params)
+    const tangents = inputs.map((x, i) => (x instanceof Dual && x.trace === this && isFloat((values[i] as Tensor).dtype) ? x.tangent : undefined))
+    const tangent = isFloat(output.dtype) && tangents.some((t) => t !== undefined) ? push(primitive, tangents, values, output, params) : undefined
+    return tangent === undefined ? output : new Dual(this, output, tangent)
+  }
+}
+
+/** The tangent of a primitive's output, by the kind of its row; undefined is zero. */
+function push(primitive: Primitive, tangents: readonly (Tensor | undefined)[], inputs: readonly Tensor[], output: Tensor, params: Params): Tensor | undefined {
+  switch (primitive.kind) {
+    case 'elementwise': {
+      let total: Tensor | undefined
+      tangents.forEach((t, i) => {
+        const part = t && primitive.derivatives[i]?.(t, inputs, output)
+        if (part) total = total === undefined ? part : add(total, part)
+      })
+      return total && broadcastTo(total, output.shape)
+    }
+    case 'linear': {
+      // Integer operands (indices) pass as they are; an absent tangent of a floating operand is zero.
+      const full = tangents.map((t, i) => {
+        const x = inputs[i] as Tensor
+        return t ?? (isFloat(x.dtype) ? zeros(x.shape, { dtype: x.dtype }) : x)
+      })
+      return apply(primitive, full, params)
+    }
+    case 'general':
+      return primitive.jvp(tangents, { inputs, output, params })
+    case 'nondifferentiable':
+      return undefined
+  }
+}

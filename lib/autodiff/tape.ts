@@ -1,0 +1,71 @@
+/**
+ * The tape, or Wengert list: the primitives applied to watched tensors, in order. It is what reverse mode sweeps backwards,
+ * what is printed and drawn, and (recorded over abstract tensors) what a program is compiled from.
+ */
+
+import { type Primitive, type Params, apply, type Trace, Traced } from '../primitives/primitive.js'
+import type { Tensor } from '../tensor/tensor.js'
+
+/** One line of the tape; inputs of the traced function come first and have no primitive. */
+export interface Entry {
+  readonly primitive: Primitive | undefined
+  readonly params: Params
+  /** The operands as the next lower level sees them. */
+  readonly inputs: readonly Tensor[]
+  /** For each operand the entry that made it, or −1 for a constant. */
+  readonly sources: readonly number[]
+  readonly output: Tensor
+}
+
+/** A tensor on a tape. */
+export class Variable extends Traced {
+  constructor(
+    override readonly trace: Tape,
+    value: Tensor,
+    readonly index: number,
+  ) {
+    super(trace, value)
+  }
+}
+
+export class Tape implements Trace {
+  readonly entries: Entry[] = []
+  /** How many of the first entries are inputs. */
+  inputCount = 0
+  /** The entries that the traced function returned. */
+  outputs: readonly number[] = []
+
+  /** @param everything also record what has no derivative (for programs and for people); else such results are constants */
+  constructor(
+    readonly level: number,
+    readonly everything = false,
+  ) {}
+
+  /** Registers an input. */
+  watch(value: Tensor): Variable {
+    this.inputCount++
+    return this.push({ primitive: undefined, params: {}, inputs: [], sources: [], output: value.resolve() })
+  }
+
+  apply(primitive: Primitive, inputs: readonly Tensor[], params: Params): Tensor {
+    const lower = inputs.map((x) => this.lowerOf(x))
+    const output = apply(primitive, lower, params)
+    if (primitive.kind === 'nondifferentiable' && !this.everything) return output
+    return this.push({ primitive, params, inputs: lower, sources: inputs.map((x) => this.indexOf(x)), output })
+  }
+
+  /** What the level below sees of a tensor. */
+  lowerOf(x: Tensor): Tensor {
+    return x instanceof Variable && x.trace === this ? x.value : x
+  }
+
+  /** The entry of a tensor, or −1 for one that is not on this tape. */
+  indexOf(x: Tensor): number {
+    return x instanceof Variable && x.trace === this ? x.index : -1
+  }
+
+  push(entry: Entry): Variable {
+    this.entries.push(entry)
+    return new Variable(this, entry.output, this.entries.length - 1)
+  }
+}

@@ -1,0 +1,61 @@
+/** Which engine runs: the native one where its binary loads, else the JavaScript one, with the reason kept. */
+
+import { WengertError } from '../errors.js'
+import { checkChoice, checkNumber } from '../util/options.js'
+import type { Backend, BackendInfo, BackendName } from './backend.js'
+import { jsBackend } from './js/engine.js'
+import { loadNativeBackend } from './native/engine.js'
+
+let current: Backend | undefined
+let reason: string | undefined
+let threads: number | undefined
+
+function native(): Backend | WengertError {
+  try {
+    return loadNativeBackend()
+  } catch (error) {
+    return error as WengertError
+  }
+}
+
+function select(name: BackendName | undefined, why: string): Backend {
+  const loaded = name === 'js' ? jsBackend : native()
+  if (loaded instanceof Error && name === 'native') throw loaded
+  const chosen = loaded instanceof Error ? jsBackend : loaded
+  reason = loaded instanceof Error ? loaded.message : name === 'js' ? why : undefined
+  if (threads !== undefined) chosen.setThreads(threads)
+  current = chosen
+  return chosen
+}
+
+/** The engine in use; chosen at the first call: `WENGERT_BACKEND` (native or js), else native if it loads. */
+export function engine(): Backend {
+  if (current) return current
+  const wanted = process.env.WENGERT_BACKEND
+  if (wanted === undefined || wanted === '') return select(undefined, '')
+  return select(checkChoice('WENGERT_BACKEND', 'the engine', wanted, ['native', 'js'] as const), 'WENGERT_BACKEND=js')
+}
+
+/**
+ * What computes: `name` is 'native' or 'js'; `reason` says why it is not native; `blas` is the GEMM kernel; `threads` how many
+ * a training may use.
+ */
+export function backend(): BackendInfo {
+  const info = engine().info()
+  return reason === undefined ? info : { ...info, reason }
+}
+
+/**
+ * Chooses the engine for everything that starts from now on.
+ *
+ * @throws ERR_BACKEND where the native binary cannot be loaded, listing every attempt
+ */
+export function setBackend(name: BackendName): void {
+  select(checkChoice('setBackend', 'the engine', name, ['native', 'js'] as const), "setBackend('js')")
+}
+
+/** How many threads one training may use (the same bits at any number). The environment variable WENGERT_THREADS sets the start. */
+export function setThreads(n: number): void {
+  threads = checkNumber('setThreads', 'threads', n, { integer: true, min: 1, max: 1024 })
+  engine().setThreads(threads)
+}

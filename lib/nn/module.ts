@@ -1,0 +1,162 @@
+/**
+ * Modules: trees of layers with named parameters. A subclass gives `forward`; its parameters and submodules are found
+ * among its own fields, in the order in which they were set (that is the registration order).
+ */
+
+import { WengertError } from '../errors.js'
+import { Tensor } from '../tensor/tensor.js'
+import { asTensor, type TensorLike } from '../tensor/creation.js'
+import { type FloatDtype, isFloat, type TypedArray } from '../util/dtype.js'
+import { checkOptions, describe } from '../util/options.js'
+import { formatShape, sameShape } from '../util/shape.js'
+import { Parameter } from './parameter.js'
+import { Predictor } from './predictor.js'
+import { summarize } from './summary.js'
+
+export abstract class Module {
+  /** Whether the module behaves as in training (dropout, batch statistics) or as in use. */
+  training = true
+  #predictor: Predictor | undefined
+
+  /** The module's function: tensors in, a tensor out. */
+  abstract forward(x: Tensor): Tensor
+
+  /** Direct submodules by field name; elements of an array of modules are `field.0`, `field.1`, … */
+  children(): [name: string, child: Module][] {
+    return Object.entries(this).flatMap(([name, value]): [string, Module][] => {
+      if (value instanceof Module) return [[name, value]]
+      if (Array.isArray(value) && value.length > 0 && value.every((item) => item instanceof Module)) return value.map((item, i) => [`${name}.${i}`, item])
+      return []
+    })
+  }
+
+  /** All parameters with their dotted names, in registration order; a shared one appears once. */
+  namedParameters(): [name: string, parameter: Parameter][] {
+    const found: [string, Parameter][] = []
+    const seen = new Set<Parameter>()
+    const visit = (module: Module, prefix: string) => {
+      for (const [name, value] of Object.entries(module)) {
+        if (value instanceof Parameter && !seen.has(value)) {
+          seen.add(value)
+          found.push([prefix + name, value])
+        }
+      }
+      for (const [name, child] of module.children()) visit(child, `${prefix}${name}.`)
+    }
+    visit(this, '')
+    return found
+  }
+
+  /** All parameters, in registration order. */
+  parameters(): Parameter[] {
+    return this.namedParameters().map(([, parameter]) => parameter)
+  }
+
+  /** This module and all below it. */
+  modules(): Module[] {
+    return [this, ...this.children().flatMap(([, child]) => child.modules())]
+  }
+
+  /** The parameters' values: a plain object of copies, in registration order. */
+  stateDict(): Record<string, Tensor> {
+    return Object.fromEntries(this.namedParameters().map(([name, p]) => [name, new Tensor(p.shape, p.dtype, p.peek().slice() as TypedArray)]))
+  }
+
+  /**
+   * Takes values saved by `stateDict`. With `strict` (the default) the names must be exactly this module's.
+   * Nothing is changed unless everything fits.
+   *
+   * @throws ERR_STATE for missing or unexpected names, other shapes or types; ERR_BUSY during a fit
+   */
+  loadStateDict(dict: Record<string, Tensor>, options: { strict?: boolean } = {}): void {
+    checkOptions('loadStateDict', options, ['strict'])
+    const own = new Map(this.namedParameters())
+    const missing = [...own.keys()].filter((name) => !(name in dict))
+    const unexpected = Object.keys(dict).filter((name) => !own.has(name))
+    if ((options.strict ?? true) && missing.length + unexpected.length > 0) {
+      throw new WengertError('ERR_STATE', `loadStateDict: expected the names ${[...own.keys()].join(', ')}, got ${Object.keys(dict).join(', ')}${missing.length > 0 ? `; missing ${missing.join(', ')}` : ''}${unexpected.length > 0 ? `; unexpected ${unexpected.join(', ')}` : ''}`, {
+        expected: [...own.keys()],
+        actual: Object.keys(dict),
+      })
+    }
+    const pairs = Object.entries(dict).filter(([name]) => own.has(name))
+    for (const [name, values] of pairs) {
+      const parameter = own.get(name) as Parameter
+      if (!(values instanceof Tensor) || !sameShape(values.shape, parameter.shape) || values.dtype !== parameter.dtype) {
+        const got = values instanceof Tensor ? `${values.dtype} ${formatShape(values.shape)}` : describe(values)
+        throw new WengertError('ERR_STATE', `loadStateDict: expected ${parameter.dtype} ${formatShape(parameter.shape)} for ${name}, got ${got}`, { expected: parameter.shape, actual: values })
+      }
+      parameter.refuseWhileBusy('loadStateDict')
+    }
+    for (const [name, values] of pairs) own.get(name)?.assign(values)
+  }
+
+  /** Behave as in training. */
+  train(mode = true): this {
+    for (const module of this.modules()) module.training = mode
+    return this
+  }
+
+  /** Behave as in use. */
+  eval(): this {
+    return this.train(false)
+  }
+
+  /** Excludes the parameters from training; their gradients are then never computed. */
+  freeze(): this {
+    for (const parameter of this.parameters()) parameter.frozen = true
+    return this
+  }
+
+  /** Includes the parameters in training again. */
+  unfreeze(): this {
+    for (const parameter of this.parameters()) parameter.frozen = false
+    return this
+  }
+
+  /** The layers, their parameters and totals, as a table. */
+  summary(): string {
+    return summarize(this)
+  }
+
+  /** The floating type of the parameters; float32 where there are none. */
+  get dtype(): FloatDtype {
+    const dtype = this.parameters()[0]?.dtype
+    return dtype !== undefined && isFloat(dtype) ? dtype : 'float32'
+  }
+
+  /** A short description for summaries and messages: `Linear 64 → 32`. */
+  describe(): string {
+    return this.constructor.name
+  }
+
+  get #predictions(): Predictor {
+    this.#predictor ??= new Predictor(this)
+    return this.#predictor
+  }
+
+  /**
+   * The output for a batch `x` of shape [m, …] or one sample, as in use (not training), computed at once.
+   * The forward function is traced once for each shape and replayed.
+   *
+   * @throws ERR_SHAPE naming the layer that the input does not fit
+   */
+  predict(x: TensorLike): Tensor {
+    return this.#predictions.predict(asTensor('predict', x, { dtype: this.dtype }))
+  }
+
+  /** As `predict`, off the main thread; parameters are those at the time of the call. */
+  predictAsync(x: TensorLike): Promise<Tensor> {
+    return this.#predictions.predictAsync(asTensor('predictAsync', x, { dtype: this.dtype }))
+  }
+
+  /**
+   * Predicts from typed array to typed array without allocating: `x` holds one sample or a batch of them, `out` the outputs.
+   *
+   * @param shape the shape of `x`; [x.length] by default (one sample)
+   * @throws ERR_SHAPE where out does not have exactly the output's elements; ERR_DTYPE; ERR_DETACHED
+   */
+  predictInto(x: TypedArray, out: TypedArray, shape?: readonly number[]): void {
+    this.#predictions.predictInto(x, out, shape)
+  }
+}

@@ -1,0 +1,102 @@
+/**
+ * A parameter: a tensor that a module owns and a trainer changes. Its values live in a typed array of JavaScript's and,
+ * while it is being trained, in a trainer's state block; reading `.data` brings over the newest values that may be seen.
+ */
+
+import { WengertError } from '../errors.js'
+import { Tensor } from '../tensor/tensor.js'
+import type { TypedArray } from '../util/dtype.js'
+import { formatShape, sameShape } from '../util/shape.js'
+
+/** A trainer that holds a parameter's values. */
+export interface Home {
+  /** Whether a fit is running: the values may be read (as of a finished epoch) but not written. */
+  readonly busy: boolean
+  /** Copies newer values into `target`, where there are any. */
+  pull(parameter: Parameter, target: TypedArray): void
+  /** The values in JavaScript's array may have been changed: take them before the next update. */
+  touched(parameter: Parameter): void
+}
+
+export class Parameter extends Tensor {
+  /** Excluded from training: its gradient is not even computed. */
+  frozen = false
+  /** What stands in for the parameter while a function of it is traced. */
+  binding: Tensor | undefined
+  #home: Home | undefined
+  readonly #values: TypedArray
+
+  constructor(initial: Tensor) {
+    super(initial.shape, initial.dtype, initial.data)
+    this.#values = initial.data
+  }
+
+  /**
+   * The values. While a fit runs: those of a finished epoch. A write through this array is seen by the next update or
+   * prediction if `.data` was read after the last one; during a fit writes are lost, use `assign`, which refuses.
+   */
+  override get data(): TypedArray {
+    if (this.#home) {
+      this.#home.pull(this, this.#values)
+      this.#home.touched(this)
+    }
+    return this.#values
+  }
+
+  /** The values for reading only: not taken as possibly changed. */
+  peek(): TypedArray {
+    this.#home?.pull(this, this.#values)
+    return this.#values
+  }
+
+  override resolve(): Tensor {
+    return this.binding ?? this
+  }
+
+  /** Whether a running fit trains this parameter. */
+  get busy(): boolean {
+    return this.#home?.busy ?? false
+  }
+
+  get home(): Home | undefined {
+    return this.#home
+  }
+
+  /** Hands the parameter to a trainer's state block. Errors: ERR_BUSY while another trains it. */
+  moveTo(home: Home | undefined): void {
+    if (this.#home === home) return
+    this.refuseWhileBusy('fit')
+    this.#home?.pull(this, this.#values)
+    this.#home = home
+  }
+
+  /** Replaces the values. Errors: ERR_BUSY during a fit; ERR_SHAPE; ERR_DTYPE. */
+  assign(values: Tensor): void {
+    this.refuseWhileBusy('assign')
+    if (!sameShape(values.shape, this.shape)) {
+      throw new WengertError('ERR_SHAPE', `assign: expected shape ${formatShape(this.shape)}, got ${formatShape(values.shape)}`, { expected: this.shape, actual: values.shape })
+    }
+    if (values.dtype !== this.dtype) throw new WengertError('ERR_DTYPE', `assign: expected ${this.dtype}, got ${values.dtype}`, { expected: this.dtype, actual: values.dtype })
+    this.#values.set(values.data)
+    this.#home?.touched(this)
+  }
+
+  refuseWhileBusy(op: string): void {
+    if (this.busy) throw new WengertError('ERR_BUSY', `${op}: expected a parameter that is not being trained, got one of a running fit; await it or abort it first`)
+  }
+}
+
+/** Runs `body` with each parameter replaced by a tensor (of the same shape and type). */
+export function withBindings<T>(parameters: readonly Parameter[], tensors: readonly Tensor[], body: () => T): T {
+  const outer = parameters.map((parameter) => parameter.binding)
+  parameters.forEach((parameter, i) => {
+    parameter.binding = tensors[i]
+  })
+  try {
+    return body()
+  } finally {
+    parameters.forEach((parameter, i) => {
+      parameter.binding = outer[i]
+    })
+  }
+}

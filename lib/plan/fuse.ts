@@ -1,0 +1,108 @@
+/**
+ * Fusion: neighbouring elementwise nodes become one *cluster*, one elementwise kernel call over one grid. Everything else
+ * is a cluster of its own. Clusters are then ordered so that each comes after what it reads, and writers of state after
+ * every reader of the old value.
+ *
+ * A node joins a cluster if all operands of both still fold into one two-dimensional grid, both compute in one type, and
+ * no path leads out of the cluster and back into it.
+ */
+
+import { elementwiseLimits } from '../backend/program.js'
+import { microOps } from '../primitives/elementwise.js'
+import { castRow, reshapeRow } from '../primitives/movement.js'
+import type { Dtype } from '../util/dtype.js'
+import { foldGrid, type Shape, sameShape } from '../util/shape.js'
+import { consumersOf, type Graph, isOp, type Node, scalarConstant } from './graph.js'
+import { applies } from './simplify.js'
+
+export interface Cluster {
+  /** In graph order; one node unless elementwise. */
+  nodes: Node[]
+  elementwise: boolean
+  shape: Shape
+  compute: 'float32' | 'float64'
+}
+
+/** Whether a node is one micro-operation of the elementwise kernel. */
+export function isElementwise(node: Node): boolean {
+  return isOp(node) && (microOps.has(node.origin.primitive) || applies(node, castRow))
+}
+
+/** Whether a node needs no work: its value lies where its input's does. */
+export function isView(node: Node): boolean {
+  return applies(node, reshapeRow)
+}
+
+function computeType(node: Node): 'float32' | 'float64' {
+  const types: Dtype[] = [node.dtype, ...node.inputs.map((input) => input.dtype)]
+  return types.includes('float32') && node.dtype !== 'float64' ? 'float32' : 'float64'
+}
+
+/** What a cluster reads from outside, without repetition. */
+export function operandsOf(cluster: Cluster): Node[] {
+  const own = new Set(cluster.nodes)
+  return [...new Set(cluster.nodes.flatMap((node) => node.inputs))].filter((input) => !own.has(input))
+}
+
+/** Fuses the elementwise nodes of a graph; returns every operation's cluster. */
+export function fuse(graph: Graph): Cluster[] {
+  const clusterOf = new Map<Node, Cluster>()
+  const consumers = consumersOf(graph)
+  const kept = new Set(graph.effects.map((effect) => effect.value))
+
+  /** Whether two clusters can be one kernel call: one grid, one compute type, within the kernel's limits. */
+  const fits = (a: Cluster, b: Cluster): boolean => {
+    if (!sameShape(a.shape, b.shape) || a.compute !== b.compute) return false
+    const nodes = [...a.nodes, ...b.nodes]
+    const operands = operandsOf({ ...a, nodes })
+    const constants = operands.filter((node) => scalarConstant(node) !== undefined).length
+    const outputs = nodes.filter((node) => kept.has(node) || consumers.get(node)?.some((reader) => !nodes.includes(reader))).length
+    const within =
+      operands.length - constants <= elementwiseLimits.inputs &&
+      constants <= elementwiseLimits.constants &&
+      outputs <= elementwiseLimits.outputs &&
+      nodes.length <= elementwiseLimits.ops
+    const shapes = operands.map((node) => node.shape)
+    return within && foldGrid(a.shape, shapes) !== undefined
+  }
+
+  for (const node of graph.nodes) {
+    if (!isOp(node)) continue
+    const cluster: Cluster = { nodes: [node], elementwise: isElementwise(node), shape: node.shape, compute: computeType(node) }
+    clusterOf.set(node, cluster)
+    if (!cluster.elementwise) continue
+    for (const input of node.inputs) {
+      const other = clusterOf.get(input)
+      const own = clusterOf.get(node) as Cluster
+      if (other === undefined || other === own || !other.elementwise || !fits(other, own)) continue
+      if (reaches(own, other, clusterOf)) continue
+      other.nodes.push(...own.nodes)
+      for (const member of own.nodes) clusterOf.set(member, other)
+    }
+  }
+  const clusters = [...new Set(clusterOf.values())]
+  for (const cluster of clusters) cluster.nodes.sort((a, b) => a.id - b.id)
+  return clusters
+}
+
+/** Whether a path from `below` to `above` leaves `below`: merging the two would then close a circle. */
+function reaches(above: Cluster, below: Cluster, clusterOf: Map<Node, Cluster>): boolean {
+  const seen = new Set<Cluster>()
+  const oldest = below.nodes.reduce((id, node) => Math.min(id, node.id), Infinity)
+  const stack: Cluster[] = []
+  const expand = (cluster: Cluster, direct: boolean) => {
+    for (const operand of operandsOf(cluster)) {
+      const next = clusterOf.get(operand)
+      if (next === undefined || seen.has(next) || (direct && next === below)) continue
+      seen.add(next)
+      stack.push(next)
+    }
+  }
+  expand(above, true)
+  for (let cluster = stack.pop(); cluster !== undefined; cluster = stack.pop()) {
+    if (cluster === below) return true
+    if (cluster.nodes.every((node) => node.id < oldest)) continue
+    expand(cluster, false)
+  }
+  return false
+}

@@ -1,0 +1,60 @@
+/**
+ * From a function to something that can be replayed: record → simplify → fold updates → fuse → schedule → lower → compile.
+ * Fusion comes after differentiation, so it never stands between a user and a second derivative.
+ */
+
+import type { Executable, State } from '../backend/backend.js'
+import { engine } from '../backend/select.js'
+import type { TypedArray } from '../util/dtype.js'
+import { describeProgram } from './describe.js'
+import { foldUpdates } from './fold-updates.js'
+import { fuse } from './fuse.js'
+import { type Lowered, lower } from './lower.js'
+import { type InputSpec, type Recorder, record } from './record.js'
+import { schedule } from './schedule.js'
+import { simplify } from './simplify.js'
+import type { StateLayout } from './state-layout.js'
+
+export interface PlanOptions {
+  /** The floating type of the program: one a program. */
+  dtype: 'float32' | 'float64'
+  /** Entries of the report. */
+  report?: number
+  /** Whether a run begins an update (see `Program.atomic`). */
+  atomic?: boolean
+}
+
+/** A compiled program with the constants it captured. */
+export class Plan {
+  readonly executable: Executable
+
+  constructor(readonly lowered: Lowered) {
+    this.executable = engine().compile(lowered.program)
+  }
+
+  /** One synchronous run. `inputs` are those of the recorded function, in order; `report` is added to. */
+  run(state: State | undefined, inputs: readonly TypedArray[], report?: Float64Array): void {
+    const { constants } = this.lowered
+    this.executable.run(state, constants.length === 0 ? inputs : [...inputs, ...constants], report)
+  }
+
+  /** The program as a table: each call with its sizes, and the memory it takes. */
+  describe(): string {
+    return describeProgram(this.lowered.program)
+  }
+}
+
+/** Records `build` and compiles it. Errors: ERR_VALUE_NEEDED where the function's path depends on values. */
+export function compile(inputs: readonly InputSpec[], layout: StateLayout, options: PlanOptions, build: (recorder: Recorder) => void): Plan {
+  return new Plan(lowerFunction(inputs, layout, options, build))
+}
+
+/** The passes alone, without an engine. */
+export function lowerFunction(inputs: readonly InputSpec[], layout: StateLayout, options: PlanOptions, build: (recorder: Recorder) => void): Lowered {
+  const { dtype, report = 0, atomic = true } = options
+  const graph = record(inputs, layout, build)
+  simplify(graph)
+  const accumulations = foldUpdates(graph)
+  const items = schedule(graph, fuse(graph), accumulations)
+  return lower(items, inputs, layout, { dtype, report, atomic })
+}

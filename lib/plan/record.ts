@@ -1,0 +1,103 @@
+/**
+ * Recording: a function runs once over abstract tensors, everything it applies (differentiation included) lands on one
+ * tape, and the tape becomes a graph.
+ */
+
+import { Tape, Variable } from '../autodiff/tape.js'
+import { WengertError } from '../errors.js'
+import { Abstract, atNextLevel } from '../primitives/primitive.js'
+import type { Tensor } from '../tensor/tensor.js'
+import type { Dtype } from '../util/dtype.js'
+import { formatShape, sameShape, type Shape, sizeOf } from '../util/shape.js'
+import type { Effect, Graph, Node } from './graph.js'
+import type { StateLayout } from './state-layout.js'
+
+/** An array that the program reads (or writes): what one run sees of it, and how far it moves on after each run. */
+export interface InputSpec {
+  name: string
+  shape: Shape
+  dtype: Dtype
+  /** Elements; 0 by default. */
+  advance?: number
+  writable?: boolean
+}
+
+/** What the recorded function is given: names for the outside, and the effects. */
+export interface Recorder {
+  input(index: number): Tensor
+  state(slot: number): Tensor
+  /** The state slot holds `value` after the run. */
+  assign(slot: number, value: Tensor): void
+  /** Adds the sum of `value` to an entry of the report. */
+  report(entry: number, value: Tensor): void
+  /** Writes `value` to a writable input. */
+  output(input: number, value: Tensor): void
+}
+
+/** Records `build` over inputs and a state block. Errors: ERR_VALUE_NEEDED where its path depends on values. */
+export function record(inputs: readonly InputSpec[], layout: StateLayout, build: (recorder: Recorder) => void): Graph {
+  return atNextLevel((level) => {
+    const tape = new Tape(level, true)
+    const nodes: Node[] = []
+    const effects: Effect[] = []
+    const constants = new Map<Tensor, Node>()
+    const origins = new Map<number, Node['origin']>()
+    const add = (origin: Node['origin'], from: Node[], shape: Shape, dtype: Dtype): Node => {
+      const node = { id: nodes.length, origin, inputs: from, shape, dtype }
+      nodes.push(node)
+      return node
+    }
+    const outside = (origin: Node['origin'], shape: Shape, dtype: Dtype): Tensor => {
+      const variable = tape.watch(new Abstract(shape, dtype))
+      origins.set(variable.index, origin)
+      return variable
+    }
+    const inputTensors = inputs.map((spec, index) => outside({ kind: 'input', index }, spec.shape, spec.dtype))
+    const stateTensors = layout.slots.map((slot, index) => outside({ kind: 'state', slot: index }, slot.shape, slot.dtype))
+    const pending: { effect: Effect['kind']; target: number; value: Tensor }[] = []
+    const keep = (effect: Effect['kind'], target: number, value: Tensor, like?: { shape: Shape; dtype: Dtype; name: string }) => {
+      if (like && (!sameShape(like.shape, value.shape) || like.dtype !== value.dtype)) {
+        throw new WengertError('ERR_SHAPE', `program: expected ${like.dtype} ${formatShape(like.shape)} for ${like.name}, got ${value.dtype} ${formatShape(value.shape)}`, { expected: like.shape, actual: value.shape })
+      }
+      pending.push({ effect, target, value: value.resolve() })
+    }
+    build({
+      input: (index) => inputTensors[index] as Tensor,
+      state: (slot) => stateTensors[slot] as Tensor,
+      assign: (slot, value) => keep('assign', slot, value, layout.slots[slot]),
+      report: (entry, value) => keep('report', entry, value),
+      output: (index, value) => keep('output', index, value, inputs[index]),
+    })
+
+    const byEntry: Node[] = []
+    const nodeOf = (x: Tensor, source: number): Node => {
+      if (source >= 0) return byEntry[source] as Node
+      if (x instanceof Abstract) throw new WengertError('ERR_VALUE_NEEDED', 'program: expected every value to come from the recorded function, got one of another recording')
+      let node = constants.get(x)
+      if (node === undefined) {
+        node = add({ kind: 'constant', value: x }, [], x.shape, x.dtype)
+        constants.set(x, node)
+      }
+      return node
+    }
+    tape.entries.forEach(({ primitive, params, inputs: operands, sources, output }, index) => {
+      const origin: Node['origin'] = primitive ? { kind: 'op', primitive, params } : (origins.get(index) as Node['origin'])
+      byEntry[index] = add(
+        origin,
+        operands.map((x, i) => nodeOf(x, sources[i] as number)),
+        output.shape,
+        output.dtype,
+      )
+    })
+    for (const { effect, target, value } of pending) {
+      const node = nodeOf(value, value instanceof Variable && value.trace === tape ? value.index : -1)
+      if (effect === 'assign') effects.push({ kind: effect, slot: target, value: node })
+      else if (effect === 'report') effects.push({ kind: effect, entry: target, value: node })
+      else effects.push({ kind: effect, input: target, value: node })
+    }
+    return { nodes, effects }
+  })
+}
+
+/** The elements of an input that one run sees. */
+export const lengthOf = (spec: InputSpec): number => sizeOf(spec.shape)

@@ -1,0 +1,166 @@
+/**
+ * The order of a program's items: every item after what it reads, writers of state after the readers of its old value,
+ * and otherwise as recorded.
+ */
+
+import type { Effect, Graph, Node } from './graph.js'
+import { type Accumulation } from './fold-updates.js'
+import { type Cluster, isView, operandsOf } from './fuse.js'
+
+/** One kernel call to be, or a view (no call). `writes` maps values to the state slots or outputs they are written to directly. */
+export type Item =
+  | { kind: 'cluster'; cluster: Cluster; writes: Map<Node, Destination> }
+  | { kind: 'accumulation'; accumulation: Accumulation }
+  | { kind: 'copy'; value: Node; to: Destination }
+  | { kind: 'report'; value: Node; entry: number }
+
+export type Destination = { kind: 'state'; slot: number } | { kind: 'output'; input: number }
+
+/** The node whose memory a node's value lies in. */
+export function baseOf(node: Node): Node {
+  let base = node
+  while (isView(base)) base = base.inputs[0] as Node
+  return base
+}
+
+/** What an item reads. */
+export function readsOf(item: Item): Node[] {
+  switch (item.kind) {
+    case 'cluster':
+      return operandsOf(item.cluster)
+    case 'accumulation':
+      return [...item.accumulation.value.inputs, ...(item.accumulation.scale ? [item.accumulation.scale] : [])]
+    default:
+      return [item.value]
+  }
+}
+
+export function schedule(graph: Graph, clusters: readonly Cluster[], accumulations: readonly Accumulation[]): Item[] {
+  const folded = new Set(accumulations.map((a) => a.value))
+  const items: Item[] = []
+  const itemOf = new Map<Node, Item>()
+  for (const cluster of clusters) {
+    if (cluster.nodes.some((node) => folded.has(node))) continue
+    const item: Item = { kind: 'cluster', cluster, writes: new Map() }
+    items.push(item)
+    for (const node of cluster.nodes) itemOf.set(node, item)
+  }
+  for (const accumulation of accumulations) items.push({ kind: 'accumulation', accumulation })
+
+  const after = new Map<Item, Set<Item>>()
+  const edge = (before: Item, later: Item) => {
+    if (before === later) return
+    const set = after.get(before) ?? new Set()
+    set.add(later)
+    after.set(before, set)
+  }
+  const readers = new Map<number, Set<Item>>()
+  const link = (item: Item) => {
+    for (const node of readsOf(item)) {
+      const producer = itemOf.get(node)
+      if (producer) edge(producer, item)
+      const base = baseOf(node)
+      if (base.origin.kind === 'state') {
+        const set = readers.get(base.origin.slot) ?? new Set()
+        set.add(item)
+        readers.set(base.origin.slot, set)
+      }
+    }
+  }
+  items.forEach(link)
+
+  const leads = (from: Item, to: Item): boolean => {
+    const seen = new Set<Item>([from])
+    const stack = [from]
+    for (let item = stack.pop(); item !== undefined; item = stack.pop()) {
+      if (item === to) return true
+      for (const next of after.get(item) ?? []) {
+        if (seen.has(next)) continue
+        seen.add(next)
+        stack.push(next)
+      }
+    }
+    return false
+  }
+
+  const writers: { item: Item; slot: number }[] = accumulations.map((accumulation) => ({
+    item: items.find((item) => item.kind === 'accumulation' && item.accumulation === accumulation) as Item,
+    slot: accumulation.slot,
+  }))
+  const outsideValues = new Set<Node>()
+  const place = (effect: Exclude<Effect, { kind: 'report' }>) => {
+    const to: Destination = effect.kind === 'assign' ? { kind: 'state', slot: effect.slot } : { kind: 'output', input: effect.input }
+    const base = baseOf(effect.value)
+    const producer = itemOf.get(base)
+    const direct =
+      producer?.kind === 'cluster' &&
+      !outsideValues.has(base) &&
+      (to.kind === 'output' ||
+        [...(readers.get(to.slot) ?? [])].every((reader) => (reader === producer ? readsInPlace(producer.cluster, to.slot) : !leads(producer, reader))))
+    if (direct && producer.kind === 'cluster') {
+      producer.writes.set(base, to)
+      outsideValues.add(base)
+      if (to.kind === 'state') {
+        writers.push({ item: producer, slot: to.slot })
+        for (const reader of readers.get(to.slot) ?? []) edge(reader, producer)
+      }
+      return
+    }
+    const item: Item = { kind: 'copy', value: effect.value, to }
+    items.push(item)
+    link(item)
+    if (to.kind === 'state') writers.push({ item, slot: to.slot })
+  }
+  for (const effect of graph.effects) {
+    if (effect.kind === 'report') {
+      const item: Item = { kind: 'report', value: effect.value, entry: effect.entry }
+      items.push(item)
+      link(item)
+    }
+  }
+  for (const effect of graph.effects) if (effect.kind !== 'report') place(effect)
+  for (const { item, slot } of writers) for (const reader of readers.get(slot) ?? []) edge(reader, item)
+  return sort(items, after)
+}
+
+/** Whether an elementwise cluster reads a state slot only point by point, so that it may overwrite it. */
+function readsInPlace(cluster: Cluster, slot: number): boolean {
+  if (!cluster.elementwise) return false
+  const size = (node: Node) => node.shape.reduce((a, b) => a * b, 1)
+  const grid = cluster.shape.reduce((a, b) => a * b, 1)
+  return operandsOf(cluster).every((node) => {
+    const base = baseOf(node)
+    return base.origin.kind !== 'state' || base.origin.slot !== slot || size(node) === grid
+  })
+}
+
+/** Topological, the smallest recorded position first. */
+function sort(items: readonly Item[], after: ReadonlyMap<Item, ReadonlySet<Item>>): Item[] {
+  const position = (item: Item): number => {
+    switch (item.kind) {
+      case 'cluster':
+        return (item.cluster.nodes[item.cluster.nodes.length - 1] as Node).id
+      case 'accumulation':
+        return item.accumulation.value.id
+      default:
+        return baseOf(item.value).id + 0.5
+    }
+  }
+  const waiting = new Map<Item, number>(items.map((item) => [item, 0]))
+  for (const set of after.values()) for (const item of set) waiting.set(item, (waiting.get(item) as number) + 1)
+  const ready = items.filter((item) => waiting.get(item) === 0).sort((a, b) => position(b) - position(a))
+  const order: Item[] = []
+  for (let item = ready.pop(); item !== undefined; item = ready.pop()) {
+    order.push(item)
+    for (const next of after.get(item) ?? []) {
+      const left = (waiting.get(next) as number) - 1
+      waiting.set(next, left)
+      if (left > 0) continue
+      const at = position(next)
+      let i = ready.length
+      while (i > 0 && position(ready[i - 1] as Item) < at) i--
+      ready.splice(i, 0, next)
+    }
+  }
+  return order
+}

@@ -1,0 +1,347 @@
+/**
+ * Elementwise rows: y = f(x₁, …) at every point, with NumPy's broadcasting. Each is one micro-operation of the
+ * elementwise kernel. The derivative of each input is a function linear in `g`.
+ *
+ * Kinks follow PyTorch: the derivative of abs at 0 is 0, of relu at 0 is 0, maximum and minimum share it between equals.
+ */
+
+import { type Call, type ElementwiseOp, elementwiseCodes, elementwiseOps } from '../backend/program.js'
+import { WengertError } from '../errors.js'
+import { full } from '../tensor/creation.js'
+import { Tensor } from '../tensor/tensor.js'
+import { type Dtype, isFloat, promote } from '../util/dtype.js'
+import { describe } from '../util/options.js'
+import { broadcastShapes, foldGrid, sameShape } from '../util/shape.js'
+import { broadcastTo } from './broadcast.js'
+import { cast } from './movement.js'
+import { type Aval, apply, type ElementwiseRule, type Primitive, type Sample } from './primitive.js'
+
+/** A tensor or a number; numbers take the element type of the tensors beside them. */
+export type Operand = Tensor | number
+
+/** Sampling ranges for the tests; `apart` keeps inputs away from kinks in gradient checks. */
+interface Domain {
+  low?: number
+  high?: number
+}
+
+type OutputType = 'same' | 'float' | 'bool'
+
+interface Definition {
+  doc: string
+  /** 'float' turns integers into float32 first; 'same' keeps them; 'bool' is a comparison. */
+  output: OutputType
+  derivatives?: readonly ElementwiseRule[]
+  domain?: Domain | readonly Domain[]
+  tolerance?: number
+}
+
+/** The call of one micro-operation over a broadcast grid. */
+function lowerOne(op: ElementwiseOp, inputs: readonly Aval[], output: Aval): Call {
+  const grid = foldGrid(
+    output.shape,
+    inputs.map((x) => x.shape),
+  )
+  if (!grid) throw new WengertError('ERR_SHAPE', `${op}: expected operands expanded to two dimensions`)
+  const compute = inputs.some((x) => x.dtype === 'float32') && output.dtype !== 'float64' ? 0 : 1
+  const registers = inputs.map((_, i) => i)
+  return {
+    kernel: 'elementwise',
+    ints: [compute, grid.rows, grid.cols, inputs.length, 1, 0, 1, ...grid.strides.flat(), inputs.length, elementwiseCodes[op], ...[...registers, 0, 0].slice(0, 3)],
+    scalars: [],
+  }
+}
+
+const outputDtype = (output: OutputType, dtype: Dtype): Dtype => (output === 'bool' ? 'bool' : dtype)
+
+/** The micro-operation that a row stands for: what the plan fuses. */
+export const microOps = new WeakMap<object, ElementwiseOp>()
+
+function row(name: ElementwiseOp, definition: Definition): Primitive {
+  const arity = elementwiseOps[name]
+  const domains = Array.isArray(definition.domain) ? definition.domain : new Array(arity).fill(definition.domain ?? {})
+  const base = {
+    name,
+    doc: definition.doc,
+    infer: (inputs: readonly Aval[]): Aval => ({
+      shape: broadcastShapes(
+        name,
+        inputs.map((x) => x.shape),
+      ),
+      dtype: outputDtype(definition.output, (inputs[arity - 1] as Aval).dtype),
+    }),
+    lower: (inputs: readonly Aval[], output: Aval) => lowerOne(name, inputs, output),
+    samples: (): Sample[] => {
+      const sample = (...shapes: number[][]): Sample => ({ inputs: shapes.slice(0, arity).map((shape, i) => ({ shape, ...(domains[i] as Domain) })) })
+      const plain = [sample([3, 4], [3, 4], [3, 4]), sample([0], [0], [0]), sample([], [], [])]
+      return arity === 1 ? [...plain, sample([2, 3, 4])] : [...plain, sample([3, 4], [4], [3, 1]), sample([2, 1, 4], [3, 1], []), sample([], [5], [2, 5])]
+    },
+    ...(definition.tolerance === undefined ? {} : { tolerance: definition.tolerance }),
+  }
+  const primitive: Primitive = definition.derivatives ? { ...base, kind: 'elementwise', derivatives: definition.derivatives } : { ...base, kind: 'nondifferentiable' }
+  microOps.set(primitive, name)
+  return primitive
+}
+
+/** Brings operands to tensors of one element type, and expands those that a two-dimensional grid cannot express. */
+function prepare(name: string, operands: readonly Operand[], output: OutputType, first = 0): Tensor[] {
+  let dtype: Dtype | undefined
+  for (let i = first; i < operands.length; i++) {
+    const x = operands[i]
+    if (x instanceof Tensor) dtype = dtype === undefined ? x.dtype : promote(dtype, x.dtype)
+    else if (typeof x !== 'number' && typeof x !== 'boolean') {
+      throw new WengertError('ERR_VALUE', `${name}: expected tensors or numbers, got ${describe(x)}`, { expected: 'Tensor | number', actual: x })
+    }
+  }
+  const fraction = operands.some((x) => typeof x === 'number' && !(Number.isInteger(x) && Math.abs(x) < 2147483648))
+  if (dtype === undefined || (!isFloat(dtype) && (output === 'float' || fraction))) dtype = 'float32'
+  else if (dtype === 'bool' && (output === 'same' || operands.some((x) => typeof x === 'number'))) dtype = 'int32'
+  const type = dtype
+  const tensors = operands.map((x, i) => {
+    if (i < first) return asBool(name, x as Operand)
+    return x instanceof Tensor ? cast(x, type) : full([], x as number, { dtype: type })
+  })
+  const shapes = tensors.map((x) => x.shape)
+  const shape = broadcastShapes(name, shapes)
+  if (foldGrid(shape, shapes)) return tensors
+  return tensors.map((x) => (sameShape(x.shape, shape) || x.size === 1 ? x : broadcastTo(x, shape)))
+}
+
+function asBool(name: string, x: Operand): Tensor {
+  if (x instanceof Tensor) return cast(x, 'bool')
+  if (typeof x === 'number' || typeof x === 'boolean') return full([], Number(x), { dtype: 'bool' })
+  throw new WengertError('ERR_VALUE', `${name}: expected a condition, got ${describe(x)}`, { actual: x })
+}
+
+type Named<N> = { [K in ElementwiseOp]: (typeof elementwiseOps)[K] extends N ? K : never }[ElementwiseOp]
+type UnaryName = Exclude<Named<1>, 'copy'>
+type BinaryName = Named<2>
+type Unary = { primitive: Primitive; op: (x: Operand) => Tensor }
+type Binary = { primitive: Primitive; op: (a: Operand, b: Operand) => Tensor }
+
+function unary(name: UnaryName, definition: Definition): Unary {
+  const primitive = row(name, definition)
+  return { primitive, op: (x) => apply(primitive, prepare(name, [x], definition.output), {}) }
+}
+
+function binary(name: BinaryName, definition: Definition): Binary {
+  const primitive = row(name, definition)
+  return { primitive, op: (a, b) => apply(primitive, prepare(name, [a, b], definition.output), {}) }
+}
+
+const positive = { low: 0.2, high: 3 }
+const nonzero = { low: 0.3, high: 3 }
+const inside = { low: -0.9, high: 0.9 }
+const flat: ElementwiseRule = (g) => mul(g, 0)
+
+const unaryRows: Record<UnaryName, Unary> = {
+  neg: unary('neg', { doc: 'y = −x', output: 'same', derivatives: [(g) => neg(g)] }),
+  abs: unary('abs', { doc: 'y = |x|; derivative 0 at 0', output: 'same', derivatives: [(g, [x]) => mul(g, sign(x as Tensor))] }),
+  sign: unary('sign', { doc: 'y = −1, 0 or 1; derivative 0', output: 'same', derivatives: [flat] }),
+  floor: unary('floor', { doc: 'the largest integer ≤ x; derivative 0', output: 'same', derivatives: [flat] }),
+  ceil: unary('ceil', { doc: 'the smallest integer ≥ x; derivative 0', output: 'same', derivatives: [flat] }),
+  round: unary('round', { doc: 'the nearest integer, halves to even; derivative 0', output: 'same', derivatives: [flat] }),
+  square: unary('square', { doc: 'y = x²', output: 'same', derivatives: [(g, [x]) => mul(g, mul(x as Tensor, 2))] }),
+  sqrt: unary('sqrt', { doc: 'y = √x', output: 'float', domain: positive, derivatives: [(g, _, y) => div(g, mul(y, 2))] }),
+  rsqrt: unary('rsqrt', { doc: 'y = 1/√x', output: 'float', domain: positive, derivatives: [(g, _, y) => mul(g, mul(mul(y, mul(y, y)), -0.5))] }),
+  reciprocal: unary('reciprocal', { doc: 'y = 1/x', output: 'float', domain: nonzero, derivatives: [(g, _, y) => neg(mul(g, mul(y, y)))] }),
+  exp: unary('exp', { doc: 'y = eˣ', output: 'float', derivatives: [(g, _, y) => mul(g, y)] }),
+  expm1: unary('expm1', { doc: 'y = eˣ − 1, exact near 0', output: 'float', derivatives: [(g, _, y) => mul(g, add(y, 1))] }),
+  log: unary('log', { doc: 'y = ln x', output: 'float', domain: positive, derivatives: [(g, [x]) => div(g, x as Tensor)] }),
+  log1p: unary('log1p', { doc: 'y = ln(1 + x), exact near 0', output: 'float', domain: positive, derivatives: [(g, [x]) => div(g, add(x as Tensor, 1))] }),
+  sin: unary('sin', { doc: 'y = sin x', output: 'float', derivatives: [(g, [x]) => mul(g, cos(x as Tensor))] }),
+  cos: unary('cos', { doc: 'y = cos x', output: 'float', derivatives: [(g, [x]) => neg(mul(g, sin(x as Tensor)))] }),
+  tan: unary('tan', { doc: 'y = tan x', output: 'float', domain: inside, derivatives: [(g, _, y) => mul(g, add(mul(y, y), 1))] }),
+  asin: unary('asin', { doc: 'y = arcsin x', output: 'float', domain: inside, derivatives: [(g, [x]) => mul(g, rsqrt(sub(1, square(x as Tensor))))] }),
+  acos: unary('acos', { doc: 'y = arccos x', output: 'float', domain: inside, derivatives: [(g, [x]) => neg(mul(g, rsqrt(sub(1, square(x as Tensor)))))] }),
+  atan: unary('atan', { doc: 'y = arctan x', output: 'float', derivatives: [(g, [x]) => div(g, add(square(x as Tensor), 1))] }),
+  sinh: unary('sinh', { doc: 'y = sinh x', output: 'float', derivatives: [(g, [x]) => mul(g, cosh(x as Tensor))] }),
+  cosh: unary('cosh', { doc: 'y = cosh x', output: 'float', derivatives: [(g, [x]) => mul(g, sinh(x as Tensor))] }),
+  tanh: unary('tanh', { doc: 'y = tanh x; y′ = 1 − y², from the saved output', output: 'float', derivatives: [(g, _, y) => mul(g, sub(1, mul(y, y)))] }),
+  asinh: unary('asinh', { doc: 'y = arsinh x', output: 'float', derivatives: [(g, [x]) => mul(g, rsqrt(add(square(x as Tensor), 1)))] }),
+  acosh: unary('acosh', { doc: 'y = arcosh x', output: 'float', domain: { low: 1.3, high: 4 }, derivatives: [(g, [x]) => mul(g, rsqrt(sub(square(x as Tensor), 1)))] }),
+  atanh: unary('atanh', { doc: 'y = artanh x', output: 'float', domain: inside, derivatives: [(g, [x]) => div(g, sub(1, square(x as Tensor)))] }),
+  erf: unary('erf', { doc: 'y = 2/√π ∫₀ˣ e^(−t²) dt', output: 'float', derivatives: [(g, [x]) => mul(g, mul(exp(neg(square(x as Tensor))), 2 / Math.sqrt(Math.PI)))] }),
+  sigmoid: unary('sigmoid', { doc: 'y = 1/(1 + e^(−x)); y′ = y(1 − y), from the saved output', output: 'float', derivatives: [(g, _, y) => mul(g, mul(y, sub(1, y)))] }),
+  logSigmoid: unary('logSigmoid', { doc: 'y = ln σ(x) = −softplus(−x), without overflow', output: 'float', derivatives: [(g, [x]) => mul(g, sigmoid(neg(x as Tensor)))] }),
+  softplus: unary('softplus', { doc: 'y = ln(1 + eˣ), without overflow', output: 'float', derivatives: [(g, [x]) => mul(g, sigmoid(x as Tensor))] }),
+  relu: unary('relu', { doc: 'y = max(x, 0); derivative 0 at 0', output: 'same', derivatives: [(g, _, y) => where(greater(y, 0), g, 0)] }),
+  logicalNot: unary('logicalNot', { doc: 'true where x is 0', output: 'bool' }),
+  isFinite: unary('isFinite', { doc: 'false where x is NaN or infinite', output: 'bool' }),
+}
+
+const binaryRows: Record<BinaryName, Binary> = {
+  add: binary('add', { doc: 'y = a + b', output: 'same', derivatives: [(g) => g, (g) => g] }),
+  sub: binary('sub', { doc: 'y = a − b', output: 'same', derivatives: [(g) => g, (g) => neg(g)] }),
+  mul: binary('mul', { doc: 'y = a·b', output: 'same', derivatives: [(g, [, b]) => mul(g, b as Tensor), (g, [a]) => mul(g, a as Tensor)] }),
+  div: binary('div', {
+    doc: 'y = a/b',
+    output: 'float',
+    domain: [{}, nonzero],
+    derivatives: [(g, [, b]) => div(g, b as Tensor), (g, [, b], y) => neg(mul(g, div(y, b as Tensor)))],
+  }),
+  pow: binary('pow', {
+    doc: 'y = aᵇ; the derivative in a is 0 where b = 0, in b it is 0 where a = 0 and b ≥ 0',
+    output: 'same',
+    domain: [positive, {}],
+    derivatives: [
+      (g, [a, b]) => mul(g, where(equal(b as Tensor, 0), 0, mul(b as Tensor, pow(a as Tensor, sub(b as Tensor, 1))))),
+      (g, [a, b], y) => mul(g, where(logicalAnd(equal(a as Tensor, 0), greaterEqual(b as Tensor, 0)), 0, mul(y, log(where(equal(a as Tensor, 0), 1, a as Tensor))))),
+    ],
+  }),
+  atan2: binary('atan2', {
+    doc: 'the angle of the point (b, a)',
+    output: 'float',
+    domain: [{}, nonzero],
+    derivatives: [
+      (g, [a, b]) => mul(g, div(b as Tensor, add(square(a as Tensor), square(b as Tensor)))),
+      (g, [a, b]) => neg(mul(g, div(a as Tensor, add(square(a as Tensor), square(b as Tensor))))),
+    ],
+  }),
+  mod: binary('mod', {
+    doc: 'y = a − floor(a/b)·b, with the sign of b',
+    output: 'same',
+    domain: [{}, nonzero],
+    derivatives: [(g) => g, (g, [a, b]) => neg(mul(g, floor(div(a as Tensor, b as Tensor))))],
+  }),
+  maximum: binary('maximum', {
+    doc: 'the larger of a and b (NaN if either is); equals share the derivative',
+    output: 'same',
+    derivatives: [(g, [a, b]) => mul(g, share(greater(a as Tensor, b as Tensor), a, b)), (g, [a, b]) => mul(g, share(less(a as Tensor, b as Tensor), a, b))],
+  }),
+  minimum: binary('minimum', {
+    doc: 'the smaller of a and b (NaN if either is); equals share the derivative',
+    output: 'same',
+    derivatives: [(g, [a, b]) => mul(g, share(less(a as Tensor, b as Tensor), a, b)), (g, [a, b]) => mul(g, share(greater(a as Tensor, b as Tensor), a, b))],
+  }),
+  equal: binary('equal', { doc: 'a = b', output: 'bool' }),
+  notEqual: binary('notEqual', { doc: 'a ≠ b', output: 'bool' }),
+  less: binary('less', { doc: 'a < b', output: 'bool' }),
+  lessEqual: binary('lessEqual', { doc: 'a ≤ b', output: 'bool' }),
+  greater: binary('greater', { doc: 'a > b', output: 'bool' }),
+  greaterEqual: binary('greaterEqual', { doc: 'a ≥ b', output: 'bool' }),
+  logicalAnd: binary('logicalAnd', { doc: 'a and b', output: 'bool' }),
+  logicalOr: binary('logicalOr', { doc: 'a or b', output: 'bool' }),
+}
+
+const whereRow = row('where', {
+  doc: 'y = a where the condition holds, else b; no derivative in the condition',
+  output: 'same',
+  derivatives: [null, (g, [c]) => where(c as Tensor, g, 0), (g, [c]) => where(c as Tensor, 0, g)],
+})
+
+/** 1 where `wins`, ½ where a and b are equal, else 0. */
+function share(wins: Tensor, a: Tensor | undefined, b: Tensor | undefined): Tensor {
+  const [x, y] = [a as Tensor, b as Tensor]
+  const half = mul(cast(equal(x, y), x.dtype), 0.5)
+  return where(wins, 1, half)
+}
+
+/** Every elementwise row. */
+export const elementwiseRows: readonly Primitive[] = [...Object.values(unaryRows), ...Object.values(binaryRows)].map((r) => r.primitive).concat(whereRow)
+
+/** y = −x. */
+export const neg = unaryRows.neg.op
+/** y = |x|; derivative 0 at 0. */
+export const abs = unaryRows.abs.op
+/** y = −1, 0 or 1; derivative 0. */
+export const sign = unaryRows.sign.op
+/** The largest integer ≤ x; derivative 0. */
+export const floor = unaryRows.floor.op
+/** The smallest integer ≥ x; derivative 0. */
+export const ceil = unaryRows.ceil.op
+/** The nearest integer, halves to even; derivative 0. */
+export const round = unaryRows.round.op
+/** y = x². */
+export const square = unaryRows.square.op
+/** y = √x. */
+export const sqrt = unaryRows.sqrt.op
+/** y = 1/√x. */
+export const rsqrt = unaryRows.rsqrt.op
+/** y = 1/x. */
+export const reciprocal = unaryRows.reciprocal.op
+/** y = eˣ. */
+export const exp = unaryRows.exp.op
+/** y = eˣ − 1, exact near 0. */
+export const expm1 = unaryRows.expm1.op
+/** y = ln x. */
+export const log = unaryRows.log.op
+/** y = ln(1 + x), exact near 0. */
+export const log1p = unaryRows.log1p.op
+/** y = sin x. */
+export const sin = unaryRows.sin.op
+/** y = cos x. */
+export const cos = unaryRows.cos.op
+/** y = tan x. */
+export const tan = unaryRows.tan.op
+/** y = arcsin x. */
+export const asin = unaryRows.asin.op
+/** y = arccos x. */
+export const acos = unaryRows.acos.op
+/** y = arctan x. */
+export const atan = unaryRows.atan.op
+/** y = sinh x. */
+export const sinh = unaryRows.sinh.op
+/** y = cosh x. */
+export const cosh = unaryRows.cosh.op
+/** y = tanh x; y′ = 1 − y², from the saved output. */
+export const tanh = unaryRows.tanh.op
+/** y = arsinh x. */
+export const asinh = unaryRows.asinh.op
+/** y = arcosh x. */
+export const acosh = unaryRows.acosh.op
+/** y = artanh x. */
+export const atanh = unaryRows.atanh.op
+/** y = 2/√π ∫₀ˣ e^(−t²) dt. */
+export const erf = unaryRows.erf.op
+/** y = 1/(1 + e^(−x)); y′ = y(1 − y), from the saved output. */
+export const sigmoid = unaryRows.sigmoid.op
+/** y = ln σ(x) = −softplus(−x), without overflow. */
+export const logSigmoid = unaryRows.logSigmoid.op
+/** y = ln(1 + eˣ), without overflow. */
+export const softplus = unaryRows.softplus.op
+/** y = max(x, 0); derivative 0 at 0. */
+export const relu = unaryRows.relu.op
+/** True where x is 0. */
+export const logicalNot = unaryRows.logicalNot.op
+/** False where x is NaN or infinite. */
+export const isFinite = unaryRows.isFinite.op
+/** y = a + b. */
+export const add = binaryRows.add.op
+/** y = a − b. */
+export const sub = binaryRows.sub.op
+/** y = a·b. */
+export const mul = binaryRows.mul.op
+/** y = a/b. */
+export const div = binaryRows.div.op
+/** y = aᵇ; the derivative in a is 0 where b = 0, in b it is 0 where a = 0 and b ≥ 0. */
+export const pow = binaryRows.pow.op
+/** the angle of the point (b, a). */
+export const atan2 = binaryRows.atan2.op
+/** y = a − floor(a/b)·b, with the sign of b. */
+export const mod = binaryRows.mod.op
+/** the larger of a and b (NaN if either is); equals share the derivative. */
+export const maximum = binaryRows.maximum.op
+/** the smaller of a and b (NaN if either is); equals share the derivative. */
+export const minimum = binaryRows.minimum.op
+/** a = b. */
+export const equal = binaryRows.equal.op
+/** a ≠ b. */
+export const notEqual = binaryRows.notEqual.op
+/** a < b. */
+export const less = binaryRows.less.op
+/** a ≤ b. */
+export const lessEqual = binaryRows.lessEqual.op
+/** a > b. */
+export const greater = binaryRows.greater.op
+/** a ≥ b. */
+export const greaterEqual = binaryRows.greaterEqual.op
+/** a and b. */
+export const logicalAnd = binaryRows.logicalAnd.op
+/** a or b. */
+export const logicalOr = binaryRows.logicalOr.op
+
+/** a where `condition` holds, else b. */
+export function where(condition: Operand, a: Operand, b: Operand): Tensor {
+  return apply(whereRow, prepare('where', [condition, a, b], 'same', 1), {})
+}

@@ -1,0 +1,173 @@
+/** Rows that select by integer tensors. Every index is checked as it is used, in both engines: ERR_INDEX. */
+
+import { WengertError } from '../errors.js'
+import { asTensor } from '../tensor/creation.js'
+import { Tensor } from '../tensor/tensor.js'
+import type { FloatDtype } from '../util/dtype.js'
+import { checkNumber, checkOptions } from '../util/options.js'
+import { around, formatShape, normalizeAxis, sameShape } from '../util/shape.js'
+import { reshape } from './movement.js'
+import { type Aval, apply, type LinearPrimitive, type NondifferentiablePrimitive, type Primitive } from './primitive.js'
+
+/** Index tensors, or arrays of integers. */
+export type Indices = Tensor | Int32Array | readonly number[] | number
+
+interface Along {
+  axis: number
+  /** The length of the axis that indices point into. */
+  size: number
+  [key: string]: unknown
+}
+
+const at = (inputs: readonly Aval[], i: number): Aval => inputs[i] as Aval
+const resized = (x: Aval, axis: number, n: number): Aval => ({ shape: x.shape.map((length, i) => (i === axis ? n : length)), dtype: x.dtype })
+
+const gatherRow: LinearPrimitive<Along> = {
+  name: 'gather',
+  kind: 'linear',
+  doc: 'y[…, j, …] = x[…, index[j], …] along an axis',
+  infer: (inputs, { axis }) => resized(at(inputs, 0), axis, at(inputs, 1).shape[0] as number),
+  lower: (inputs, _output, { axis }) => ({ kernel: 'gather', ints: [...around(at(inputs, 0).shape, axis, axis), at(inputs, 1).shape[0] as number], scalars: [] }),
+  transpose: (g, i, inputs, { axis, size }) => {
+    refuseIndex('gather', i)
+    return apply(scatterAddRow, [g, inputs[1] as Tensor], { axis, size })
+  },
+  samples: () => [
+    { inputs: [{ shape: [5, 3] }, { shape: [4], dtype: 'int32', below: 5 }], params: { axis: 0, size: 5 } },
+    { inputs: [{ shape: [2, 6, 2] }, { shape: [3], dtype: 'int32', below: 6 }], params: { axis: 1, size: 6 } },
+    { inputs: [{ shape: [3] }, { shape: [0], dtype: 'int32', below: 3 }], params: { axis: 0, size: 3 } },
+  ],
+}
+
+const scatterAddRow: LinearPrimitive<Along> = {
+  name: 'scatterAdd',
+  kind: 'linear',
+  doc: 'y[…, index[j], …] += x[…, j, …] into zeros of length size along an axis: the transpose of gather',
+  infer: (inputs, { axis, size }) => resized(at(inputs, 0), axis, size),
+  lower: (inputs, output, { axis }) => ({ kernel: 'scatterAdd', ints: [...around(output.shape, axis, axis), at(inputs, 1).shape[0] as number], scalars: [] }),
+  transpose: (g, i, inputs, { axis, size }) => {
+    refuseIndex('scatterAdd', i)
+    return apply(gatherRow, [g, inputs[1] as Tensor], { axis, size })
+  },
+  samples: () => [
+    { inputs: [{ shape: [4, 3] }, { shape: [4], dtype: 'int32', below: 5 }], params: { axis: 0, size: 5 } },
+    { inputs: [{ shape: [2, 3, 2] }, { shape: [3], dtype: 'int32', below: 6 }], params: { axis: 1, size: 6 } },
+    { inputs: [{ shape: [0] }, { shape: [0], dtype: 'int32', below: 3 }], params: { axis: 0, size: 3 } },
+  ],
+}
+
+const takeAlongRow: LinearPrimitive<Along> = {
+  name: 'takeAlong',
+  kind: 'linear',
+  doc: 'y[i, j, k] = x[i, index[i, j, k], k] along an axis',
+  infer: (inputs) => ({ shape: at(inputs, 1).shape, dtype: at(inputs, 0).dtype }),
+  lower: (inputs, _output, { axis }) => ({ kernel: 'takeAlong', ints: [...around(at(inputs, 0).shape, axis, axis), at(inputs, 1).shape[axis] as number], scalars: [] }),
+  transpose: (g, i, inputs, { axis, size }) => {
+    refuseIndex('takeAlong', i)
+    return apply(putAlongRow, [g, inputs[1] as Tensor], { axis, size })
+  },
+  samples: () => [
+    { inputs: [{ shape: [3, 5] }, { shape: [3, 2], dtype: 'int32', below: 5 }], params: { axis: 1, size: 5 } },
+    { inputs: [{ shape: [4, 2] }, { shape: [1, 2], dtype: 'int32', below: 4 }], params: { axis: 0, size: 4 } },
+    { inputs: [{ shape: [3, 2] }, { shape: [3, 0], dtype: 'int32', below: 2 }], params: { axis: 1, size: 2 } },
+  ],
+}
+
+const putAlongRow: LinearPrimitive<Along> = {
+  name: 'putAlong',
+  kind: 'linear',
+  doc: 'y[i, index[i, j, k], k] += x[i, j, k] into zeros: the transpose of takeAlong',
+  infer: (inputs, { axis, size }) => resized(at(inputs, 0), axis, size),
+  lower: (inputs, output, { axis }) => ({ kernel: 'putAlong', ints: [...around(output.shape, axis, axis), at(inputs, 1).shape[axis] as number], scalars: [] }),
+  transpose: (g, i, inputs, { axis, size }) => {
+    refuseIndex('putAlong', i)
+    return apply(takeAlongRow, [g, inputs[1] as Tensor], { axis, size })
+  },
+  samples: () => [
+    { inputs: [{ shape: [3, 2] }, { shape: [3, 2], dtype: 'int32', below: 5 }], params: { axis: 1, size: 5 } },
+    { inputs: [{ shape: [1, 2] }, { shape: [1, 2], dtype: 'int32', below: 4 }], params: { axis: 0, size: 4 } },
+    { inputs: [{ shape: [3, 0] }, { shape: [3, 0], dtype: 'int32', below: 2 }], params: { axis: 1, size: 2 } },
+  ],
+}
+
+const oneHotRow: NondifferentiablePrimitive<{ size: number; dtype: FloatDtype }> = {
+  name: 'oneHot',
+  kind: 'nondifferentiable',
+  doc: 'y[…, j] = 1 where index[…] = j, else 0',
+  infer: (inputs, { size, dtype }) => ({ shape: [...at(inputs, 0).shape, size], dtype }),
+  lower: (inputs, _output, { size }) => ({ kernel: 'oneHot', ints: [at(inputs, 0).shape.reduce((a, b) => a * b, 1), size], scalars: [] }),
+  samples: () => [
+    { inputs: [{ shape: [4], dtype: 'int32', below: 3 }], params: { size: 3, dtype: 'float32' } },
+    { inputs: [{ shape: [2, 2], dtype: 'int32', below: 5 }], params: { size: 5, dtype: 'float64' } },
+    { inputs: [{ shape: [0], dtype: 'int32', below: 2 }], params: { size: 2, dtype: 'float32' } },
+  ],
+}
+
+function refuseIndex(op: string, i: number): void {
+  if (i !== 0) throw new WengertError('ERR_NOT_DIFFERENTIABLE', `${op}: expected a derivative with respect to the values, got one with respect to the indices`)
+}
+
+/** Integers as an index tensor; floats are refused. */
+export function asIndices(op: string, indices: Indices): Tensor {
+  const index = indices instanceof Tensor ? indices : asTensor(op, indices, { dtype: 'int32' })
+  if (index.dtype !== 'int32') throw new WengertError('ERR_DTYPE', `${op}: expected int32 indices, got ${index.dtype}`, { expected: 'int32', actual: index.dtype })
+  return index
+}
+
+/**
+ * Selects whole slices along `axis` by a list of indices; the axis is replaced by the indices' shape.
+ *
+ * @example gather(x, [2, 0])  // rows 2 and 0
+ * @throws ERR_INDEX for an index outside 0 … n − 1
+ */
+export function gather(x: Tensor, indices: Indices, axis = 0): Tensor {
+  const along = normalizeAxis('gather', axis, x.rank)
+  const index = asIndices('gather', indices)
+  const y = apply(gatherRow, [x, reshape(index, [index.size])], { axis: along, size: x.shape[along] as number })
+  return reshape(y, [...x.shape.slice(0, along), ...index.shape, ...x.shape.slice(along + 1)])
+}
+
+/** Adds the slices of `x` along `axis` into zeros of length `size`, at the given indices. Errors: ERR_INDEX. */
+export function scatterAdd(x: Tensor, indices: Indices, size: number, axis = 0): Tensor {
+  const along = normalizeAxis('scatterAdd', axis, x.rank)
+  checkNumber('scatterAdd', 'size', size, { integer: true, min: 0 })
+  const index = asIndices('scatterAdd', indices)
+  if (index.rank !== 1 || index.size !== x.shape[along]) {
+    throw new WengertError('ERR_SHAPE', `scatterAdd: expected ${x.shape[along]} indices for axis ${along} of ${formatShape(x.shape)}, got ${formatShape(index.shape)}`, { expected: x.shape[along], actual: index.shape })
+  }
+  return apply(scatterAddRow, [x, index], { axis: along, size })
+}
+
+function alongAxis(op: string, x: Tensor, index: Tensor, axis: number): number {
+  const along = normalizeAxis(op, axis, x.rank)
+  if (index.rank !== x.rank || index.shape.some((n, i) => i !== along && n !== x.shape[i])) {
+    throw new WengertError('ERR_SHAPE', `${op}: expected indices shaped like ${formatShape(x.shape)} but for axis ${along}, got ${formatShape(index.shape)}`, { expected: x.shape, actual: index.shape })
+  }
+  return along
+}
+
+/** y[i, j, k] = x[i, index[i, j, k], k] for `axis` 1 of three, and likewise elsewhere (PyTorch's gather). Errors: ERR_INDEX. */
+export function takeAlong(x: Tensor, indices: Indices, axis: number): Tensor {
+  const index = asIndices('takeAlong', indices)
+  const along = alongAxis('takeAlong', x, index, axis)
+  return apply(takeAlongRow, [x, index], { axis: along, size: x.shape[along] as number })
+}
+
+/** Adds `x` into zeros of length `size` along `axis`, each element at its own index: the transpose of `takeAlong`. */
+export function putAlong(x: Tensor, indices: Indices, axis: number, size: number): Tensor {
+  const index = asIndices('putAlong', indices)
+  const along = alongAxis('putAlong', x, index, axis)
+  if (!sameShape(index.shape, x.shape)) {
+    throw new WengertError('ERR_SHAPE', `putAlong: expected indices of shape ${formatShape(x.shape)}, got ${formatShape(index.shape)}`, { expected: x.shape, actual: index.shape })
+  }
+  return apply(putAlongRow, [x, index], { axis: along, size })
+}
+
+/** 1 at each index along a new last axis of length `size`, else 0. Errors: ERR_INDEX. */
+export function oneHot(indices: Indices, size: number, options: { dtype?: FloatDtype } = {}): Tensor {
+  checkOptions('oneHot', options, ['dtype'])
+  checkNumber('oneHot', 'size', size, { integer: true, min: 0 })
+  return apply(oneHotRow, [asIndices('oneHot', indices)], { size, dtype: options.dtype ?? 'float32' })
+}
+
+export const indexingRows = [gatherRow, scatterAddRow, takeAlongRow, putAlongRow, oneHotRow] as unknown as readonly Primitive[]

@@ -1,0 +1,156 @@
+/**
+ * What a primitive is, and how one is applied.
+ *
+ * A primitive is one row: a shape rule, one kernel call, and its derivative. Three kinds:
+ * - *elementwise*: per input a function linear in `g` (the Jacobian is diagonal, so it serves both modes);
+ * - *linear*: its transpose (the tangent of the output is the primitive applied to the tangents);
+ * - *general*: `jvp` and `vjp`.
+ * A row without derivatives says `nondifferentiable: true`. To add one, see `docs/adding.md`.
+ *
+ * `apply` is the only door: the innermost open trace among the inputs interprets the primitive; where there is none, the
+ * engine computes it. Nothing anywhere branches on a primitive's name.
+ */
+
+import type { Call } from '../backend/program.js'
+import { engine } from '../backend/select.js'
+import { WengertError } from '../errors.js'
+import { emptyTensor, Tensor } from '../tensor/tensor.js'
+import type { Dtype, TypedArray } from '../util/dtype.js'
+import type { Shape } from '../util/shape.js'
+
+/** What is known of a tensor without its values. */
+export interface Aval {
+  readonly shape: Shape
+  readonly dtype: Dtype
+}
+
+/** Static arguments of a primitive: plain data, comparable by JSON. */
+export type Params = Readonly<Record<string, unknown>>
+
+/** A sample for the tests that are generated from the table: shapes or values of the inputs, and parameters. */
+export interface Sample {
+  inputs: readonly (Tensor | { shape: Shape; low?: number; high?: number; dtype?: Dtype; below?: number })[]
+  params?: Params
+}
+
+interface Row<P extends Params> {
+  readonly name: string
+  /** The equation and conventions, for the reference. */
+  readonly doc: string
+  readonly infer: (inputs: readonly Aval[], params: P) => Aval
+  /** The kernel call on dense operands (output, then inputs in order). */
+  readonly lower: (inputs: readonly Aval[], output: Aval, params: P) => Call
+  readonly samples: () => Sample[]
+  /** Multiplies the tests' tolerances, with its reason in a comment. */
+  readonly tolerance?: number
+}
+
+/** Everything a derivative rule may use: the inputs, the output, the parameters. */
+export interface Saved<P extends Params> {
+  readonly inputs: readonly Tensor[]
+  readonly output: Tensor
+  readonly params: P
+}
+
+/** g ↦ (∂y/∂xᵢ) g, linear in g; null where the i-th input has no derivative. */
+export type ElementwiseRule = ((g: Tensor, inputs: readonly Tensor[], y: Tensor) => Tensor) | null
+
+export interface ElementwisePrimitive<P extends Params = Params> extends Row<P> {
+  readonly kind: 'elementwise'
+  readonly derivatives: readonly ElementwiseRule[]
+}
+
+export interface LinearPrimitive<P extends Params = Params> extends Row<P> {
+  readonly kind: 'linear'
+  /** The cotangent of input `i`, given that of the output. */
+  readonly transpose: (g: Tensor, i: number, inputs: readonly Aval[], params: P) => Tensor
+}
+
+export interface GeneralPrimitive<P extends Params = Params> extends Row<P> {
+  readonly kind: 'general'
+  /** The tangent of the output; absent tangents are zero, and at least one is present. */
+  readonly jvp: (tangents: readonly (Tensor | undefined)[], saved: Saved<P>) => Tensor | undefined
+  /** The cotangents of the inputs with `wanted[i]`; others may be left undefined. */
+  readonly vjp: (g: Tensor, saved: Saved<P>, wanted: readonly boolean[]) => readonly (Tensor | undefined)[]
+}
+
+export interface NondifferentiablePrimitive<P extends Params = Params> extends Row<P> {
+  readonly kind: 'nondifferentiable'
+}
+
+export type Primitive<P extends Params = Params> = ElementwisePrimitive<P> | LinearPrimitive<P> | GeneralPrimitive<P> | NondifferentiablePrimitive<P>
+
+/** An interpreter of primitives: a tape, forward mode, a recorder of programs. */
+export interface Trace {
+  /** Depth of nesting; the deepest trace among the inputs interprets. */
+  readonly level: number
+  apply(primitive: Primitive, inputs: readonly Tensor[], params: Params): Tensor
+}
+
+/** A tensor that an open trace watches; `value` is what the next lower level sees. */
+export class Traced extends Tensor {
+  constructor(
+    readonly trace: Trace,
+    readonly value: Tensor,
+  ) {
+    super(value.shape, value.dtype)
+  }
+
+  override get data(): TypedArray {
+    return this.value.data
+  }
+}
+
+/** A tensor without values: what a program is recorded over. */
+export class Abstract extends Tensor {
+  override get data(): TypedArray {
+    throw new WengertError('ERR_VALUE_NEEDED', 'data: expected a tensor with values, got one that is being recorded into a program')
+  }
+}
+
+let depth = 0
+
+/** Opens a nesting level, runs `body` in it, closes it. */
+export function atNextLevel<T>(body: (level: number) => T): T {
+  depth++
+  try {
+    return body(depth)
+  } finally {
+    depth--
+  }
+}
+
+/** Called with each value the engine computes, where someone wants to know (anomaly detection). */
+export type Observer = (primitive: Primitive, inputs: readonly Tensor[], output: Tensor) => void
+let observer: Observer | undefined
+
+/** Installs an observer for the time of `body`. */
+export function observing<T>(watch: Observer, body: () => T): T {
+  const outer = observer
+  observer = watch
+  try {
+    return body()
+  } finally {
+    observer = outer
+  }
+}
+
+/** Applies a primitive: the deepest trace among the inputs interprets it, else the engine computes it. */
+export function apply<P extends Params>(primitive: Primitive<P>, inputs: readonly Tensor[], params: P): Tensor {
+  const resolved = inputs.map((x) => x.resolve())
+  let trace: Trace | undefined
+  for (const x of resolved) {
+    if (x instanceof Traced && (trace === undefined || x.trace.level > trace.level)) trace = x.trace
+  }
+  if (trace) return trace.apply(primitive as unknown as Primitive, resolved, params)
+  const { shape, dtype } = primitive.infer(resolved, params)
+  if (resolved.some((x) => x instanceof Abstract)) return new Abstract(shape, dtype)
+  const output = emptyTensor(shape, dtype)
+  engine().run(
+    primitive.lower(resolved, output, params),
+    [output.data],
+    resolved.map((x) => x.data),
+  )
+  observer?.(primitive as unknown as Primitive, resolved, output)
+  return output
+}

@@ -1,0 +1,12 @@
+/** The op table: every primitive row. Tests, docs and tools walk it; nothing else needs to know the names. */
+
+import { broadcastRows } from './broadcast.js'
+import { elementwiseRows } from './elementwise.js'
+import { indexingRows } from './indexing.js'
+import { linalgRows } from './linalg.js'
+import { movementRows } from './movement.js'
+import type { Primitive } from './primitive.js'
+import { reduceRows } from './reduce.js'
+import { softmaxRows } from './softmax.js'
+
+export const opTable: readonly Primitive[] = [...elementwiseRows, ...movementRows, ...broadcastRows, ...reduceRows, ...linalgRows, ...indexingRows, ...softmaxRows]

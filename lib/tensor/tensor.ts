@@ -1,0 +1,88 @@
+/**
+ * A tensor: a shape, an element type and a dense row-major typed array. Data only; the operations are rows of the op
+ * table and are attached as methods in one place above it (`primitives/methods.ts`).
+ */
+
+import { WengertError } from '../errors.js'
+import { allocate, type Dtype, dtypeOf, isDetached, type TypedArray } from '../util/dtype.js'
+import { formatShape, type Shape, sizeOf } from '../util/shape.js'
+import { printTensor } from './print.js'
+
+/** Nested arrays of numbers, as deep as the rank; a number for a scalar. Bool tensors give booleans. */
+export type NestedArray = number | boolean | NestedArray[]
+
+export class Tensor {
+  readonly shape: Shape
+  readonly dtype: Dtype
+  readonly #data: TypedArray | undefined
+
+  /** Wraps `data` without copying; it must hold exactly the elements of `shape`. Users call `tensor(…)`. */
+  constructor(shape: Shape, dtype: Dtype, data?: TypedArray) {
+    this.shape = shape
+    this.dtype = dtype
+    this.#data = data
+    if (data !== undefined && (data.length !== sizeOf(shape) || dtypeOf(data) !== dtype)) {
+      const detached = isDetached(data)
+      throw new WengertError(
+        detached ? 'ERR_DETACHED' : 'ERR_SHAPE',
+        `tensor: expected ${sizeOf(shape)} elements of ${dtype} for shape ${formatShape(shape)}, got ${detached ? 'a detached buffer' : `${data.length} of ${dtypeOf(data)}`}`,
+        { expected: sizeOf(shape), actual: data.length },
+      )
+    }
+  }
+
+  /** The elements, row-major: the tensor's own memory, not a copy. */
+  get data(): TypedArray {
+    return this.#data as TypedArray
+  }
+
+  /** The number of elements. */
+  get size(): number {
+    return sizeOf(this.shape)
+  }
+
+  /** The number of axes. */
+  get rank(): number {
+    return this.shape.length
+  }
+
+  /** What operations take in this tensor's place: itself, unless it is a parameter bound to a traced value. */
+  resolve(): Tensor {
+    return this
+  }
+
+  /** The single element as a number. Errors: ERR_SHAPE where there is not exactly one. */
+  item(): number {
+    if (this.size !== 1) {
+      throw new WengertError('ERR_SHAPE', `item: expected a tensor of one element, got shape ${formatShape(this.shape)}`, { expected: 1, actual: this.size })
+    }
+    return this.data[0] as number
+  }
+
+  /** The values as nested arrays. */
+  toArray(): NestedArray {
+    const { data, shape, dtype } = this
+    let position = 0
+    const build = (axis: number): NestedArray => {
+      if (axis === shape.length) {
+        const value = data[position++] as number
+        return dtype === 'bool' ? value !== 0 : value
+      }
+      return Array.from({ length: shape[axis] as number }, () => build(axis + 1))
+    }
+    return build(0)
+  }
+
+  toString(): string {
+    return printTensor(this)
+  }
+
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return this.toString()
+  }
+}
+
+/** A dense tensor of zeros. */
+export function emptyTensor(shape: Shape, dtype: Dtype): Tensor {
+  return new Tensor(shape, dtype, allocate(dtype, sizeOf(shape)))
+}

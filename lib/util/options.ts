@@ -1,0 +1,83 @@
+/** Checks on what users pass: misspelled options are caught by name, numbers by range. */
+
+import { WengertError } from '../errors.js'
+
+/** The number of single-letter edits between two words. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j)
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) {
+      next[j] = Math.min((row[j] as number) + 1, (next[j - 1] as number) + 1, (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1))
+    }
+    row = next
+  }
+  return row[b.length] as number
+}
+
+/** The known name nearest to a misspelled one, if near enough. */
+export function nearest(name: string, known: readonly string[]): string | undefined {
+  const lower = name.toLowerCase()
+  const ranked = known.map((k) => ({ k, d: k.toLowerCase().startsWith(lower) || lower.startsWith(k.toLowerCase()) ? 1 : distance(lower, k.toLowerCase()) }))
+  ranked.sort((a, b) => a.d - b.d)
+  const best = ranked[0]
+  return best && best.d <= Math.max(2, Math.floor(name.length / 3)) ? best.k : undefined
+}
+
+/** Refuses options outside `known`, and anything that is not a plain options object. Errors: ERR_OPTION. */
+export function checkOptions(where: string, options: unknown, known: readonly string[]): void {
+  if (options === undefined) return
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw new WengertError('ERR_OPTION', `${where}: expected an object of options, got ${describe(options)}`, { expected: known, actual: options })
+  }
+  for (const name of Object.keys(options)) {
+    if (known.includes(name)) continue
+    const near = nearest(name, known)
+    const hint = near ? `; did you mean '${near}'?` : known.length > 0 ? `; the options are ${known.join(', ')}` : ''
+    throw new WengertError('ERR_OPTION', `${where}: unknown option '${name}'${hint}`, { expected: known, actual: name })
+  }
+}
+
+/** What a number must be like. */
+export interface NumberRule {
+  integer?: boolean
+  /** Smallest allowed. */
+  min?: number
+  /** Largest allowed. */
+  max?: number
+  /** The bounds themselves are excluded. */
+  exclusive?: boolean
+}
+
+/** Refuses a value that is not a number within the rule. Errors: ERR_RANGE. */
+export function checkNumber(where: string, name: string, value: unknown, rule: NumberRule = {}): number {
+  const { integer = false, min = -Infinity, max = Infinity, exclusive = false } = rule
+  const within = typeof value === 'number' && (exclusive ? value > min && value < max : value >= min && value <= max)
+  if (!within || !(integer ? Number.isInteger(value) : Number.isFinite(value))) {
+    const kind = integer ? 'an integer' : 'a finite number'
+    const range = min > -Infinity ? (max < Infinity ? ` between ${min} and ${max}` : ` ${exclusive ? '>' : '>='} ${min}`) : max < Infinity ? ` ${exclusive ? '<' : '<='} ${max}` : ''
+    throw new WengertError('ERR_RANGE', `${where}: expected ${name} to be ${kind}${range}, got ${describe(value)}`, { expected: kind + range, actual: value })
+  }
+  return value
+}
+
+/** Refuses a value outside a list of names. Errors: ERR_OPTION. */
+export function checkChoice<T extends string>(where: string, name: string, value: unknown, choices: readonly T[]): T {
+  if (!choices.includes(value as T)) {
+    const near = typeof value === 'string' ? nearest(value, choices) : undefined
+    throw new WengertError('ERR_OPTION', `${where}: expected ${name} to be ${choices.map((c) => `'${c}'`).join(' or ')}, got ${describe(value)}${near ? `; did you mean '${near}'?` : ''}`, {
+      expected: choices,
+      actual: value,
+    })
+  }
+  return value as T
+}
+
+/** A short name for any value, for messages: `'text'`, `Date`, `a function`, `3`. */
+export function describe(value: unknown): string {
+  if (value === null || value === undefined || typeof value === 'number' || typeof value === 'boolean') return String(value)
+  if (typeof value === 'string') return `'${value.length > 40 ? `${value.slice(0, 40)}…` : value}'`
+  if (typeof value === 'function') return 'a function'
+  if (Array.isArray(value)) return `an array of ${value.length}`
+  return (value as object).constructor?.name ?? 'an object'
+}
