@@ -1,7 +1,7 @@
 /** Forward mode (3.48 – 3.49): tangents v̇ travel with the values, from inputs to outputs. */
 
-import { add } from '../primitives/elementwise.js'
 import { broadcastTo } from '../primitives/broadcast.js'
+import { add } from '../primitives/elementwise.js'
 import { apply, type Params, type Primitive, type Trace, Traced } from '../primitives/primitive.js'
 import { zeros } from '../tensor/creation.js'
 import type { Tensor } from '../tensor/tensor.js'
@@ -24,14 +24,23 @@ export class ForwardTrace implements Trace {
   apply(primitive: Primitive, inputs: readonly Tensor[], params: Params): Tensor {
     const values = inputs.map((x) => (x instanceof Dual && x.trace === this ? x.value : x))
     const output = apply(primitive, values, params)
-    const tangents = inputs.map((x, i) => (x instanceof Dual && x.trace === this && isFloat((values[i] as Tensor).dtype) ? x.tangent : undefined))
-    const tangent = isFloat(output.dtype) && tangents.some((t) => t !== undefined) ? push(primitive, tangents, values, output, params) : undefined
+    const tangents = inputs.map((x, i) =>
+      x instanceof Dual && x.trace === this && isFloat((values[i] as Tensor).dtype) ? x.tangent : undefined,
+    )
+    const tangent =
+      isFloat(output.dtype) && tangents.some((t) => t !== undefined) ? push(primitive, tangents, values, output, params) : undefined
     return tangent === undefined ? output : new Dual(this, output, tangent)
   }
 }
 
 /** The tangent of a primitive's output, by the kind of its row; undefined is zero. */
-function push(primitive: Primitive, tangents: readonly (Tensor | undefined)[], inputs: readonly Tensor[], output: Tensor, params: Params): Tensor | undefined {
+function push(
+  primitive: Primitive,
+  tangents: readonly (Tensor | undefined)[],
+  inputs: readonly Tensor[],
+  output: Tensor,
+  params: Params,
+): Tensor | undefined {
   switch (primitive.kind) {
     case 'elementwise': {
       let total: Tensor | undefined

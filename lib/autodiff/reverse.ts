@@ -1,8 +1,8 @@
 /** Reverse mode (3.50 – 3.51): one sweep from the outputs to the inputs, appending adjoint operations at the level below. */
 
 import { WengertError } from '../errors.js'
-import { add } from '../primitives/elementwise.js'
 import { sumTo } from '../primitives/broadcast.js'
+import { add } from '../primitives/elementwise.js'
 import type { Primitive } from '../primitives/primitive.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { isFloat } from '../util/dtype.js'
@@ -33,7 +33,8 @@ export function sweep(tape: Tape, seeds: ReadonlyMap<number, Tensor>, visit?: Vi
     const cotangents = pull(entry.primitive, adjoint, entry, wanted)
     for (let i = 0; i < wanted.length; i++) {
       const cotangent = cotangents[i]
-      if (wanted[i] && cotangent !== undefined) accumulate(adjoints, entry.sources[i] as number, sumTo(cotangent, (entry.inputs[i] as Tensor).shape))
+      if (wanted[i] && cotangent !== undefined)
+        accumulate(adjoints, entry.sources[i] as number, sumTo(cotangent, (entry.inputs[i] as Tensor).shape))
     }
     if (index >= tape.inputCount) adjoints[index] = undefined
   }
@@ -46,7 +47,12 @@ function accumulate(adjoints: (Tensor | undefined)[], index: number, cotangent: 
 }
 
 /** The cotangents of an entry's inputs, by the kind of its row. */
-function pull(primitive: Primitive, g: Tensor, { inputs, output, params }: Entry, wanted: readonly boolean[]): readonly (Tensor | undefined)[] {
+function pull(
+  primitive: Primitive,
+  g: Tensor,
+  { inputs, output, params }: Entry,
+  wanted: readonly boolean[],
+): readonly (Tensor | undefined)[] {
   switch (primitive.kind) {
     case 'elementwise':
       return inputs.map((_, i) => (wanted[i] ? primitive.derivatives[i]?.(g, inputs, output) : undefined))
@@ -61,5 +67,9 @@ function pull(primitive: Primitive, g: Tensor, { inputs, output, params }: Entry
 
 /** Refuses a tensor that cannot be differentiated. Errors: ERR_DTYPE. */
 export function checkDifferentiable(op: string, x: Tensor): void {
-  if (!isFloat(x.dtype)) throw new WengertError('ERR_DTYPE', `${op}: expected a float32 or float64 tensor to differentiate, got ${x.dtype}`, { expected: 'float', actual: x.dtype })
+  if (!isFloat(x.dtype))
+    throw new WengertError('ERR_DTYPE', `${op}: expected a float32 or float64 tensor to differentiate, got ${x.dtype}`, {
+      expected: 'float',
+      actual: x.dtype,
+    })
 }

@@ -3,7 +3,7 @@
  * what is printed and drawn, and (recorded over abstract tensors) what a program is compiled from.
  */
 
-import { type Primitive, type Params, apply, type Trace, Traced } from '../primitives/primitive.js'
+import { apply, type Params, type Primitive, type Trace, Traced } from '../primitives/primitive.js'
 import type { Tensor } from '../tensor/tensor.js'
 
 /** One line of the tape; inputs of the traced function come first and have no primitive. */

@@ -15,21 +15,26 @@ import { Dual, ForwardTrace } from './forward.js'
 import { checkDifferentiable, sweep } from './reverse.js'
 import { Tape } from './tape.js'
 
-// biome-ignore lint/suspicious/noExplicitAny: user functions take and give any trees of tensors
-export type Fn = (...args: any[]) => any
+// biome-ignore lint/suspicious/noExplicitAny: user functions take and give trees of tensors whose shape only they know
+export type AnyTree = any
+export type Fn = (...args: AnyTree[]) => AnyTree
 
 const isTensor = (value: unknown): value is Tensor => value instanceof Tensor
 const leaves = (tree: unknown): Tensor[] => leavesOf(tree, isTensor)
 
 function checkFunction(op: string, f: unknown): void {
-  if (typeof f !== 'function') throw new WengertError('ERR_VALUE', `${op}: expected a function, got ${describe(f)}`, { expected: 'a function', actual: f })
+  if (typeof f !== 'function')
+    throw new WengertError('ERR_VALUE', `${op}: expected a function, got ${describe(f)}`, { expected: 'a function', actual: f })
 }
 
 /** Numbers become tensors; every tensor in a differentiated argument must be floating. */
 function primal(op: string, value: unknown): unknown {
   if (typeof value === 'number') return tensor(value)
   const found = leaves(value)
-  if (found.length === 0) throw new WengertError('ERR_VALUE', `${op}: expected a tensor, or a tree of tensors, to differentiate, got ${describe(value)}`, { actual: value })
+  if (found.length === 0)
+    throw new WengertError('ERR_VALUE', `${op}: expected a tensor, or a tree of tensors, to differentiate, got ${describe(value)}`, {
+      actual: value,
+    })
   for (const x of found) checkDifferentiable(op, x)
   return value
 }
@@ -41,11 +46,19 @@ function refill(tree: unknown, values: readonly Tensor[]): unknown {
 }
 
 function checkLike(op: string, what: string, given: readonly Tensor[], like: readonly Tensor[]): void {
-  if (given.length !== like.length) throw new WengertError('ERR_SHAPE', `${op}: expected ${like.length} ${what}s, got ${given.length}`, { expected: like.length, actual: given.length })
+  if (given.length !== like.length)
+    throw new WengertError('ERR_SHAPE', `${op}: expected ${like.length} ${what}s, got ${given.length}`, {
+      expected: like.length,
+      actual: given.length,
+    })
   given.forEach((g, i) => {
     const x = like[i] as Tensor
     if (!sameShape(g.shape, x.shape) || g.dtype !== x.dtype) {
-      throw new WengertError('ERR_SHAPE', `${op}: expected a ${what} of ${x.dtype} ${formatShape(x.shape)}, got ${g.dtype} ${formatShape(g.shape)}`, { expected: x.shape, actual: g.shape })
+      throw new WengertError(
+        'ERR_SHAPE',
+        `${op}: expected a ${what} of ${x.dtype} ${formatShape(x.shape)}, got ${g.dtype} ${formatShape(g.shape)}`,
+        { expected: x.shape, actual: g.shape },
+      )
     }
   })
 }
@@ -57,7 +70,10 @@ function record(f: Fn, args: readonly unknown[], watched: ReadonlySet<number>) {
     const inner = args.map((arg, i) => (watched.has(i) ? mapTree(arg, isTensor, (x) => tape.watch(x)) : arg))
     const result = f(...inner)
     const outputs = leaves(result)
-    if (outputs.length === 0) throw new WengertError('ERR_VALUE', `expected the function to return a tensor or a tree of tensors, got ${describe(result)}`, { actual: result })
+    if (outputs.length === 0)
+      throw new WengertError('ERR_VALUE', `expected the function to return a tensor or a tree of tensors, got ${describe(result)}`, {
+        actual: result,
+      })
     return { tape, outputs, value: mapTree(result, isTensor, (x) => tape.lowerOf(x)) }
   })
 }
@@ -85,7 +101,7 @@ function pullBack(tape: Tape, outputs: readonly Tensor[], cotangents: readonly T
  * const [y, pullback] = vjp((x) => x.sin(), tensor([1, 2]))
  * const [dx] = pullback(tensor([1, 0]))
  */
-export function vjp(f: Fn, ...primals: unknown[]): [value: any, pullback: (cotangent: unknown) => any[]] {
+export function vjp(f: Fn, ...primals: unknown[]): [value: AnyTree, pullback: (cotangent: unknown) => AnyTree[]] {
   checkFunction('vjp', f)
   const args = primals.map((x) => primal('vjp', x))
   const { tape, outputs, value } = record(f, args, new Set(args.keys()))
@@ -104,9 +120,10 @@ export function vjp(f: Fn, ...primals: unknown[]): [value: any, pullback: (cotan
  * @param tangents one for each primal, of the same shape and type
  * @returns [value, tangent]
  */
-export function jvp(f: Fn, primals: readonly unknown[], tangents: readonly unknown[]): [value: any, tangent: any] {
+export function jvp(f: Fn, primals: readonly unknown[], tangents: readonly unknown[]): [value: AnyTree, tangent: AnyTree] {
   checkFunction('jvp', f)
-  if (!Array.isArray(primals) || !Array.isArray(tangents)) throw new WengertError('ERR_VALUE', 'jvp: expected arrays of primals and of tangents', { actual: [primals, tangents] })
+  if (!Array.isArray(primals) || !Array.isArray(tangents))
+    throw new WengertError('ERR_VALUE', 'jvp: expected arrays of primals and of tangents', { actual: [primals, tangents] })
   const args = primals.map((x) => primal('jvp', x))
   const seeds = tangents.map((t) => (typeof t === 'number' ? tensor(t) : t))
   checkLike('jvp', 'tangent', leaves(seeds), leaves(args))
@@ -117,11 +134,16 @@ export function jvp(f: Fn, primals: readonly unknown[], tangents: readonly unkno
     const duals = mapTree(args, isTensor, (x) => new Dual(trace, x.resolve(), directions[i++] as Tensor)) as unknown[]
     const result = f(...duals)
     const own = (y: Tensor): y is Dual => y instanceof Dual && y.trace === trace
-    return [mapTree(result, isTensor, (y) => (own(y) ? y.value : y)), mapTree(result, isTensor, (y) => (own(y) ? y.tangent : zeros(y.shape, { dtype: y.dtype })))]
+    return [
+      mapTree(result, isTensor, (y) => (own(y) ? y.value : y)),
+      mapTree(result, isTensor, (y) => (own(y) ? y.tangent : zeros(y.shape, { dtype: y.dtype }))),
+    ]
   })
 }
 
 export interface GradOptions {
+  /** The function returns [scalar, aux]: aux (any tree) is handed through beside the value, not differentiated. */
+  hasAux?: boolean
   /** Which arguments to differentiate by: a position (default 0) gives one gradient, a list gives a list. */
   argnums?: number | readonly number[]
 }
@@ -133,26 +155,35 @@ export interface GradOptions {
  * @example
  * const [cost, dW] = valueAndGrad((W) => W.square().sum())(tensor([1, 2]))
  */
-export function valueAndGrad(f: Fn, options: GradOptions = {}): (...args: unknown[]) => [value: any, gradient: any] {
+export function valueAndGrad(f: Fn, options: GradOptions = {}): (...args: unknown[]) => [value: AnyTree, gradient: AnyTree] {
   checkFunction('valueAndGrad', f)
-  checkOptions('grad', options, ['argnums'])
+  checkOptions('grad', options, ['argnums', 'hasAux'])
   const { argnums = 0 } = options
   const list = typeof argnums === 'number' ? [argnums] : [...argnums]
   return (...given) => {
     for (const i of list) {
       if (!Number.isInteger(i) || i < 0 || i >= given.length) {
-        throw new WengertError('ERR_RANGE', `grad: expected argnums among the ${given.length} arguments, got ${String(i)}`, { expected: given.length, actual: i })
+        throw new WengertError('ERR_RANGE', `grad: expected argnums among the ${given.length} arguments, got ${String(i)}`, {
+          expected: given.length,
+          actual: i,
+        })
       }
     }
     const args = given.map((x, i) => (list.includes(i) ? primal('grad', x) : x))
     const { tape, outputs, value } = record(f, args, new Set(list))
     const y = outputs[0] as Tensor
-    if (outputs.length !== 1 || y.size !== 1 || !(value instanceof Tensor)) {
-      const got = outputs.length === 1 ? `shape ${formatShape(y.shape)}` : `${outputs.length} tensors`
-      throw new WengertError('ERR_NOT_SCALAR', `grad: expected a function with a scalar value, got ${got}; use jacobian for all derivatives or vjp for a product with them`, { expected: [], actual: y.shape })
+    const cost: unknown = options.hasAux ? (value as unknown[])[0] : value
+    const single = options.hasAux || outputs.length === 1
+    if (!single || y.size !== 1 || !(cost instanceof Tensor)) {
+      const got = single ? `shape ${formatShape(y.shape)}` : `${outputs.length} tensors`
+      throw new WengertError(
+        'ERR_NOT_SCALAR',
+        `grad: expected a function with a scalar value, got ${got}; use jacobian for all derivatives or vjp for a product with them`,
+        { expected: [], actual: y.shape },
+      )
     }
     checkDifferentiable('grad', y)
-    const gradients = pullBack(tape, outputs, [ones(y.shape, { dtype: y.dtype })])
+    const gradients = pullBack(tape, [y], [ones(y.shape, { dtype: y.dtype })])
     // The tape watched the arguments in their own order; hand them back in the order asked for.
     let next = 0
     const byArgument = new Map<number, unknown>()
@@ -171,7 +202,7 @@ export function valueAndGrad(f: Fn, options: GradOptions = {}): (...args: unknow
  * @throws ERR_NOT_SCALAR where f gives anything but one element
  * @example grad((x) => x.mul(x))(tensor(3)).item()  // 6
  */
-export function grad(f: Fn, options: GradOptions = {}): (...args: unknown[]) => any {
+export function grad(f: Fn, options: GradOptions = {}): (...args: unknown[]) => AnyTree {
   const both = valueAndGrad(f, options)
   return (...args) => both(...args)[1]
 }
@@ -194,7 +225,7 @@ function* basis(x: Tensor): Generator<Tensor> {
  *
  * @param options.mode 'forward' takes one pass an input element, 'reverse' one an output element; 'auto' the fewer
  */
-export function jacobian(f: Fn, options: { mode?: JacobianMode } = {}): (...args: unknown[]) => any {
+export function jacobian(f: Fn, options: { mode?: JacobianMode } = {}): (...args: unknown[]) => AnyTree {
   checkFunction('jacobian', f)
   checkOptions('jacobian', options, ['mode'])
   const mode = checkChoice('jacobian', 'mode', options.mode ?? 'auto', ['forward', 'reverse', 'auto'] as const)
@@ -233,30 +264,42 @@ function columns(f: Fn, x: unknown, inputs: readonly Tensor[]): unknown {
     let i = 0
     return mapTree(x, isTensor, (input) => {
       const list = own[i++] ?? []
-      return list.length === 0 ? zeros([...y.shape, ...input.shape], { dtype: y.dtype }) : reshape(concat(list, 1), [...y.shape, ...input.shape])
+      return list.length === 0
+        ? zeros([...y.shape, ...input.shape], { dtype: y.dtype })
+        : reshape(concat(list, 1), [...y.shape, ...input.shape])
     })
   })
 }
 
-function rows(value: unknown, outputs: readonly Tensor[], x: unknown, inputs: readonly Tensor[], pullback: (g: unknown) => unknown[]): unknown {
+function rows(
+  value: unknown,
+  outputs: readonly Tensor[],
+  x: unknown,
+  inputs: readonly Tensor[],
+  pullback: (g: unknown) => unknown[],
+): unknown {
   let o = 0
   return mapTree(value, isTensor, (y) => {
     const position = o++
     const parts: Tensor[][] = inputs.map(() => [])
     for (const e of basis(y)) {
       const cotangent = outputs.map((t, k) => (k === position ? e : zeros(t.shape, { dtype: t.dtype })))
-      leaves(pullback(refill(value, cotangent))).forEach((g, i) => parts[i]?.push(g))
+      leaves(pullback(refill(value, cotangent))).forEach((g, i) => {
+        parts[i]?.push(g)
+      })
     }
     let i = 0
     return mapTree(x, isTensor, (input) => {
       const list = parts[i++] as Tensor[]
-      return list.length === 0 ? zeros([...y.shape, ...input.shape], { dtype: y.dtype }) : reshape(stack(list), [...y.shape, ...input.shape])
+      return list.length === 0
+        ? zeros([...y.shape, ...input.shape], { dtype: y.dtype })
+        : reshape(stack(list), [...y.shape, ...input.shape])
     })
   })
 }
 
 /** All second derivatives of a scalar function by its first argument (forward over reverse): [..n, ..n]. */
-export function hessian(f: Fn): (...args: unknown[]) => any {
+export function hessian(f: Fn): (...args: unknown[]) => AnyTree {
   return jacobian(grad(f), { mode: 'forward' })
 }
 
@@ -265,7 +308,7 @@ export function hessian(f: Fn): (...args: unknown[]) => any {
  *
  * @param x the point, a tensor or tree; @param v the direction, shaped like x
  */
-export function hvp(f: Fn, x: unknown, v: unknown): any {
+export function hvp(f: Fn, x: unknown, v: unknown): AnyTree {
   return jvp(grad(f), [x], [v])[1]
 }
 
@@ -334,7 +377,10 @@ export function customGradient(rule: CustomRule): (...args: Tensor[]) => Tensor 
     const lower = args.map((x) => (own(x) ? x.value : x))
     const output = call(...lower)
     // The pullback is linear in g, so its own pullback at any g maps tangents forward.
-    const [, transpose] = vjp((g: Tensor) => args.flatMap((x, i) => (own(x) ? [cotangents(rule(...lower)[1], g)[i] ?? zeros(x.shape, { dtype: x.dtype })] : [])), zeros(output.shape, { dtype: output.dtype }))
+    const [, transpose] = vjp(
+      (g: Tensor) => args.flatMap((x, i) => (own(x) ? [cotangents(rule(...lower)[1], g)[i] ?? zeros(x.shape, { dtype: x.dtype })] : [])),
+      zeros(output.shape, { dtype: output.dtype }),
+    )
     return new Dual(trace, output, transpose(args.filter(own).map((x) => x.tangent))[0])
   }
 
@@ -349,4 +395,3 @@ export function checkpoint(f: (...args: Tensor[]) => Tensor): (...args: Tensor[]
   checkFunction('checkpoint', f)
   return customGradient((...args) => [f(...args), (g) => vjp(f, ...args)[1](g)])
 }
-

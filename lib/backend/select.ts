@@ -1,6 +1,6 @@
 /** Which engine runs: the native one where its binary loads, else the JavaScript one, with the reason kept. */
 
-import { WengertError } from '../errors.js'
+import type { WengertError } from '../errors.js'
 import { checkChoice, checkNumber } from '../util/options.js'
 import type { Backend, BackendInfo, BackendName } from './backend.js'
 import { jsBackend } from './js/engine.js'

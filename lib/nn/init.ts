@@ -1,8 +1,8 @@
 /** Initial values of weights. Variances keep signals of one size from layer to layer, for the activations named. */
 
 import { WengertError } from '../errors.js'
-import { Random } from '../tensor/random.js'
 import { zeros } from '../tensor/creation.js'
+import type { Random } from '../tensor/random.js'
 import { Tensor } from '../tensor/tensor.js'
 import type { FloatDtype } from '../util/dtype.js'
 import { checkChoice } from '../util/options.js'
@@ -51,12 +51,22 @@ export const initializers = {
 export type InitName = keyof typeof initializers
 
 /** Initial weights by name or by the user's own function. Errors: ERR_OPTION; ERR_SHAPE for a function that returns another shape. */
-export function initialWeights(where: string, init: InitName | Initializer, shape: readonly [number, number], rng: Random, dtype: FloatDtype): Tensor {
-  if (typeof init !== 'function') return initializers[checkChoice(where, 'init', init, Object.keys(initializers) as InitName[])](shape, rng, dtype)
+export function initialWeights(
+  where: string,
+  init: InitName | Initializer,
+  shape: readonly [number, number],
+  rng: Random,
+  dtype: FloatDtype,
+): Tensor {
+  if (typeof init !== 'function')
+    return initializers[checkChoice(where, 'init', init, Object.keys(initializers) as InitName[])](shape, rng, dtype)
   const made: unknown = init(shape, rng, dtype)
   if (!(made instanceof Tensor) || !sameShape(made.shape, shape) || made.dtype !== dtype) {
     const got = made instanceof Tensor ? `${made.dtype} ${formatShape(made.shape)}` : String(made)
-    throw new WengertError('ERR_SHAPE', `${where}: expected init to return ${dtype} ${formatShape(shape)}, got ${got}`, { expected: shape, actual: made })
+    throw new WengertError('ERR_SHAPE', `${where}: expected init to return ${dtype} ${formatShape(shape)}, got ${got}`, {
+      expected: shape,
+      actual: made,
+    })
   }
   return made
 }

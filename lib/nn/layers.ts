@@ -4,8 +4,8 @@ import { WengertError } from '../errors.js'
 import { mul, relu, sigmoid, tanh } from '../primitives/elementwise.js'
 import { linear } from '../primitives/linalg.js'
 import { softmax } from '../primitives/softmax.js'
-import { nextSeed, Random } from '../tensor/random.js'
 import { zeros } from '../tensor/creation.js'
+import { nextSeed, Random } from '../tensor/random.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { FloatDtype } from '../util/dtype.js'
 import { checkChoice, checkNumber, checkOptions, describe } from '../util/options.js'
@@ -42,11 +42,15 @@ export class Linear extends Module {
     this.outFeatures = checkNumber('Linear', 'outFeatures', outFeatures, { integer: true, min: 1 })
     const dtype = checkChoice('Linear', 'dtype', options.dtype ?? 'float32', ['float32', 'float64'] as const)
     const { rng = new Random(nextSeed()), init = 'fanIn', bias = true } = options
-    if (!(rng instanceof Random)) throw new WengertError('ERR_OPTION', `Linear: expected rng to be a Random, got ${describe(rng)}`, { actual: rng })
-    if (typeof bias !== 'boolean') throw new WengertError('ERR_OPTION', `Linear: expected bias to be true or false, got ${describe(bias)}`, { actual: bias })
+    if (!(rng instanceof Random))
+      throw new WengertError('ERR_OPTION', `Linear: expected rng to be a Random, got ${describe(rng)}`, { actual: rng })
+    if (typeof bias !== 'boolean')
+      throw new WengertError('ERR_OPTION', `Linear: expected bias to be true or false, got ${describe(bias)}`, { actual: bias })
     this.weight = new Parameter(initialWeights('Linear', init, [outFeatures, inFeatures], rng, dtype))
     const bound = 1 / Math.sqrt(inFeatures)
-    this.bias = bias ? new Parameter(init === 'fanIn' ? rng.uniform([outFeatures], -bound, bound, { dtype }) : zeros([outFeatures], { dtype })) : undefined
+    this.bias = bias
+      ? new Parameter(init === 'fanIn' ? rng.uniform([outFeatures], -bound, bound, { dtype }) : zeros([outFeatures], { dtype }))
+      : undefined
   }
 
   override forward(x: Tensor): Tensor {
@@ -65,7 +69,8 @@ export class Sequential extends Module {
   constructor(...layers: Module[]) {
     super()
     layers.forEach((layer, i) => {
-      if (!(layer instanceof Module)) throw new WengertError('ERR_VALUE', `Sequential: expected modules, got ${describe(layer)} at position ${i}`, { actual: layer })
+      if (!(layer instanceof Module))
+        throw new WengertError('ERR_VALUE', `Sequential: expected modules, got ${describe(layer)} at position ${i}`, { actual: layer })
     })
     this.layers = layers
   }
@@ -80,7 +85,8 @@ export class Sequential extends Module {
       try {
         y = layer.forward(y)
       } catch (error) {
-        if (error instanceof WengertError && !error.message.includes('of Sequential')) error.message += ` (layer ${i} of Sequential, ${layer.describe()})`
+        if (error instanceof WengertError && !error.message.includes('of Sequential'))
+          error.message += ` (layer ${i} of Sequential, ${layer.describe()})`
         throw error
       }
     })

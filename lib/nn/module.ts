@@ -4,8 +4,8 @@
  */
 
 import { WengertError } from '../errors.js'
-import { Tensor } from '../tensor/tensor.js'
 import { asTensor, type TensorLike } from '../tensor/creation.js'
+import { Tensor } from '../tensor/tensor.js'
 import { type FloatDtype, isFloat, type TypedArray } from '../util/dtype.js'
 import { checkOptions, describe } from '../util/options.js'
 import { formatShape, sameShape } from '../util/shape.js'
@@ -25,7 +25,8 @@ export abstract class Module {
   children(): [name: string, child: Module][] {
     return Object.entries(this).flatMap(([name, value]): [string, Module][] => {
       if (value instanceof Module) return [[name, value]]
-      if (Array.isArray(value) && value.length > 0 && value.every((item) => item instanceof Module)) return value.map((item, i) => [`${name}.${i}`, item])
+      if (Array.isArray(value) && value.length > 0 && value.every((item) => item instanceof Module))
+        return value.map((item, i) => [`${name}.${i}`, item])
       return []
     })
   }
@@ -59,7 +60,9 @@ export abstract class Module {
 
   /** The parameters' values: a plain object of copies, in registration order. */
   stateDict(): Record<string, Tensor> {
-    return Object.fromEntries(this.namedParameters().map(([name, p]) => [name, new Tensor(p.shape, p.dtype, p.peek().slice() as TypedArray)]))
+    return Object.fromEntries(
+      this.namedParameters().map(([name, p]) => [name, new Tensor(p.shape, p.dtype, p.peek().slice() as TypedArray)]),
+    )
   }
 
   /**
@@ -74,17 +77,25 @@ export abstract class Module {
     const missing = [...own.keys()].filter((name) => !(name in dict))
     const unexpected = Object.keys(dict).filter((name) => !own.has(name))
     if ((options.strict ?? true) && missing.length + unexpected.length > 0) {
-      throw new WengertError('ERR_STATE', `loadStateDict: expected the names ${[...own.keys()].join(', ')}, got ${Object.keys(dict).join(', ')}${missing.length > 0 ? `; missing ${missing.join(', ')}` : ''}${unexpected.length > 0 ? `; unexpected ${unexpected.join(', ')}` : ''}`, {
-        expected: [...own.keys()],
-        actual: Object.keys(dict),
-      })
+      throw new WengertError(
+        'ERR_STATE',
+        `loadStateDict: expected the names ${[...own.keys()].join(', ')}, got ${Object.keys(dict).join(', ')}${missing.length > 0 ? `; missing ${missing.join(', ')}` : ''}${unexpected.length > 0 ? `; unexpected ${unexpected.join(', ')}` : ''}`,
+        {
+          expected: [...own.keys()],
+          actual: Object.keys(dict),
+        },
+      )
     }
     const pairs = Object.entries(dict).filter(([name]) => own.has(name))
     for (const [name, values] of pairs) {
       const parameter = own.get(name) as Parameter
       if (!(values instanceof Tensor) || !sameShape(values.shape, parameter.shape) || values.dtype !== parameter.dtype) {
         const got = values instanceof Tensor ? `${values.dtype} ${formatShape(values.shape)}` : describe(values)
-        throw new WengertError('ERR_STATE', `loadStateDict: expected ${parameter.dtype} ${formatShape(parameter.shape)} for ${name}, got ${got}`, { expected: parameter.shape, actual: values })
+        throw new WengertError(
+          'ERR_STATE',
+          `loadStateDict: expected ${parameter.dtype} ${formatShape(parameter.shape)} for ${name}, got ${got}`,
+          { expected: parameter.shape, actual: values },
+        )
       }
       parameter.refuseWhileBusy('loadStateDict')
     }

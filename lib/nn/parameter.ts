@@ -74,15 +74,26 @@ export class Parameter extends Tensor {
   assign(values: Tensor): void {
     this.refuseWhileBusy('assign')
     if (!sameShape(values.shape, this.shape)) {
-      throw new WengertError('ERR_SHAPE', `assign: expected shape ${formatShape(this.shape)}, got ${formatShape(values.shape)}`, { expected: this.shape, actual: values.shape })
+      throw new WengertError('ERR_SHAPE', `assign: expected shape ${formatShape(this.shape)}, got ${formatShape(values.shape)}`, {
+        expected: this.shape,
+        actual: values.shape,
+      })
     }
-    if (values.dtype !== this.dtype) throw new WengertError('ERR_DTYPE', `assign: expected ${this.dtype}, got ${values.dtype}`, { expected: this.dtype, actual: values.dtype })
+    if (values.dtype !== this.dtype)
+      throw new WengertError('ERR_DTYPE', `assign: expected ${this.dtype}, got ${values.dtype}`, {
+        expected: this.dtype,
+        actual: values.dtype,
+      })
     this.#values.set(values.data)
     this.#home?.touched(this)
   }
 
   refuseWhileBusy(op: string): void {
-    if (this.busy) throw new WengertError('ERR_BUSY', `${op}: expected a parameter that is not being trained, got one of a running fit; await it or abort it first`)
+    if (this.busy)
+      throw new WengertError(
+        'ERR_BUSY',
+        `${op}: expected a parameter that is not being trained, got one of a running fit; await it or abort it first`,
+      )
   }
 }
 

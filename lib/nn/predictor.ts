@@ -1,15 +1,14 @@
 /** Prediction: a module's forward function compiled for each input shape, in a bounded cache. */
 
-import { engine } from '../backend/select.js'
 import type { Executable } from '../backend/backend.js'
+import { engine } from '../backend/select.js'
 import { WengertError } from '../errors.js'
 import { compile, type Plan } from '../plan/plan.js'
 import { StateLayout } from '../plan/state-layout.js'
 import { Abstract } from '../primitives/primitive.js'
 import { emptyTensor, Tensor } from '../tensor/tensor.js'
-import { type Dtype, dtypeOf, isDetached, type TypedArray } from '../util/dtype.js'
-import { formatShape, sameShape, type Shape, sizeOf } from '../util/shape.js'
-import type { Module } from './module.js'
+import { type Dtype, dtypeOf, type FloatDtype, isDetached, type TypedArray } from '../util/dtype.js'
+import { formatShape, type Shape, sameShape, sizeOf } from '../util/shape.js'
 import { type Parameter, withBindings } from './parameter.js'
 
 interface Compiled {
@@ -24,8 +23,16 @@ interface Compiled {
 
 const capacity = 16
 
+/** What a predictor needs of a module. */
+export interface Predictable {
+  readonly dtype: FloatDtype
+  parameters(): Parameter[]
+  modules(): { training: boolean }[]
+  forward(x: Tensor): Tensor
+}
+
 /** Runs `body` with every submodule as in use, and puts the flags back. */
-export function inEvalMode<T>(module: Module, body: () => T): T {
+export function inEvalMode<T>(module: Predictable, body: () => T): T {
   const modules = module.modules()
   const flags = modules.map((m) => m.training)
   for (const m of modules) m.training = false
@@ -41,7 +48,7 @@ export function inEvalMode<T>(module: Module, body: () => T): T {
 export class Predictor {
   readonly #cache: Compiled[] = []
 
-  constructor(readonly module: Module) {}
+  constructor(readonly module: Predictable) {}
 
   predict(x: Tensor): Tensor {
     const compiled = this.#compiled(x.shape, x.dtype)
@@ -54,16 +61,29 @@ export class Predictor {
   predictInto(x: TypedArray, out: TypedArray, shape: Shape = [x.length]): void {
     const dtype = this.module.dtype
     if (dtypeOf(x) !== dtype || dtypeOf(out) === undefined) {
-      throw new WengertError('ERR_DTYPE', `predictInto: expected typed arrays of ${dtype}, got ${dtypeOf(x)} and ${dtypeOf(out)}`, { expected: dtype, actual: [dtypeOf(x), dtypeOf(out)] })
+      throw new WengertError('ERR_DTYPE', `predictInto: expected typed arrays of ${dtype}, got ${dtypeOf(x)} and ${dtypeOf(out)}`, {
+        expected: dtype,
+        actual: [dtypeOf(x), dtypeOf(out)],
+      })
     }
-    if (isDetached(x) || isDetached(out)) throw new WengertError('ERR_DETACHED', 'predictInto: expected typed arrays, got one whose buffer was transferred away')
-    if (sizeOf(shape) !== x.length) throw new WengertError('ERR_SHAPE', `predictInto: expected ${sizeOf(shape)} elements for shape ${formatShape(shape)}, got ${x.length}`, { expected: sizeOf(shape), actual: x.length })
+    if (isDetached(x) || isDetached(out))
+      throw new WengertError('ERR_DETACHED', 'predictInto: expected typed arrays, got one whose buffer was transferred away')
+    if (sizeOf(shape) !== x.length)
+      throw new WengertError(
+        'ERR_SHAPE',
+        `predictInto: expected ${sizeOf(shape)} elements for shape ${formatShape(shape)}, got ${x.length}`,
+        { expected: sizeOf(shape), actual: x.length },
+      )
     const compiled = this.#compiled(shape, dtype)
     if (out.length !== sizeOf(compiled.output) || dtypeOf(out) !== compiled.outputDtype) {
-      throw new WengertError('ERR_SHAPE', `predictInto: expected out to hold ${sizeOf(compiled.output)} elements of ${compiled.outputDtype}, got ${out.length} of ${dtypeOf(out)}`, {
-        expected: compiled.output,
-        actual: out.length,
-      })
+      throw new WengertError(
+        'ERR_SHAPE',
+        `predictInto: expected out to hold ${sizeOf(compiled.output)} elements of ${compiled.outputDtype}, got ${out.length} of ${dtypeOf(out)}`,
+        {
+          expected: compiled.output,
+          actual: out.length,
+        },
+      )
     }
     if (!compiled.plan) {
       out.set(inEvalMode(this.module, () => this.module.forward(new Tensor(shape, dtype, x))).data)
@@ -113,7 +133,11 @@ export class Predictor {
   #compiled(shape: Shape, dtype: Dtype): Compiled {
     const parameters = this.module.parameters()
     const found = this.#cache.findIndex(
-      (entry) => entry.backend === engine() && sameShape(entry.shape, shape) && entry.parameters.length === parameters.length && entry.parameters.every((p, i) => p === parameters[i]),
+      (entry) =>
+        entry.backend === engine() &&
+        sameShape(entry.shape, shape) &&
+        entry.parameters.length === parameters.length &&
+        entry.parameters.every((p, i) => p === parameters[i]),
     )
     if (found >= 0) {
       const entry = this.#cache[found] as Compiled
@@ -134,7 +158,11 @@ export class Predictor {
     const common = { backend: engine(), shape: [...shape], parameters }
     try {
       const { shape: output, dtype: outputDtype } = forward(new Abstract(shape, dtype))
-      const inputs = [{ name: 'x', shape, dtype }, ...parameters.map((p, i) => ({ name: `parameter ${i}`, shape: p.shape, dtype: p.dtype })), { name: 'out', shape: output, dtype: outputDtype, writable: true }]
+      const inputs = [
+        { name: 'x', shape, dtype },
+        ...parameters.map((p, i) => ({ name: `parameter ${i}`, shape: p.shape, dtype: p.dtype })),
+        { name: 'out', shape: output, dtype: outputDtype, writable: true },
+      ]
       const plan = compile(inputs, new StateLayout(), { dtype: this.module.dtype }, (r) => {
         const bound = parameters.map((_, i) => r.input(i + 1))
         r.output(

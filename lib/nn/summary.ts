@@ -1,16 +1,21 @@
 /** A model as a table: layers, parameters, totals. */
 
 import { bytesPerElement } from '../util/dtype.js'
-import type { Module } from './module.js'
-import type { Parameter } from './parameter.js'
+import { Parameter } from './parameter.js'
+
+/** What a summary needs of a module. */
+export interface Summarizable {
+  describe(): string
+  children(): [name: string, child: Summarizable][]
+}
 
 const grouped = (n: number) => String(n).replace(/\B(?=(\d{3})+$)/g, ',')
 
-export function summarize(model: Module): string {
+export function summarize(model: Summarizable): string {
   const rows: [string, string, string, string][] = []
   const seen = new Set<Parameter>()
-  const visit = (module: Module, name: string) => {
-    const own = Object.values(module).filter((value): value is Parameter => value !== null && typeof value === 'object' && 'frozen' in value && 'binding' in value)
+  const visit = (module: Summarizable, name: string) => {
+    const own = Object.values(module).filter((value) => value instanceof Parameter)
     const fresh = own.filter((p) => !seen.has(p))
     for (const p of fresh) seen.add(p)
     const children = module.children()
@@ -27,6 +32,19 @@ export function summarize(model: Module): string {
   const bytes = all.reduce((n, p) => n + p.size * bytesPerElement[p.dtype], 0)
   const head: [string, string, string, string] = ['layer', 'kind', 'parameters', '']
   const widths = [0, 1, 2].map((col) => [head, ...rows].reduce((w, row) => Math.max(w, (row[col] as string).length), 0))
-  const lines = [head, ...rows].map((row) => [(row[0] as string).padEnd(widths[0] as number), (row[1] as string).padEnd(widths[1] as number), (row[2] as string).padStart(widths[2] as number), row[3]].join('  ').trimEnd())
-  return [...lines, '─'.repeat(Math.max(...lines.map((line) => line.length))), `${grouped(total)} parameters (${grouped(trained)} trained), ${grouped(bytes)} bytes`].join('\n')
+  const lines = [head, ...rows].map((row) =>
+    [
+      (row[0] as string).padEnd(widths[0] as number),
+      (row[1] as string).padEnd(widths[1] as number),
+      (row[2] as string).padStart(widths[2] as number),
+      row[3],
+    ]
+      .join('  ')
+      .trimEnd(),
+  )
+  return [
+    ...lines,
+    '─'.repeat(Math.max(...lines.map((line) => line.length))),
+    `${grouped(total)} parameters (${grouped(trained)} trained), ${grouped(bytes)} bytes`,
+  ].join('\n')
 }

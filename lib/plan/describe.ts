@@ -44,11 +44,25 @@ function where(program: Program, slot: Slot): string {
 export function describeProgram(program: Program): string {
   const rows = program.steps.map((step, i) => {
     const slot = (id: number) => where(program, program.slots[id] as Slot)
-    return [`${i}`, step.kernel, detail(step), `${step.outputs.map(slot).join(' ')} ← ${step.inputs.map(slot).join(' ')}`, flopsOf(step) > 0 ? `${flopsOf(step)}` : '']
+    return [
+      `${i}`,
+      step.kernel,
+      detail(step),
+      `${step.outputs.map(slot).join(' ')} ← ${step.inputs.map(slot).join(' ')}`,
+      flopsOf(step) > 0 ? `${flopsOf(step)}` : '',
+    ]
   })
   const table = [['#', 'kernel', 'what', 'where', 'flops'], ...rows]
   const widths = [0, 1, 2, 3, 4].map((col) => table.reduce((w, row) => Math.max(w, (row[col] as string).length), 0))
-  const lines = table.map((row) => row.map((cell, col) => cell.padEnd(widths[col] as number)).join('  ').trimEnd())
+  const lines = table.map((row) =>
+    row
+      .map((cell, col) => cell.padEnd(widths[col] as number))
+      .join('  ')
+      .trimEnd(),
+  )
   const total = program.steps.reduce((sum, step) => sum + flopsOf(step), 0)
-  return [...lines, `${program.dtype}, ${program.steps.length} calls, ${total} flops a run, arena ${program.arenaBytes} bytes, state ${program.stateBytes} bytes`].join('\n')
+  return [
+    ...lines,
+    `${program.dtype}, ${program.steps.length} calls, ${total} flops a run, arena ${program.arenaBytes} bytes, state ${program.stateBytes} bytes`,
+  ].join('\n')
 }

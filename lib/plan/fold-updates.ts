@@ -35,7 +35,11 @@ export function foldUpdates(graph: Graph): Accumulation[] {
     return false
   })
   const values = graph.effects
-  graph.effects = [...values, ...folded.map(({ slot, value }) => ({ kind: 'assign' as const, slot, value })), ...folded.flatMap(({ slot, scale }) => (scale ? [{ kind: 'assign' as const, slot, value: scale }] : []))]
+  graph.effects = [
+    ...values,
+    ...folded.map(({ slot, value }) => ({ kind: 'assign' as const, slot, value })),
+    ...folded.flatMap(({ slot, scale }) => (scale ? [{ kind: 'assign' as const, slot, value: scale }] : [])),
+  ]
   removeDead(graph)
   graph.effects = values
   return folded
@@ -66,7 +70,8 @@ function scaled(term: Node, alpha: number, target: Node): Match | undefined {
   for (let node = term; ; ) {
     if (!sameShape(node.shape, target.shape) || node.dtype !== target.dtype) return undefined
     path.push(node)
-    if (applies(node, matmulRow)) return node.shape.length === 2 ? { product: node, alpha: factor, path, ...(scale ? { scale } : {}) } : undefined
+    if (applies(node, matmulRow))
+      return node.shape.length === 2 ? { product: node, alpha: factor, path, ...(scale ? { scale } : {}) } : undefined
     const op = microOf(node)
     if (op === 'neg') {
       factor = -factor

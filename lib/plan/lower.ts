@@ -3,7 +3,7 @@
  * last that reads them; an elementwise call may take over the memory of an operand that dies with it.
  */
 
-import { type Call, type ElementwiseOp, elementwiseCodes, type Program, type Slot, spaces, type Step } from '../backend/program.js'
+import { type Call, type ElementwiseOp, elementwiseCodes, type Program, type Slot, type Step, spaces } from '../backend/program.js'
 import { microOps } from '../primitives/elementwise.js'
 import { bytesPerElement, type Dtype, type TypedArray } from '../util/dtype.js'
 import { foldGrid, type Grid, sizeOf } from '../util/shape.js'
@@ -20,7 +20,12 @@ export interface Lowered {
   constants: TypedArray[]
 }
 
-export function lower(items: readonly Item[], specs: readonly InputSpec[], layout: StateLayout, options: { dtype: 'float32' | 'float64'; report: number; atomic: boolean }): Lowered {
+export function lower(
+  items: readonly Item[],
+  specs: readonly InputSpec[],
+  layout: StateLayout,
+  options: { dtype: 'float32' | 'float64'; report: number; atomic: boolean },
+): Lowered {
   const slots: Slot[] = []
   const steps: Step[] = []
   const constants: TypedArray[] = []
@@ -59,13 +64,18 @@ export function lower(items: readonly Item[], specs: readonly InputSpec[], layou
     return slot(space, offset, sizeOfNode(node), node.dtype)
   }
   const destination = (to: Destination, node: Node): number => {
-    const at = to.kind === 'state' ? { space: spaces.state, offset: layout.slots[to.slot]?.offset as number } : { space: spaces.inputs + to.input, offset: 0 }
+    const at =
+      to.kind === 'state'
+        ? { space: spaces.state, offset: layout.slots[to.slot]?.offset as number }
+        : { space: spaces.inputs + to.input, offset: 0 }
     return slot(at.space, at.offset, sizeOfNode(node), node.dtype)
   }
   const emit = (call: Call, outputs: number[], inputs: number[]) => steps.push({ ...call, outputs, inputs })
 
   items.forEach((item, i) => {
-    const dying = [...new Set(readsOf(item).map(baseOf))].filter((base) => isOp(base) && lastUse.get(base) === i && places.get(base)?.space === spaces.arena)
+    const dying = [...new Set(readsOf(item).map(baseOf))].filter(
+      (base) => isOp(base) && lastUse.get(base) === i && places.get(base)?.space === spaces.arena,
+    )
     switch (item.kind) {
       case 'cluster': {
         const [only] = item.cluster.nodes as [Node]
@@ -74,7 +84,13 @@ export function lower(items: readonly Item[], specs: readonly InputSpec[], layou
           return
         }
         const made = item.cluster.nodes.filter((node) => item.writes.has(node) || lastUse.has(node))
-        const reusable = item.cluster.elementwise ? takeOver(item.cluster, dying, made.filter((node) => !item.writes.has(node))) : new Map<Node, Node>()
+        const reusable = item.cluster.elementwise
+          ? takeOver(
+              item.cluster,
+              dying,
+              made.filter((node) => !item.writes.has(node)),
+            )
+          : new Map<Node, Node>()
         for (const node of made) {
           const to = item.writes.get(node)
           if (to) {
@@ -102,14 +118,26 @@ export function lower(items: readonly Item[], specs: readonly InputSpec[], layou
         const { value, alpha, scale, slot: target } = item.accumulation
         if (!isOp(value)) return
         const call = value.origin.primitive.lower(value.inputs, { shape: value.shape, dtype: value.dtype }, value.origin.params)
-        emit({ ...call, scalars: [alpha, 1] }, [destination({ kind: 'state', slot: target }, value)], [...value.inputs, ...(scale ? [scale] : [])].map(slotOf))
+        emit(
+          { ...call, scalars: [alpha, 1] },
+          [destination({ kind: 'state', slot: target }, value)],
+          [...value.inputs, ...(scale ? [scale] : [])].map(slotOf),
+        )
         break
       }
       case 'copy':
-        emit({ kernel: 'copy', ints: [1, 0, sizeOfNode(item.value), 0, 1, 0, 1], scalars: [0] }, [destination(item.to, item.value)], [slotOf(item.value)])
+        emit(
+          { kernel: 'copy', ints: [1, 0, sizeOfNode(item.value), 0, 1, 0, 1], scalars: [0] },
+          [destination(item.to, item.value)],
+          [slotOf(item.value)],
+        )
         break
       case 'report':
-        emit({ kernel: 'accumulate', ints: [sizeOfNode(item.value)], scalars: [] }, [slot(spaces.report, 8 * item.entry, 1, 'float64')], [slotOf(item.value)])
+        emit(
+          { kernel: 'accumulate', ints: [sizeOfNode(item.value)], scalars: [] },
+          [slot(spaces.report, 8 * item.entry, 1, 'float64')],
+          [slotOf(item.value)],
+        )
     }
     dying.forEach(release)
   })
@@ -135,13 +163,16 @@ export function lower(items: readonly Item[], specs: readonly InputSpec[], layou
   return { program, constants }
 }
 
-const constantType = (data: TypedArray): Dtype => (data instanceof Float32Array ? 'float32' : data instanceof Float64Array ? 'float64' : data instanceof Int32Array ? 'int32' : 'bool')
+const constantType = (data: TypedArray): Dtype =>
+  data instanceof Float32Array ? 'float32' : data instanceof Float64Array ? 'float64' : data instanceof Int32Array ? 'int32' : 'bool'
 
 /** Pairs outputs with dying operands of the same size and type that are read point by point. */
 function takeOver(cluster: Cluster, dying: readonly Node[], outputs: readonly Node[]): Map<Node, Node> {
   const size = sizeOf(cluster.shape)
   const operands = operandsOf(cluster)
-  const free = dying.filter((base) => base.dtype === cluster.compute && operands.every((node) => baseOf(node) !== base || sizeOfNode(node) === size))
+  const free = dying.filter(
+    (base) => base.dtype === cluster.compute && operands.every((node) => baseOf(node) !== base || sizeOfNode(node) === size),
+  )
   const pairs = new Map<Node, Node>()
   for (const output of outputs) {
     if (output.dtype !== cluster.compute) continue

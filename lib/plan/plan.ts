@@ -45,12 +45,22 @@ export class Plan {
 }
 
 /** Records `build` and compiles it. Errors: ERR_VALUE_NEEDED where the function's path depends on values. */
-export function compile(inputs: readonly InputSpec[], layout: StateLayout, options: PlanOptions, build: (recorder: Recorder) => void): Plan {
+export function compile(
+  inputs: readonly InputSpec[],
+  layout: StateLayout,
+  options: PlanOptions,
+  build: (recorder: Recorder) => void,
+): Plan {
   return new Plan(lowerFunction(inputs, layout, options, build))
 }
 
 /** The passes alone, without an engine. */
-export function lowerFunction(inputs: readonly InputSpec[], layout: StateLayout, options: PlanOptions, build: (recorder: Recorder) => void): Lowered {
+export function lowerFunction(
+  inputs: readonly InputSpec[],
+  layout: StateLayout,
+  options: PlanOptions,
+  build: (recorder: Recorder) => void,
+): Lowered {
   const { dtype, report = 0, atomic = true } = options
   const graph = record(inputs, layout, build)
   simplify(graph)

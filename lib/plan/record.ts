@@ -8,7 +8,7 @@ import { WengertError } from '../errors.js'
 import { Abstract, atNextLevel } from '../primitives/primitive.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { Dtype } from '../util/dtype.js'
-import { formatShape, sameShape, type Shape, sizeOf } from '../util/shape.js'
+import { formatShape, type Shape, sameShape, sizeOf } from '../util/shape.js'
 import type { Effect, Graph, Node } from './graph.js'
 import type { StateLayout } from './state-layout.js'
 
@@ -57,7 +57,11 @@ export function record(inputs: readonly InputSpec[], layout: StateLayout, build:
     const pending: { effect: Effect['kind']; target: number; value: Tensor }[] = []
     const keep = (effect: Effect['kind'], target: number, value: Tensor, like?: { shape: Shape; dtype: Dtype; name: string }) => {
       if (like && (!sameShape(like.shape, value.shape) || like.dtype !== value.dtype)) {
-        throw new WengertError('ERR_SHAPE', `program: expected ${like.dtype} ${formatShape(like.shape)} for ${like.name}, got ${value.dtype} ${formatShape(value.shape)}`, { expected: like.shape, actual: value.shape })
+        throw new WengertError(
+          'ERR_SHAPE',
+          `program: expected ${like.dtype} ${formatShape(like.shape)} for ${like.name}, got ${value.dtype} ${formatShape(value.shape)}`,
+          { expected: like.shape, actual: value.shape },
+        )
       }
       pending.push({ effect, target, value: value.resolve() })
     }
@@ -72,7 +76,11 @@ export function record(inputs: readonly InputSpec[], layout: StateLayout, build:
     const byEntry: Node[] = []
     const nodeOf = (x: Tensor, source: number): Node => {
       if (source >= 0) return byEntry[source] as Node
-      if (x instanceof Abstract) throw new WengertError('ERR_VALUE_NEEDED', 'program: expected every value to come from the recorded function, got one of another recording')
+      if (x instanceof Abstract)
+        throw new WengertError(
+          'ERR_VALUE_NEEDED',
+          'program: expected every value to come from the recorded function, got one of another recording',
+        )
       let node = constants.get(x)
       if (node === undefined) {
         node = add({ kind: 'constant', value: x }, [], x.shape, x.dtype)

@@ -3,9 +3,9 @@
  * and otherwise as recorded.
  */
 
-import type { Effect, Graph, Node } from './graph.js'
-import { type Accumulation } from './fold-updates.js'
+import type { Accumulation } from './fold-updates.js'
 import { type Cluster, isView, operandsOf } from './fuse.js'
+import type { Effect, Graph, Node } from './graph.js'
 
 /** One kernel call to be, or a view (no call). `writes` maps values to the state slots or outputs they are written to directly. */
 export type Item =
@@ -96,7 +96,9 @@ export function schedule(graph: Graph, clusters: readonly Cluster[], accumulatio
       producer?.kind === 'cluster' &&
       !outsideValues.has(base) &&
       (to.kind === 'output' ||
-        [...(readers.get(to.slot) ?? [])].every((reader) => (reader === producer ? readsInPlace(producer.cluster, to.slot) : !leads(producer, reader))))
+        [...(readers.get(to.slot) ?? [])].every((reader) =>
+          reader === producer ? readsInPlace(producer.cluster, to.slot) : !leads(producer, reader),
+        ))
     if (direct && producer.kind === 'cluster') {
       producer.writes.set(base, to)
       outsideValues.add(base)

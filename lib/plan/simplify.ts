@@ -3,9 +3,9 @@
  * transposes move into the products that read them, broadcasts into the elementwise operations. Each keeps the values' bits.
  */
 
+import { broadcastRow, sumRow } from '../primitives/broadcast.js'
 import { microOps } from '../primitives/elementwise.js'
 import { matmulRow } from '../primitives/linalg.js'
-import { broadcastRow, sumRow } from '../primitives/broadcast.js'
 import { reshapeRow, stopGradientRow, transposeRow } from '../primitives/movement.js'
 import { foldGrid, sameShape, sizeOf } from '../util/shape.js'
 import { type Graph, isOp, type Node, removeDead, scalarConstant } from './graph.js'
@@ -64,9 +64,11 @@ function skipReshapes(node: OpNode): void {
   const [x] = node.inputs as [Node]
   if (applies(node, sumRow)) {
     const { first, last } = node.origin.params as { first: number; last: number }
-    if (sizeOf(x.shape.slice(first, last + 1)) === 1) node.origin = { kind: 'op', primitive: reshapeRow as never, params: { shape: node.shape } }
+    if (sizeOf(x.shape.slice(first, last + 1)) === 1)
+      node.origin = { kind: 'op', primitive: reshapeRow as never, params: { shape: node.shape } }
   }
-  while (applies(node, reshapeRow) && applies(node.inputs[0] as Node, reshapeRow)) node.inputs = [(node.inputs[0] as Node).inputs[0] as Node]
+  while (applies(node, reshapeRow) && applies(node.inputs[0] as Node, reshapeRow))
+    node.inputs = [(node.inputs[0] as Node).inputs[0] as Node]
 }
 
 /** A product that reads a matrix transposed in its last two axes reads the matrix itself instead. */

@@ -28,6 +28,8 @@ export class StateLayout {
 
   /** The floating ranges that a snapshot must find finite. */
   floats(): { offset: number; length: number; dtype: Dtype }[] {
-    return this.slots.filter((slot) => isFloat(slot.dtype) && !slot.transient).map(({ offset, shape, dtype }) => ({ offset, length: sizeOf(shape), dtype }))
+    return this.slots
+      .filter((slot) => isFloat(slot.dtype) && !slot.transient)
+      .map(({ offset, shape, dtype }) => ({ offset, length: sizeOf(shape), dtype }))
   }
 }

@@ -6,7 +6,7 @@ import type { KernelName } from '../backend/program.js'
 import { WengertError } from '../errors.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { Dtype } from '../util/dtype.js'
-import { around, broadcastShapes, checkShape, formatShape, sameShape, type Shape, stridesOf } from '../util/shape.js'
+import { around, broadcastShapes, checkShape, formatShape, type Shape, sameShape, stridesOf } from '../util/shape.js'
 import { copyCall, reshape } from './movement.js'
 import { type Aval, apply, type LinearPrimitive, type Primitive, type Sample } from './primitive.js'
 
@@ -33,8 +33,16 @@ const samples = (): Sample[] => [
 export const fold = (kernel: KernelName, doc: string, dtype?: Dtype) => ({
   name: kernel,
   doc,
-  infer: (inputs: readonly Aval[], range: FoldRange): Aval => ({ shape: folded(head(inputs).shape, range), dtype: dtype ?? head(inputs).dtype }),
-  lower: (inputs: readonly Aval[], _output: Aval, { first, last }: FoldRange) => ({ kernel, ints: around(head(inputs).shape, first, last), scalars: [] }),
+  infer: (inputs: readonly Aval[], range: FoldRange): Aval => ({
+    shape: folded(head(inputs).shape, range),
+    dtype: dtype ?? head(inputs).dtype,
+  }),
+  lower: (inputs: readonly Aval[], _output: Aval, { first, last }: FoldRange) => ({
+    kernel,
+    ints: around(head(inputs).shape, first, last),
+    scalars: [],
+  }),
+  rowwise: (_inputs: readonly Aval[], _output: Aval, { first }: FoldRange) => first > 0,
   samples,
 })
 
@@ -53,12 +61,16 @@ export const broadcastRow: LinearPrimitive<{ shape: Shape }> = {
   name: 'broadcastTo',
   kind: 'linear',
   doc: 'repeats x along axes of length 1 and new leading axes',
+  rowwise: (inputs, output) => head(inputs).shape.length === output.shape.length && head(inputs).shape[0] === output.shape[0],
   infer: (inputs, { shape }) => ({ shape, dtype: head(inputs).dtype }),
   lower: (inputs, output) => {
     const { shape } = head(inputs)
     const lead = output.shape.length - shape.length
     const own = stridesOf(shape)
-    return copyCall({ dims: output.shape, source: { offset: 0, strides: output.shape.map((_, i) => (i < lead || shape[i - lead] === 1 ? 0 : (own[i - lead] as number))) } })
+    return copyCall({
+      dims: output.shape,
+      source: { offset: 0, strides: output.shape.map((_, i) => (i < lead || shape[i - lead] === 1 ? 0 : (own[i - lead] as number))) },
+    })
   },
   transpose: (g, _i, inputs) => sumTo(g, head(inputs).shape),
   samples: () => [
@@ -74,7 +86,11 @@ export function broadcastTo(x: Tensor, shape: Shape): Tensor {
   checkShape('broadcastTo', shape)
   if (sameShape(x.shape, shape)) return x
   if (!sameShape(broadcastShapes('broadcastTo', [x.shape, shape]), shape)) {
-    throw new WengertError('ERR_SHAPE', `broadcastTo: expected a shape that ${formatShape(x.shape)} repeats to, got ${formatShape(shape)}`, { expected: x.shape, actual: shape })
+    throw new WengertError(
+      'ERR_SHAPE',
+      `broadcastTo: expected a shape that ${formatShape(x.shape)} repeats to, got ${formatShape(shape)}`,
+      { expected: x.shape, actual: shape },
+    )
   }
   return apply(broadcastRow, [x], { shape: [...shape] })
 }
@@ -94,10 +110,18 @@ export function tile(x: Tensor, repeats: readonly number[]): Tensor {
   const rank = Math.max(x.rank, repeats.length)
   const shape = [...new Array<number>(rank - x.rank).fill(1), ...x.shape]
   const times = [...new Array<number>(rank - repeats.length).fill(1), ...repeats]
-  const spread = broadcastTo(reshape(x, shape.flatMap((n) => [1, n])), shape.flatMap((n, i) => [times[i] as number, n]))
-  return reshape(spread, shape.map((n, i) => n * (times[i] as number)))
+  const spread = broadcastTo(
+    reshape(
+      x,
+      shape.flatMap((n) => [1, n]),
+    ),
+    shape.flatMap((n, i) => [times[i] as number, n]),
+  )
+  return reshape(
+    spread,
+    shape.map((n, i) => n * (times[i] as number)),
+  )
 }
-
 
 /** Sums over sorted axes: neighbouring ones at once, from the last. */
 function sumAxes(x: Tensor, axes: readonly number[]): Tensor {

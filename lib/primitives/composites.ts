@@ -3,13 +3,29 @@
  * them into one pass. Defaults are PyTorch's.
  */
 
-import type { Tensor } from '../tensor/tensor.js'
-import { arange } from '../tensor/creation.js'
-import { checkChoice, checkNumber, checkOptions } from '../util/options.js'
-import { add, erf, expm1, greater, greaterEqual, lessEqual, minimum, mul, type Operand, sigmoid, softplus, square, sub, tanh, where } from './elementwise.js'
-import { expandDims } from './movement.js'
 import { WengertError } from '../errors.js'
+import { arange } from '../tensor/creation.js'
+import type { Tensor } from '../tensor/tensor.js'
+import { checkChoice, checkNumber, checkOptions } from '../util/options.js'
 import { formatShape } from '../util/shape.js'
+import {
+  add,
+  erf,
+  expm1,
+  greater,
+  greaterEqual,
+  lessEqual,
+  minimum,
+  mul,
+  type Operand,
+  sigmoid,
+  softplus,
+  square,
+  sub,
+  tanh,
+  where,
+} from './elementwise.js'
+import { expandDims } from './movement.js'
 
 /** y = x σ(x), also called swish. */
 export function silu(x: Tensor): Tensor {
@@ -80,8 +96,8 @@ export function triu(x: Tensor, k = 0): Tensor {
 }
 
 function triangle(op: string, x: Tensor, keep: (row: Tensor, col: Tensor) => Tensor): Tensor {
-  if (x.rank < 2) throw new WengertError('ERR_SHAPE', `${op}: expected at least two axes, got shape ${formatShape(x.shape)}`, { actual: x.shape })
+  if (x.rank < 2)
+    throw new WengertError('ERR_SHAPE', `${op}: expected at least two axes, got shape ${formatShape(x.shape)}`, { actual: x.shape })
   const [rows, cols] = x.shape.slice(-2) as [number, number]
   return where(keep(expandDims(arange(rows), 1), arange(cols)), x, 0)
 }
-

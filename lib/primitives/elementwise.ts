@@ -14,7 +14,7 @@ import { describe } from '../util/options.js'
 import { broadcastShapes, foldGrid, sameShape } from '../util/shape.js'
 import { broadcastTo } from './broadcast.js'
 import { cast } from './movement.js'
-import { type Aval, apply, type ElementwiseRule, type Primitive, type Sample } from './primitive.js'
+import { type Aval, apply, type ElementwiseRule, type Params, type Primitive, type Sample } from './primitive.js'
 
 /** A tensor or a number; numbers take the element type of the tensors beside them. */
 export type Operand = Tensor | number
@@ -47,7 +47,19 @@ function lowerOne(op: ElementwiseOp, inputs: readonly Aval[], output: Aval): Cal
   const registers = inputs.map((_, i) => i)
   return {
     kernel: 'elementwise',
-    ints: [compute, grid.rows, grid.cols, inputs.length, 1, 0, 1, ...grid.strides.flat(), inputs.length, elementwiseCodes[op], ...[...registers, 0, 0].slice(0, 3)],
+    ints: [
+      compute,
+      grid.rows,
+      grid.cols,
+      inputs.length,
+      1,
+      0,
+      1,
+      ...grid.strides.flat(),
+      inputs.length,
+      elementwiseCodes[op],
+      ...[...registers, 0, 0].slice(0, 3),
+    ],
     scalars: [],
   }
 }
@@ -71,14 +83,26 @@ function row(name: ElementwiseOp, definition: Definition): Primitive {
       dtype: outputDtype(definition.output, (inputs[arity - 1] as Aval).dtype),
     }),
     lower: (inputs: readonly Aval[], output: Aval) => lowerOne(name, inputs, output),
+    rowwise: (inputs: readonly Aval[], output: Aval, _params: Params, rows: readonly boolean[]) =>
+      inputs.every((x, i) =>
+        rows[i]
+          ? x.shape.length === output.shape.length && x.shape[0] === output.shape[0]
+          : x.shape.length < output.shape.length || x.shape[0] === 1,
+      ),
     samples: (): Sample[] => {
-      const sample = (...shapes: number[][]): Sample => ({ inputs: shapes.slice(0, arity).map((shape, i) => ({ shape, ...(domains[i] as Domain) })) })
+      const sample = (...shapes: number[][]): Sample => ({
+        inputs: shapes.slice(0, arity).map((shape, i) => ({ shape, ...(domains[i] as Domain) })),
+      })
       const plain = [sample([3, 4], [3, 4], [3, 4]), sample([0], [0], [0]), sample([], [], [])]
-      return arity === 1 ? [...plain, sample([2, 3, 4])] : [...plain, sample([3, 4], [4], [3, 1]), sample([2, 1, 4], [3, 1], []), sample([], [5], [2, 5])]
+      return arity === 1
+        ? [...plain, sample([2, 3, 4])]
+        : [...plain, sample([3, 4], [4], [3, 1]), sample([2, 1, 4], [3, 1], []), sample([], [5], [2, 5])]
     },
     ...(definition.tolerance === undefined ? {} : { tolerance: definition.tolerance }),
   }
-  const primitive: Primitive = definition.derivatives ? { ...base, kind: 'elementwise', derivatives: definition.derivatives } : { ...base, kind: 'nondifferentiable' }
+  const primitive: Primitive = definition.derivatives
+    ? { ...base, kind: 'elementwise', derivatives: definition.derivatives }
+    : { ...base, kind: 'nondifferentiable' }
   microOps.set(primitive, name)
   return primitive
 }
@@ -90,7 +114,10 @@ function prepare(name: string, operands: readonly Operand[], output: OutputType,
     const x = operands[i]
     if (x instanceof Tensor) dtype = dtype === undefined ? x.dtype : promote(dtype, x.dtype)
     else if (typeof x !== 'number' && typeof x !== 'boolean') {
-      throw new WengertError('ERR_VALUE', `${name}: expected tensors or numbers, got ${describe(x)}`, { expected: 'Tensor | number', actual: x })
+      throw new WengertError('ERR_VALUE', `${name}: expected tensors or numbers, got ${describe(x)}`, {
+        expected: 'Tensor | number',
+        actual: x,
+      })
     }
   }
   const fraction = operands.some((x) => typeof x === 'number' && !(Number.isInteger(x) && Math.abs(x) < 2147483648))
@@ -143,28 +170,78 @@ const unaryRows: Record<UnaryName, Unary> = {
   round: unary('round', { doc: 'the nearest integer, halves to even; derivative 0', output: 'same', derivatives: [flat] }),
   square: unary('square', { doc: 'y = x²', output: 'same', derivatives: [(g, [x]) => mul(g, mul(x as Tensor, 2))] }),
   sqrt: unary('sqrt', { doc: 'y = √x', output: 'float', domain: positive, derivatives: [(g, _, y) => div(g, mul(y, 2))] }),
-  rsqrt: unary('rsqrt', { doc: 'y = 1/√x', output: 'float', domain: positive, derivatives: [(g, _, y) => mul(g, mul(mul(y, mul(y, y)), -0.5))] }),
+  rsqrt: unary('rsqrt', {
+    doc: 'y = 1/√x',
+    output: 'float',
+    domain: positive,
+    derivatives: [(g, _, y) => mul(g, mul(mul(y, mul(y, y)), -0.5))],
+  }),
   reciprocal: unary('reciprocal', { doc: 'y = 1/x', output: 'float', domain: nonzero, derivatives: [(g, _, y) => neg(mul(g, mul(y, y)))] }),
   exp: unary('exp', { doc: 'y = eˣ', output: 'float', derivatives: [(g, _, y) => mul(g, y)] }),
   expm1: unary('expm1', { doc: 'y = eˣ − 1, exact near 0', output: 'float', derivatives: [(g, _, y) => mul(g, add(y, 1))] }),
   log: unary('log', { doc: 'y = ln x', output: 'float', domain: positive, derivatives: [(g, [x]) => div(g, x as Tensor)] }),
-  log1p: unary('log1p', { doc: 'y = ln(1 + x), exact near 0', output: 'float', domain: positive, derivatives: [(g, [x]) => div(g, add(x as Tensor, 1))] }),
+  log1p: unary('log1p', {
+    doc: 'y = ln(1 + x), exact near 0',
+    output: 'float',
+    domain: positive,
+    derivatives: [(g, [x]) => div(g, add(x as Tensor, 1))],
+  }),
   sin: unary('sin', { doc: 'y = sin x', output: 'float', derivatives: [(g, [x]) => mul(g, cos(x as Tensor))] }),
   cos: unary('cos', { doc: 'y = cos x', output: 'float', derivatives: [(g, [x]) => neg(mul(g, sin(x as Tensor)))] }),
   tan: unary('tan', { doc: 'y = tan x', output: 'float', domain: inside, derivatives: [(g, _, y) => mul(g, add(mul(y, y), 1))] }),
-  asin: unary('asin', { doc: 'y = arcsin x', output: 'float', domain: inside, derivatives: [(g, [x]) => mul(g, rsqrt(sub(1, square(x as Tensor))))] }),
-  acos: unary('acos', { doc: 'y = arccos x', output: 'float', domain: inside, derivatives: [(g, [x]) => neg(mul(g, rsqrt(sub(1, square(x as Tensor)))))] }),
+  asin: unary('asin', {
+    doc: 'y = arcsin x',
+    output: 'float',
+    domain: inside,
+    derivatives: [(g, [x]) => mul(g, rsqrt(sub(1, square(x as Tensor))))],
+  }),
+  acos: unary('acos', {
+    doc: 'y = arccos x',
+    output: 'float',
+    domain: inside,
+    derivatives: [(g, [x]) => neg(mul(g, rsqrt(sub(1, square(x as Tensor)))))],
+  }),
   atan: unary('atan', { doc: 'y = arctan x', output: 'float', derivatives: [(g, [x]) => div(g, add(square(x as Tensor), 1))] }),
   sinh: unary('sinh', { doc: 'y = sinh x', output: 'float', derivatives: [(g, [x]) => mul(g, cosh(x as Tensor))] }),
   cosh: unary('cosh', { doc: 'y = cosh x', output: 'float', derivatives: [(g, [x]) => mul(g, sinh(x as Tensor))] }),
-  tanh: unary('tanh', { doc: 'y = tanh x; y′ = 1 − y², from the saved output', output: 'float', derivatives: [(g, _, y) => mul(g, sub(1, mul(y, y)))] }),
+  tanh: unary('tanh', {
+    doc: 'y = tanh x; y′ = 1 − y², from the saved output',
+    output: 'float',
+    derivatives: [(g, _, y) => mul(g, sub(1, mul(y, y)))],
+  }),
   asinh: unary('asinh', { doc: 'y = arsinh x', output: 'float', derivatives: [(g, [x]) => mul(g, rsqrt(add(square(x as Tensor), 1)))] }),
-  acosh: unary('acosh', { doc: 'y = arcosh x', output: 'float', domain: { low: 1.3, high: 4 }, derivatives: [(g, [x]) => mul(g, rsqrt(sub(square(x as Tensor), 1)))] }),
-  atanh: unary('atanh', { doc: 'y = artanh x', output: 'float', domain: inside, derivatives: [(g, [x]) => div(g, sub(1, square(x as Tensor)))] }),
-  erf: unary('erf', { doc: 'y = 2/√π ∫₀ˣ e^(−t²) dt', output: 'float', derivatives: [(g, [x]) => mul(g, mul(exp(neg(square(x as Tensor))), 2 / Math.sqrt(Math.PI)))] }),
-  sigmoid: unary('sigmoid', { doc: 'y = 1/(1 + e^(−x)); y′ = y(1 − y), from the saved output', output: 'float', derivatives: [(g, _, y) => mul(g, mul(y, sub(1, y)))] }),
-  logSigmoid: unary('logSigmoid', { doc: 'y = ln σ(x) = −softplus(−x), without overflow', output: 'float', derivatives: [(g, [x]) => mul(g, sigmoid(neg(x as Tensor)))] }),
-  softplus: unary('softplus', { doc: 'y = ln(1 + eˣ), without overflow', output: 'float', derivatives: [(g, [x]) => mul(g, sigmoid(x as Tensor))] }),
+  acosh: unary('acosh', {
+    doc: 'y = arcosh x',
+    output: 'float',
+    domain: { low: 1.3, high: 4 },
+    derivatives: [(g, [x]) => mul(g, rsqrt(sub(square(x as Tensor), 1)))],
+  }),
+  atanh: unary('atanh', {
+    doc: 'y = artanh x',
+    output: 'float',
+    domain: inside,
+    derivatives: [(g, [x]) => div(g, sub(1, square(x as Tensor)))],
+  }),
+  erf: unary('erf', {
+    doc: 'y = 2/√π ∫₀ˣ e^(−t²) dt',
+    output: 'float',
+    derivatives: [(g, [x]) => mul(g, mul(exp(neg(square(x as Tensor))), 2 / Math.sqrt(Math.PI)))],
+  }),
+  sigmoid: unary('sigmoid', {
+    doc: 'y = 1/(1 + e^(−x)); y′ = y(1 − y), from the saved output',
+    output: 'float',
+    derivatives: [(g, _, y) => mul(g, mul(y, sub(1, y)))],
+  }),
+  logSigmoid: unary('logSigmoid', {
+    doc: 'y = ln σ(x) = −softplus(−x), without overflow',
+    output: 'float',
+    derivatives: [(g, [x]) => mul(g, sigmoid(neg(x as Tensor)))],
+  }),
+  softplus: unary('softplus', {
+    doc: 'y = ln(1 + eˣ), without overflow',
+    output: 'float',
+    derivatives: [(g, [x]) => mul(g, sigmoid(x as Tensor))],
+  }),
   relu: unary('relu', { doc: 'y = max(x, 0); derivative 0 at 0', output: 'same', derivatives: [(g, _, y) => where(greater(y, 0), g, 0)] }),
   logicalNot: unary('logicalNot', { doc: 'true where x is 0', output: 'bool' }),
   isFinite: unary('isFinite', { doc: 'false where x is NaN or infinite', output: 'bool' }),
@@ -186,7 +263,15 @@ const binaryRows: Record<BinaryName, Binary> = {
     domain: [positive, {}],
     derivatives: [
       (g, [a, b]) => mul(g, where(equal(b as Tensor, 0), 0, mul(b as Tensor, pow(a as Tensor, sub(b as Tensor, 1))))),
-      (g, [a, b], y) => mul(g, where(logicalAnd(equal(a as Tensor, 0), greaterEqual(b as Tensor, 0)), 0, mul(y, log(where(equal(a as Tensor, 0), 1, a as Tensor))))),
+      (g, [a, b], y) =>
+        mul(
+          g,
+          where(
+            logicalAnd(equal(a as Tensor, 0), greaterEqual(b as Tensor, 0)),
+            0,
+            mul(y, log(where(equal(a as Tensor, 0), 1, a as Tensor))),
+          ),
+        ),
     ],
   }),
   atan2: binary('atan2', {
@@ -207,12 +292,18 @@ const binaryRows: Record<BinaryName, Binary> = {
   maximum: binary('maximum', {
     doc: 'the larger of a and b (NaN if either is); equals share the derivative',
     output: 'same',
-    derivatives: [(g, [a, b]) => mul(g, share(greater(a as Tensor, b as Tensor), a, b)), (g, [a, b]) => mul(g, share(less(a as Tensor, b as Tensor), a, b))],
+    derivatives: [
+      (g, [a, b]) => mul(g, share(greater(a as Tensor, b as Tensor), a, b)),
+      (g, [a, b]) => mul(g, share(less(a as Tensor, b as Tensor), a, b)),
+    ],
   }),
   minimum: binary('minimum', {
     doc: 'the smaller of a and b (NaN if either is); equals share the derivative',
     output: 'same',
-    derivatives: [(g, [a, b]) => mul(g, share(less(a as Tensor, b as Tensor), a, b)), (g, [a, b]) => mul(g, share(greater(a as Tensor, b as Tensor), a, b))],
+    derivatives: [
+      (g, [a, b]) => mul(g, share(less(a as Tensor, b as Tensor), a, b)),
+      (g, [a, b]) => mul(g, share(greater(a as Tensor, b as Tensor), a, b)),
+    ],
   }),
   equal: binary('equal', { doc: 'a = b', output: 'bool' }),
   notEqual: binary('notEqual', { doc: 'a ≠ b', output: 'bool' }),
@@ -238,7 +329,9 @@ function share(wins: Tensor, a: Tensor | undefined, b: Tensor | undefined): Tens
 }
 
 /** Every elementwise row. */
-export const elementwiseRows: readonly Primitive[] = [...Object.values(unaryRows), ...Object.values(binaryRows)].map((r) => r.primitive).concat(whereRow)
+export const elementwiseRows: readonly Primitive[] = [...Object.values(unaryRows), ...Object.values(binaryRows)]
+  .map((r) => r.primitive)
+  .concat(whereRow)
 
 /** y = −x. */
 export const neg = unaryRows.neg.op

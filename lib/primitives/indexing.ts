@@ -20,14 +20,22 @@ interface Along {
 }
 
 const at = (inputs: readonly Aval[], i: number): Aval => inputs[i] as Aval
-const resized = (x: Aval, axis: number, n: number): Aval => ({ shape: x.shape.map((length, i) => (i === axis ? n : length)), dtype: x.dtype })
+const resized = (x: Aval, axis: number, n: number): Aval => ({
+  shape: x.shape.map((length, i) => (i === axis ? n : length)),
+  dtype: x.dtype,
+})
 
 const gatherRow: LinearPrimitive<Along> = {
   name: 'gather',
   kind: 'linear',
   doc: 'y[…, j, …] = x[…, index[j], …] along an axis',
+  rowwise: (_inputs, _output, { axis }, [rowsX, rowsIndex]) => (rowsX ? axis !== 0 && !rowsIndex : axis === 0),
   infer: (inputs, { axis }) => resized(at(inputs, 0), axis, at(inputs, 1).shape[0] as number),
-  lower: (inputs, _output, { axis }) => ({ kernel: 'gather', ints: [...around(at(inputs, 0).shape, axis, axis), at(inputs, 1).shape[0] as number], scalars: [] }),
+  lower: (inputs, _output, { axis }) => ({
+    kernel: 'gather',
+    ints: [...around(at(inputs, 0).shape, axis, axis), at(inputs, 1).shape[0] as number],
+    scalars: [],
+  }),
   transpose: (g, i, inputs, { axis, size }) => {
     refuseIndex('gather', i)
     return apply(scatterAddRow, [g, inputs[1] as Tensor], { axis, size })
@@ -44,7 +52,11 @@ const scatterAddRow: LinearPrimitive<Along> = {
   kind: 'linear',
   doc: 'y[…, index[j], …] += x[…, j, …] into zeros of length size along an axis: the transpose of gather',
   infer: (inputs, { axis, size }) => resized(at(inputs, 0), axis, size),
-  lower: (inputs, output, { axis }) => ({ kernel: 'scatterAdd', ints: [...around(output.shape, axis, axis), at(inputs, 1).shape[0] as number], scalars: [] }),
+  lower: (inputs, output, { axis }) => ({
+    kernel: 'scatterAdd',
+    ints: [...around(output.shape, axis, axis), at(inputs, 1).shape[0] as number],
+    scalars: [],
+  }),
   transpose: (g, i, inputs, { axis, size }) => {
     refuseIndex('scatterAdd', i)
     return apply(gatherRow, [g, inputs[1] as Tensor], { axis, size })
@@ -60,8 +72,13 @@ const takeAlongRow: LinearPrimitive<Along> = {
   name: 'takeAlong',
   kind: 'linear',
   doc: 'y[i, j, k] = x[i, index[i, j, k], k] along an axis',
+  rowwise: (_inputs, _output, { axis }, rows) => axis !== 0 && rows.every(Boolean),
   infer: (inputs) => ({ shape: at(inputs, 1).shape, dtype: at(inputs, 0).dtype }),
-  lower: (inputs, _output, { axis }) => ({ kernel: 'takeAlong', ints: [...around(at(inputs, 0).shape, axis, axis), at(inputs, 1).shape[axis] as number], scalars: [] }),
+  lower: (inputs, _output, { axis }) => ({
+    kernel: 'takeAlong',
+    ints: [...around(at(inputs, 0).shape, axis, axis), at(inputs, 1).shape[axis] as number],
+    scalars: [],
+  }),
   transpose: (g, i, inputs, { axis, size }) => {
     refuseIndex('takeAlong', i)
     return apply(putAlongRow, [g, inputs[1] as Tensor], { axis, size })
@@ -78,7 +95,11 @@ const putAlongRow: LinearPrimitive<Along> = {
   kind: 'linear',
   doc: 'y[i, index[i, j, k], k] += x[i, j, k] into zeros: the transpose of takeAlong',
   infer: (inputs, { axis, size }) => resized(at(inputs, 0), axis, size),
-  lower: (inputs, output, { axis }) => ({ kernel: 'putAlong', ints: [...around(output.shape, axis, axis), at(inputs, 1).shape[axis] as number], scalars: [] }),
+  lower: (inputs, output, { axis }) => ({
+    kernel: 'putAlong',
+    ints: [...around(output.shape, axis, axis), at(inputs, 1).shape[axis] as number],
+    scalars: [],
+  }),
   transpose: (g, i, inputs, { axis, size }) => {
     refuseIndex('putAlong', i)
     return apply(takeAlongRow, [g, inputs[1] as Tensor], { axis, size })
@@ -94,6 +115,7 @@ const oneHotRow: NondifferentiablePrimitive<{ size: number; dtype: FloatDtype }>
   name: 'oneHot',
   kind: 'nondifferentiable',
   doc: 'y[…, j] = 1 where index[…] = j, else 0',
+  rowwise: () => true,
   infer: (inputs, { size, dtype }) => ({ shape: [...at(inputs, 0).shape, size], dtype }),
   lower: (inputs, _output, { size }) => ({ kernel: 'oneHot', ints: [at(inputs, 0).shape.reduce((a, b) => a * b, 1), size], scalars: [] }),
   samples: () => [
@@ -104,13 +126,18 @@ const oneHotRow: NondifferentiablePrimitive<{ size: number; dtype: FloatDtype }>
 }
 
 function refuseIndex(op: string, i: number): void {
-  if (i !== 0) throw new WengertError('ERR_NOT_DIFFERENTIABLE', `${op}: expected a derivative with respect to the values, got one with respect to the indices`)
+  if (i !== 0)
+    throw new WengertError(
+      'ERR_NOT_DIFFERENTIABLE',
+      `${op}: expected a derivative with respect to the values, got one with respect to the indices`,
+    )
 }
 
 /** Integers as an index tensor; floats are refused. */
 export function asIndices(op: string, indices: Indices): Tensor {
   const index = indices instanceof Tensor ? indices : asTensor(op, indices, { dtype: 'int32' })
-  if (index.dtype !== 'int32') throw new WengertError('ERR_DTYPE', `${op}: expected int32 indices, got ${index.dtype}`, { expected: 'int32', actual: index.dtype })
+  if (index.dtype !== 'int32')
+    throw new WengertError('ERR_DTYPE', `${op}: expected int32 indices, got ${index.dtype}`, { expected: 'int32', actual: index.dtype })
   return index
 }
 
@@ -133,7 +160,11 @@ export function scatterAdd(x: Tensor, indices: Indices, size: number, axis = 0):
   checkNumber('scatterAdd', 'size', size, { integer: true, min: 0 })
   const index = asIndices('scatterAdd', indices)
   if (index.rank !== 1 || index.size !== x.shape[along]) {
-    throw new WengertError('ERR_SHAPE', `scatterAdd: expected ${x.shape[along]} indices for axis ${along} of ${formatShape(x.shape)}, got ${formatShape(index.shape)}`, { expected: x.shape[along], actual: index.shape })
+    throw new WengertError(
+      'ERR_SHAPE',
+      `scatterAdd: expected ${x.shape[along]} indices for axis ${along} of ${formatShape(x.shape)}, got ${formatShape(index.shape)}`,
+      { expected: x.shape[along], actual: index.shape },
+    )
   }
   return apply(scatterAddRow, [x, index], { axis: along, size })
 }
@@ -141,7 +172,11 @@ export function scatterAdd(x: Tensor, indices: Indices, size: number, axis = 0):
 function alongAxis(op: string, x: Tensor, index: Tensor, axis: number): number {
   const along = normalizeAxis(op, axis, x.rank)
   if (index.rank !== x.rank || index.shape.some((n, i) => i !== along && n !== x.shape[i])) {
-    throw new WengertError('ERR_SHAPE', `${op}: expected indices shaped like ${formatShape(x.shape)} but for axis ${along}, got ${formatShape(index.shape)}`, { expected: x.shape, actual: index.shape })
+    throw new WengertError(
+      'ERR_SHAPE',
+      `${op}: expected indices shaped like ${formatShape(x.shape)} but for axis ${along}, got ${formatShape(index.shape)}`,
+      { expected: x.shape, actual: index.shape },
+    )
   }
   return along
 }
@@ -158,7 +193,10 @@ export function putAlong(x: Tensor, indices: Indices, axis: number, size: number
   const index = asIndices('putAlong', indices)
   const along = alongAxis('putAlong', x, index, axis)
   if (!sameShape(index.shape, x.shape)) {
-    throw new WengertError('ERR_SHAPE', `putAlong: expected indices of shape ${formatShape(x.shape)}, got ${formatShape(index.shape)}`, { expected: x.shape, actual: index.shape })
+    throw new WengertError('ERR_SHAPE', `putAlong: expected indices of shape ${formatShape(x.shape)}, got ${formatShape(index.shape)}`, {
+      expected: x.shape,
+      actual: index.shape,
+    })
   }
   return apply(putAlongRow, [x, index], { axis: along, size })
 }

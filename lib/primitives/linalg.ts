@@ -4,8 +4,8 @@ import { WengertError } from '../errors.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { isFloat, promote } from '../util/dtype.js'
 import { broadcastShapes, formatShape, type Shape, sizeOf } from '../util/shape.js'
-import { add, mul } from './elementwise.js'
 import { broadcastTo } from './broadcast.js'
+import { add, mul } from './elementwise.js'
 import { cast, reshape } from './movement.js'
 import { type Aval, apply, type GeneralPrimitive, type Primitive } from './primitive.js'
 import { sum } from './reduce.js'
@@ -38,11 +38,19 @@ export const matmulRow: GeneralPrimitive<Transposes> = {
   name: 'matmul',
   kind: 'general',
   doc: 'C = op(A)·op(B), op transposing the last two axes where asked; a batch in front, on either or both',
+  rowwise: ([a, b], output, { transA }, [rowsA, rowsB]) =>
+    output.shape.length === 2
+      ? !rowsB && !transA
+      : (!rowsA || a?.shape.length === 3) && (!rowsB || b?.shape.length === 3) && !(rowsA !== rowsB && (rowsA ? b : a)?.shape.length === 3),
   infer: (inputs, params) => {
     const { batch, batched, m, k, depth, n } = dims(inputs, params)
     if (k !== depth) {
       const shapes = inputs.map((x) => formatShape(x.shape))
-      throw new WengertError('ERR_SHAPE', `matmul: expected inner dimensions to agree, got ${k} and ${depth} from ${shapes.join(' and ')}`, { expected: k, actual: depth })
+      throw new WengertError(
+        'ERR_SHAPE',
+        `matmul: expected inner dimensions to agree, got ${k} and ${depth} from ${shapes.join(' and ')}`,
+        { expected: k, actual: depth },
+      )
     }
     return { shape: batched ? [batch, m, n] : [m, n], dtype: (inputs[0] as Aval).dtype }
   },
@@ -84,7 +92,11 @@ export const matmulRow: GeneralPrimitive<Transposes> = {
  */
 export function matmul(a: Tensor, b: Tensor): Tensor {
   if (a.rank === 0 || b.rank === 0) {
-    throw new WengertError('ERR_SHAPE', `matmul: expected vectors, matrices or stacks of them, got ${formatShape(a.shape)} and ${formatShape(b.shape)}`, { actual: [a.shape, b.shape] })
+    throw new WengertError(
+      'ERR_SHAPE',
+      `matmul: expected vectors, matrices or stacks of them, got ${formatShape(a.shape)} and ${formatShape(b.shape)}`,
+      { actual: [a.shape, b.shape] },
+    )
   }
   const common = promote(a.dtype, b.dtype)
   const dtype = isFloat(common) ? common : 'float32'
@@ -112,10 +124,14 @@ export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
   const [dOut, dIn] = weight.shape as [number, number]
   if (x.rank === 0 || x.shape[x.rank - 1] !== dIn || x.dtype !== weight.dtype) {
     const dtypes = x.dtype === weight.dtype ? '' : ` of ${weight.dtype}`
-    throw new WengertError(dtypes ? 'ERR_DTYPE' : 'ERR_SHAPE', `linear: expected x of shape [*, ${dIn}]${dtypes}, got ${formatShape(x.shape)}${dtypes ? ` of ${x.dtype}` : ''} (Linear ${dIn} → ${dOut})`, {
-      expected: ['*', dIn],
-      actual: x.shape,
-    })
+    throw new WengertError(
+      dtypes ? 'ERR_DTYPE' : 'ERR_SHAPE',
+      `linear: expected x of shape [*, ${dIn}]${dtypes}, got ${formatShape(x.shape)}${dtypes ? ` of ${x.dtype}` : ''} (Linear ${dIn} → ${dOut})`,
+      {
+        expected: ['*', dIn],
+        actual: x.shape,
+      },
+    )
   }
   const rows = reshape(x, [x.size / Math.max(1, dIn) || sizeOf(x.shape.slice(0, -1)), dIn])
   const product = apply(matmulRow, [rows, weight], { transA: false, transB: true })
@@ -125,7 +141,11 @@ export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
 /** Σ aᵢ bᵢ of two vectors of one length. Errors: ERR_SHAPE. */
 export function dot(a: Tensor, b: Tensor): Tensor {
   if (a.rank !== 1 || b.rank !== 1 || a.size !== b.size) {
-    throw new WengertError('ERR_SHAPE', `dot: expected two vectors of one length, got ${formatShape(a.shape)} and ${formatShape(b.shape)}`, { actual: [a.shape, b.shape] })
+    throw new WengertError(
+      'ERR_SHAPE',
+      `dot: expected two vectors of one length, got ${formatShape(a.shape)} and ${formatShape(b.shape)}`,
+      { actual: [a.shape, b.shape] },
+    )
   }
   return sum(mul(a, b))
 }
@@ -133,7 +153,9 @@ export function dot(a: Tensor, b: Tensor): Tensor {
 /** aᵢ bⱼ of two vectors. Errors: ERR_SHAPE. */
 export function outer(a: Tensor, b: Tensor): Tensor {
   if (a.rank !== 1 || b.rank !== 1) {
-    throw new WengertError('ERR_SHAPE', `outer: expected two vectors, got ${formatShape(a.shape)} and ${formatShape(b.shape)}`, { actual: [a.shape, b.shape] })
+    throw new WengertError('ERR_SHAPE', `outer: expected two vectors, got ${formatShape(a.shape)} and ${formatShape(b.shape)}`, {
+      actual: [a.shape, b.shape],
+    })
   }
   return mul(reshape(a, [a.size, 1]), b)
 }

@@ -11,7 +11,17 @@ import * as reduce from './reduce.js'
 import { logSoftmax, logSumExp, softmax } from './softmax.js'
 
 const { where, elementwiseRows: _rows, microOps: _ops, ...pointwise } = elementwise
-const { movementRows: _moves, copyCall: _copy, castRow: _c, reshapeRow: _r, stopGradientRow: _s, transposeRow: _t, concat, stack, ...moves } = movement
+const {
+  movementRows: _moves,
+  copyCall: _copy,
+  castRow: _c,
+  reshapeRow: _r,
+  stopGradientRow: _s,
+  transposeRow: _t,
+  concat,
+  stack,
+  ...moves
+} = movement
 const { reduceRows: _folds, ...folds } = reduce
 
 const methods = {
@@ -48,7 +58,6 @@ type TensorMethods = { [K in keyof Methods]: Bound<Methods[K]> } & {
 }
 
 declare module '../tensor/tensor.js' {
-  // biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the methods are attached below, all of them
   interface Tensor extends TensorMethods {}
 }
 

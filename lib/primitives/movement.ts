@@ -8,7 +8,7 @@ import { WengertError } from '../errors.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { type Dtype, isFloat } from '../util/dtype.js'
 import { checkNumber } from '../util/options.js'
-import { around, checkShape, formatShape, normalizeAxis, sameShape, type Shape, sizeOf, stridesOf } from '../util/shape.js'
+import { around, checkShape, formatShape, normalizeAxis, type Shape, sameShape, sizeOf, stridesOf } from '../util/shape.js'
 import { type Aval, apply, type LinearPrimitive, type NondifferentiablePrimitive, type Primitive } from './primitive.js'
 
 const first = (inputs: readonly Aval[]): Aval => inputs[0] as Aval
@@ -41,9 +41,16 @@ export const castRow: Primitive<{ dtype: Dtype }> = {
     const compute = first(inputs).dtype === 'float32' && output.dtype !== 'float64' ? 0 : 1
     return { kernel: 'elementwise', ints: [compute, 1, n, 1, 1, 0, 1, n, 1, 1, elementwiseCodes.copy, 0, 0, 0], scalars: [] }
   },
+  rowwise: () => true,
   jvp: ([t], { params }) => (isFloat(params.dtype) && t ? cast(t, params.dtype) : undefined),
-  vjp: (g, { inputs, params }) => [isFloat(params.dtype) && isFloat((inputs[0] as Tensor).dtype) ? cast(g, (inputs[0] as Tensor).dtype) : undefined],
-  samples: () => [{ inputs: [{ shape: [3, 4] }], params: { dtype: 'float64' } }, { inputs: [{ shape: [0] }], params: { dtype: 'float32' } }, { inputs: [{ shape: [] }], params: { dtype: 'float64' } }],
+  vjp: (g, { inputs, params }) => [
+    isFloat(params.dtype) && isFloat((inputs[0] as Tensor).dtype) ? cast(g, (inputs[0] as Tensor).dtype) : undefined,
+  ],
+  samples: () => [
+    { inputs: [{ shape: [3, 4] }], params: { dtype: 'float64' } },
+    { inputs: [{ shape: [0] }], params: { dtype: 'float32' } },
+    { inputs: [{ shape: [] }], params: { dtype: 'float64' } },
+  ],
 }
 
 /** The same values in another element type. */
@@ -55,6 +62,7 @@ export const stopGradientRow: NondifferentiablePrimitive = {
   name: 'stopGradient',
   kind: 'nondifferentiable',
   doc: 'y = x, taken as a constant by every derivative',
+  rowwise: () => true,
   infer: first,
   lower: (inputs) => copyCall({ dims: [sizeOf(first(inputs).shape)] }),
   samples: () => [{ inputs: [{ shape: [3] }] }, { inputs: [{ shape: [0] }] }, { inputs: [{ shape: [] }] }],
@@ -69,10 +77,15 @@ export const reshapeRow: LinearPrimitive<{ shape: Shape }> = {
   name: 'reshape',
   kind: 'linear',
   doc: 'the same elements in row-major order under another shape',
+  rowwise: (inputs, output) => output.shape.length > 0 && output.shape[0] === first(inputs).shape[0],
   infer: (inputs, { shape }) => ({ shape, dtype: first(inputs).dtype }),
   lower: (inputs) => copyCall({ dims: [sizeOf(first(inputs).shape)] }),
   transpose: (g, _i, inputs) => reshape(g, first(inputs).shape),
-  samples: () => [{ inputs: [{ shape: [3, 4] }], params: { shape: [2, 6] } }, { inputs: [{ shape: [0, 2] }], params: { shape: [0] } }, { inputs: [{ shape: [] }], params: { shape: [1, 1] } }],
+  samples: () => [
+    { inputs: [{ shape: [3, 4] }], params: { shape: [2, 6] } },
+    { inputs: [{ shape: [0, 2] }], params: { shape: [0] } },
+    { inputs: [{ shape: [] }], params: { shape: [1, 1] } },
+  ],
 }
 
 /**
@@ -93,7 +106,11 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
   return sameShape(full, x.shape) ? x : apply(reshapeRow, [x], { shape: [...full] })
 
   function fail(): never {
-    throw new WengertError('ERR_SHAPE', `reshape: expected a shape of ${x.size} elements for ${formatShape(x.shape)}, got ${formatShape(shape)}`, { expected: x.size, actual: shape })
+    throw new WengertError(
+      'ERR_SHAPE',
+      `reshape: expected a shape of ${x.size} elements for ${formatShape(x.shape)}, got ${formatShape(shape)}`,
+      { expected: x.size, actual: shape },
+    )
   }
 }
 
@@ -101,7 +118,11 @@ export const transposeRow: LinearPrimitive<{ permutation: Shape }> = {
   name: 'transpose',
   kind: 'linear',
   doc: 'axes in another order: axis i of y is axis permutation[i] of x',
-  infer: (inputs, { permutation }) => ({ shape: permutation.map((axis) => first(inputs).shape[axis] as number), dtype: first(inputs).dtype }),
+  rowwise: (_inputs, _output, { permutation }) => permutation[0] === 0,
+  infer: (inputs, { permutation }) => ({
+    shape: permutation.map((axis) => first(inputs).shape[axis] as number),
+    dtype: first(inputs).dtype,
+  }),
   lower: (inputs, output, { permutation }) => {
     const strides = stridesOf(first(inputs).shape)
     return copyCall({ dims: output.shape, source: { offset: 0, strides: permutation.map((axis) => strides[axis] as number) } })
@@ -126,9 +147,12 @@ export const transposeRow: LinearPrimitive<{ permutation: Shape }> = {
  * @example transpose(x, [0, 2, 1])
  */
 export function transpose(x: Tensor, permutation?: readonly number[]): Tensor {
-  const order = permutation?.map((axis) => normalizeAxis('transpose', axis, x.rank)) ?? Array.from({ length: x.rank }, (_, i) => x.rank - 1 - i)
+  const order =
+    permutation?.map((axis) => normalizeAxis('transpose', axis, x.rank)) ?? Array.from({ length: x.rank }, (_, i) => x.rank - 1 - i)
   if (order.length !== x.rank || new Set(order).size !== x.rank) {
-    throw new WengertError('ERR_AXIS', `transpose: expected each of ${x.rank} axes once, got ${JSON.stringify(permutation)}`, { actual: permutation })
+    throw new WengertError('ERR_AXIS', `transpose: expected each of ${x.rank} axes once, got ${JSON.stringify(permutation)}`, {
+      actual: permutation,
+    })
   }
   return order.every((axis, i) => axis === i) ? x : apply(transposeRow, [x], { permutation: order })
 }
@@ -142,13 +166,17 @@ interface Region {
 
 function regionStrides(shape: Shape, { starts, steps }: Region): { offset: number; strides: number[] } {
   const own = stridesOf(shape)
-  return { offset: starts.reduce((sum, start, i) => sum + start * (own[i] as number), 0), strides: own.map((stride, i) => stride * (steps[i] as number)) }
+  return {
+    offset: starts.reduce((sum, start, i) => sum + start * (own[i] as number), 0),
+    strides: own.map((stride, i) => stride * (steps[i] as number)),
+  }
 }
 
 const sliceRow: LinearPrimitive<Region & { [key: string]: unknown }> = {
   name: 'slice',
   kind: 'linear',
   doc: 'a region of x: from starts, so many sizes, by steps (which may be negative)',
+  rowwise: (inputs, _output, { sizes, steps }) => sizes[0] === first(inputs).shape[0] && steps[0] === 1,
   infer: (inputs, { sizes }) => ({ shape: sizes, dtype: first(inputs).dtype }),
   lower: (inputs, output, region) => {
     const empty = sizeOf(output.shape) === 0
@@ -206,13 +234,20 @@ export type SliceRange = number | readonly [start?: number | null, stop?: number
  * @throws ERR_AXIS for too many ranges; ERR_INDEX for an index outside its axis
  */
 export function slice(x: Tensor, ...ranges: SliceRange[]): Tensor {
-  if (ranges.length > x.rank) throw new WengertError('ERR_AXIS', `slice: expected at most ${x.rank} ranges, got ${ranges.length}`, { expected: x.rank, actual: ranges.length })
+  if (ranges.length > x.rank)
+    throw new WengertError('ERR_AXIS', `slice: expected at most ${x.rank} ranges, got ${ranges.length}`, {
+      expected: x.rank,
+      actual: ranges.length,
+    })
   const [starts, sizes, steps, kept]: number[][] = [[], [], [], []]
   x.shape.forEach((n, axis) => {
     const range = ranges[axis] ?? [null, null, 1]
     if (typeof range === 'number') {
       if (!Number.isInteger(range) || range < -n || range >= n) {
-        throw new WengertError('ERR_INDEX', `slice: expected an index in ${-n} … ${n - 1} for axis ${axis}, got ${range}`, { expected: n, actual: range })
+        throw new WengertError('ERR_INDEX', `slice: expected an index in ${-n} … ${n - 1} for axis ${axis}, got ${range}`, {
+          expected: n,
+          actual: range,
+        })
       }
       starts?.push(range < 0 ? range + n : range)
       sizes?.push(1)
@@ -242,7 +277,9 @@ export function slice(x: Tensor, ...ranges: SliceRange[]): Tensor {
 
 /** Reverses the order along `axes` (all by default). */
 export function flip(x: Tensor, axes?: number | readonly number[]): Tensor {
-  const list = (axes === undefined ? x.shape.map((_, i) => i) : typeof axes === 'number' ? [axes] : axes).map((axis) => normalizeAxis('flip', axis, x.rank))
+  const list = (axes === undefined ? x.shape.map((_, i) => i) : typeof axes === 'number' ? [axes] : axes).map((axis) =>
+    normalizeAxis('flip', axis, x.rank),
+  )
   return slice(x, ...x.shape.map((_, i): SliceRange => (list.includes(i) ? [null, null, -1] : null)))
 }
 
@@ -253,20 +290,28 @@ export function flip(x: Tensor, axes?: number | readonly number[]): Tensor {
  */
 export function pad(x: Tensor, widths: readonly (readonly [number, number])[]): Tensor {
   if (!Array.isArray(widths) || widths.length !== x.rank) {
-    throw new WengertError('ERR_AXIS', `pad: expected one [before, after] for each of ${x.rank} axes, got ${JSON.stringify(widths)}`, { expected: x.rank, actual: widths })
+    throw new WengertError('ERR_AXIS', `pad: expected one [before, after] for each of ${x.rank} axes, got ${JSON.stringify(widths)}`, {
+      expected: x.rank,
+      actual: widths,
+    })
   }
   for (const pair of widths) for (const n of pair) checkNumber('pad', 'width', n, { integer: true, min: 0 })
-  return place(x, x.shape.map((n, i) => n + (widths[i]?.[0] as number) + (widths[i]?.[1] as number)), {
-    starts: widths.map(([before]) => before),
-    sizes: x.shape,
-    steps: x.shape.map(() => 1),
-  })
+  return place(
+    x,
+    x.shape.map((n, i) => n + (widths[i]?.[0] as number) + (widths[i]?.[1] as number)),
+    {
+      starts: widths.map(([before]) => before),
+      sizes: x.shape,
+      steps: x.shape.map(() => 1),
+    },
+  )
 }
 
 const concatRow: LinearPrimitive<{ axis: number }> = {
   name: 'concat',
   kind: 'linear',
   doc: 'the inputs one after the other along an axis',
+  rowwise: (_inputs, _output, { axis }, rows) => axis !== 0 && rows.every(Boolean),
   infer: (inputs, { axis }) => {
     const { shape, dtype } = first(inputs)
     return { shape: shape.map((n, i) => (i === axis ? inputs.reduce((total, x) => total + (x.shape[axis] as number), 0) : n)), dtype }
@@ -294,9 +339,17 @@ export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
   const along = normalizeAxis('concat', axis, head.rank)
   for (const x of tensors) {
     if (x.rank !== head.rank || x.shape.some((n, i) => i !== along && n !== head.shape[i])) {
-      throw new WengertError('ERR_SHAPE', `concat: expected shapes equal but for axis ${along}, got ${formatShape(head.shape)} and ${formatShape(x.shape)}`, { expected: head.shape, actual: x.shape })
+      throw new WengertError(
+        'ERR_SHAPE',
+        `concat: expected shapes equal but for axis ${along}, got ${formatShape(head.shape)} and ${formatShape(x.shape)}`,
+        { expected: head.shape, actual: x.shape },
+      )
     }
-    if (x.dtype !== head.dtype) throw new WengertError('ERR_DTYPE', `concat: expected one dtype, got ${head.dtype} and ${x.dtype}`, { expected: head.dtype, actual: x.dtype })
+    if (x.dtype !== head.dtype)
+      throw new WengertError('ERR_DTYPE', `concat: expected one dtype, got ${head.dtype} and ${x.dtype}`, {
+        expected: head.dtype,
+        actual: x.dtype,
+      })
   }
   return tensors.length === 1 ? head : apply(concatRow, tensors, { axis: along })
 }
@@ -319,10 +372,21 @@ export function expandDims(x: Tensor, axis: number): Tensor {
 
 /** Drops axes of length 1 (all of them by default). Errors: ERR_SHAPE for an axis of another length. */
 export function squeeze(x: Tensor, axis?: number): Tensor {
-  if (axis === undefined) return reshape(x, x.shape.filter((n) => n !== 1))
+  if (axis === undefined)
+    return reshape(
+      x,
+      x.shape.filter((n) => n !== 1),
+    )
   const at = normalizeAxis('squeeze', axis, x.rank)
-  if (x.shape[at] !== 1) throw new WengertError('ERR_SHAPE', `squeeze: expected length 1 at axis ${at}, got shape ${formatShape(x.shape)}`, { expected: 1, actual: x.shape })
-  return reshape(x, x.shape.filter((_, i) => i !== at))
+  if (x.shape[at] !== 1)
+    throw new WengertError('ERR_SHAPE', `squeeze: expected length 1 at axis ${at}, got shape ${formatShape(x.shape)}`, {
+      expected: 1,
+      actual: x.shape,
+    })
+  return reshape(
+    x,
+    x.shape.filter((_, i) => i !== at),
+  )
 }
 
 /** Cuts into parts along an axis: a number of equal parts, or the list of their lengths. */
@@ -331,7 +395,10 @@ export function split(x: Tensor, parts: number | readonly number[], axis = 0): T
   const n = x.shape[at] as number
   const lengths = typeof parts === 'number' ? new Array<number>(parts).fill(n / parts) : parts
   if (!lengths.every((l) => Number.isInteger(l) && l >= 0) || lengths.reduce((a, b) => a + b, 0) !== n) {
-    throw new WengertError('ERR_SHAPE', `split: expected parts that add up to ${n}, got ${JSON.stringify(parts)}`, { expected: n, actual: parts })
+    throw new WengertError('ERR_SHAPE', `split: expected parts that add up to ${n}, got ${JSON.stringify(parts)}`, {
+      expected: n,
+      actual: parts,
+    })
   }
   let start = 0
   return lengths.map((length) => {
@@ -346,4 +413,12 @@ export function flatten(x: Tensor): Tensor {
   return reshape(x, [x.size])
 }
 
-export const movementRows = [castRow, stopGradientRow, reshapeRow, transposeRow, sliceRow, placeRow, concatRow] as unknown as readonly Primitive[]
+export const movementRows = [
+  castRow,
+  stopGradientRow,
+  reshapeRow,
+  transposeRow,
+  sliceRow,
+  placeRow,
+  concatRow,
+] as unknown as readonly Primitive[]

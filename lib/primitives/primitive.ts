@@ -41,6 +41,11 @@ interface Row<P extends Params> {
   /** The kernel call on dense operands (output, then inputs in order). */
   readonly lower: (inputs: readonly Aval[], output: Aval, params: P) => Call
   readonly samples: () => Sample[]
+  /**
+   * Whether row i of the output depends on row i alone of those inputs that hold one row a sample. Left out: it does not
+   * (a full batch is then never cut into chunks across it).
+   */
+  readonly rowwise?: (inputs: readonly Aval[], output: Aval, params: P, rows: readonly boolean[]) => boolean
   /** Multiplies the tests' tolerances, with its reason in a comment. */
   readonly tolerance?: number
 }
@@ -78,7 +83,11 @@ export interface NondifferentiablePrimitive<P extends Params = Params> extends R
   readonly kind: 'nondifferentiable'
 }
 
-export type Primitive<P extends Params = Params> = ElementwisePrimitive<P> | LinearPrimitive<P> | GeneralPrimitive<P> | NondifferentiablePrimitive<P>
+export type Primitive<P extends Params = Params> =
+  | ElementwisePrimitive<P>
+  | LinearPrimitive<P>
+  | GeneralPrimitive<P>
+  | NondifferentiablePrimitive<P>
 
 /** An interpreter of primitives: a tape, forward mode, a recorder of programs. */
 export interface Trace {

@@ -11,7 +11,14 @@ import { fold, foldedAxesKept as kept, type FoldRange as Range, sumRow, unfold }
 import { abs, div, equal, mul, pow, sqrt, square, sub, where } from './elementwise.js'
 import { putAlong, takeAlong } from './indexing.js'
 import { cast, concat, reshape, slice, transpose } from './movement.js'
-import { type Aval, apply, type GeneralPrimitive, type LinearPrimitive, type NondifferentiablePrimitive, type Primitive } from './primitive.js'
+import {
+  type Aval,
+  apply,
+  type GeneralPrimitive,
+  type LinearPrimitive,
+  type NondifferentiablePrimitive,
+  type Primitive,
+} from './primitive.js'
 
 export type Axis = number | readonly number[]
 export interface ReduceOptions {
@@ -45,7 +52,10 @@ function extreme(kernel: 'max' | 'min', doc: string): GeneralPrimitive<Range> {
   }
 }
 
-const nondifferentiable = (kernel: KernelName, doc: string, dtype: Dtype): NondifferentiablePrimitive<Range> => ({ ...fold(kernel, doc, dtype), kind: 'nondifferentiable' })
+const nondifferentiable = (kernel: KernelName, doc: string, dtype: Dtype): NondifferentiablePrimitive<Range> => ({
+  ...fold(kernel, doc, dtype),
+  kind: 'nondifferentiable',
+})
 const argmaxRow = nondifferentiable('argmax', 'the index of the largest element, the first of equals', 'int32')
 const argminRow = nondifferentiable('argmin', 'the index of the smallest element, the first of equals', 'int32')
 const anyRow = nondifferentiable('any', 'whether any element is true', 'bool')
@@ -65,7 +75,12 @@ function reduce(row: Primitive<Range>, x: Tensor, axes: Axis | undefined, option
     end = start - 1
   }
   if (list.length === 0 && row.kind === 'nondifferentiable') return cast(x, row.infer([x], { first: 0, last: -1 }).dtype)
-  return options.keepDims ? reshape(y, x.shape.map((n, i) => (list.includes(i) ? 1 : n))) : y
+  return options.keepDims
+    ? reshape(
+        y,
+        x.shape.map((n, i) => (list.includes(i) ? 1 : n)),
+      )
+    : y
 }
 
 const numeric = (x: Tensor): Tensor => (x.dtype === 'bool' ? cast(x, 'int32') : x)
@@ -74,7 +89,9 @@ const floating = (x: Tensor): Tensor => (isFloat(x.dtype) ? x : cast(x, 'float32
 function refuseEmpty(op: string, x: Tensor, axes: Axis | undefined): void {
   const list = normalizeAxes(op, axes, x.rank)
   if (list.some((axis) => x.shape[axis] === 0) && sizeOf(x.shape.filter((_, i) => !list.includes(i))) > 0) {
-    throw new WengertError('ERR_SHAPE', `${op}: expected at least one element along the axes, got shape ${formatShape(x.shape)}`, { actual: x.shape })
+    throw new WengertError('ERR_SHAPE', `${op}: expected at least one element along the axes, got shape ${formatShape(x.shape)}`, {
+      actual: x.shape,
+    })
   }
 }
 
@@ -107,7 +124,12 @@ function arg(row: NondifferentiablePrimitive<Range>, x: Tensor, axis: number | u
   refuseEmpty(row.name, x, axis)
   if (axis === undefined) {
     const flat = apply(row, [reshape(numeric(x), [x.size])], { first: 0, last: 0 })
-    return options.keepDims ? reshape(flat, x.shape.map(() => 1)) : flat
+    return options.keepDims
+      ? reshape(
+          flat,
+          x.shape.map(() => 1),
+        )
+      : flat
   }
   return reduce(row as unknown as Primitive<Range>, numeric(x), normalizeAxis(row.name, axis, x.rank), options)
 }
@@ -199,7 +221,11 @@ const cumsumRow: LinearPrimitive<Cumulative> = {
   kind: 'linear',
   doc: 'running sums along an axis, from the end where reversed',
   infer: ([x]) => x as Aval,
-  lower: (inputs, _output, { axis, reverse }) => ({ kernel: 'cumsum', ints: [...around((inputs[0] as Aval).shape, axis, axis), reverse ? 1 : 0], scalars: [] }),
+  lower: (inputs, _output, { axis, reverse }) => ({
+    kernel: 'cumsum',
+    ints: [...around((inputs[0] as Aval).shape, axis, axis), reverse ? 1 : 0],
+    scalars: [],
+  }),
   transpose: (g, _i, _inputs, { axis, reverse }) => apply(cumsumRow, [g], { axis, reverse: !reverse }),
   samples: () => [
     { inputs: [{ shape: [3, 4] }], params: { axis: 1, reverse: false } },

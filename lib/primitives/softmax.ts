@@ -6,7 +6,7 @@ import { isFloat } from '../util/dtype.js'
 import { checkOptions } from '../util/options.js'
 import { around, formatShape, normalizeAxes, normalizeAxis, type Shape } from '../util/shape.js'
 import { add, exp, mul, sub } from './elementwise.js'
-import { type Indices, asIndices, oneHot } from './indexing.js'
+import { asIndices, type Indices, oneHot } from './indexing.js'
 import { cast, reshape, transpose } from './movement.js'
 import { type Aval, apply, type GeneralPrimitive, type Primitive, type Sample } from './primitive.js'
 import { type Axis, type ReduceOptions, sum } from './reduce.js'
@@ -30,6 +30,7 @@ const softmaxRow: GeneralPrimitive<Along> = {
   name: 'softmax',
   kind: 'general',
   doc: 'yᵢ = e^(xᵢ − max) / Σ e^(x − max) along an axis',
+  rowwise: (_inputs, _output, { axis }) => axis !== 0,
   infer: head,
   lower: (inputs, _output, { axis }) => ({ kernel: 'softmax', ints: around(head(inputs).shape, axis, axis), scalars: [] }),
   // The Jacobian, diag(y) − y yᵀ, is symmetric: one rule for both modes.
@@ -42,6 +43,7 @@ const logSoftmaxRow: GeneralPrimitive<Along> = {
   name: 'logSoftmax',
   kind: 'general',
   doc: 'yᵢ = xᵢ − ln Σ eˣ along an axis, without overflow',
+  rowwise: (_inputs, _output, { axis }) => axis !== 0,
   infer: head,
   lower: (inputs, _output, { axis }) => ({ kernel: 'logSoftmax', ints: around(head(inputs).shape, axis, axis), scalars: [] }),
   jvp: ([t], { output: y, params: { axis } }) => sub(t as Tensor, total(mul(exp(y), t as Tensor), axis)),
@@ -53,6 +55,7 @@ const logSumExpRow: GeneralPrimitive<Along> = {
   name: 'logSumExp',
   kind: 'general',
   doc: 'y = ln Σ eˣ along an axis, without overflow',
+  rowwise: (_inputs, _output, { axis }) => axis !== 0,
   infer: (inputs, { axis }) => ({ shape: head(inputs).shape.filter((_, i) => i !== axis), dtype: head(inputs).dtype }),
   lower: (inputs, _output, { axis }) => ({ kernel: 'logSumExp', ints: around(head(inputs).shape, axis, axis), scalars: [] }),
   jvp: ([t], { inputs, params: { axis } }) => sum(mul(t as Tensor, softmax(inputs[0] as Tensor, axis)), axis),
@@ -67,13 +70,19 @@ const softmaxCrossEntropyRow: GeneralPrimitive = {
   name: 'softmaxCrossEntropy',
   kind: 'general',
   doc: 'y[i] = logSumExp(z[i]) − z[i, label[i]]; its derivative is softmax(z) − oneHot(label)',
+  rowwise: (_inputs, _output, _params, rows) => rows.every(Boolean),
   infer: (inputs) => ({ shape: head(inputs).shape.slice(0, 1), dtype: head(inputs).dtype }),
   lower: (inputs) => ({ kernel: 'softmaxCrossEntropy', ints: head(inputs).shape, scalars: [] }),
   jvp: ([t], { inputs: [z, labels] }) => (t ? sum(mul(t, residual(z as Tensor, labels as Tensor)), 1) : undefined),
   vjp: (g, { inputs: [z, labels] }) => [apply(softmaxCrossEntropyGradRow, [z as Tensor, labels as Tensor, g], {})],
   samples: () => [
     { inputs: [{ shape: [4, 3] }, { shape: [4], dtype: 'int32', below: 3 }] },
-    { inputs: [{ shape: [2, 5], low: -1000, high: 1000 }, { shape: [2], dtype: 'int32', below: 5 }] },
+    {
+      inputs: [
+        { shape: [2, 5], low: -1000, high: 1000 },
+        { shape: [2], dtype: 'int32', below: 5 },
+      ],
+    },
     { inputs: [{ shape: [0, 3] }, { shape: [0], dtype: 'int32', below: 3 }] },
   ],
 }
@@ -82,6 +91,7 @@ const softmaxCrossEntropyGradRow: GeneralPrimitive = {
   name: 'softmaxCrossEntropyGrad',
   kind: 'general',
   doc: 'y[i] = g[i] · (softmax(z[i]) − oneHot(label[i]))',
+  rowwise: (_inputs, _output, _params, rows) => rows.every(Boolean),
   infer: head,
   lower: (inputs) => ({ kernel: 'softmaxCrossEntropyGrad', ints: head(inputs).shape, scalars: [] }),
   jvp: ([tz, , tg], { inputs }) => {
@@ -130,8 +140,14 @@ export function logSumExp(x: Tensor, axis?: Axis, options: ReduceOptions = {}): 
   const rest = x.shape.map((_, i) => i).filter((i) => !axes.includes(i))
   const shape = rest.map((i) => x.shape[i] as number)
   const n = axes.reduce((size, i) => size * (x.shape[i] as number), 1)
-  const y = axes.length === 0 ? x : apply(logSumExpRow, [reshape(transpose(floating(x), [...rest, ...axes]), [...shape, n])], { axis: rest.length })
-  return options.keepDims ? reshape(y, x.shape.map((length, i) => (axes.includes(i) ? 1 : length))) : y
+  const y =
+    axes.length === 0 ? x : apply(logSumExpRow, [reshape(transpose(floating(x), [...rest, ...axes]), [...shape, n])], { axis: rest.length })
+  return options.keepDims
+    ? reshape(
+        y,
+        x.shape.map((length, i) => (axes.includes(i) ? 1 : length)),
+      )
+    : y
 }
 
 /**
@@ -142,9 +158,19 @@ export function logSumExp(x: Tensor, axis?: Axis, options: ReduceOptions = {}): 
 export function softmaxCrossEntropy(z: Tensor, labels: Indices): Tensor {
   const index = asIndices('softmaxCrossEntropy', labels)
   if (z.rank !== 2 || index.rank !== 1 || index.shape[0] !== z.shape[0]) {
-    throw new WengertError('ERR_SHAPE', `softmaxCrossEntropy: expected logits [m, classes] and labels [m], got ${formatShape(z.shape)} and ${formatShape(index.shape)}`, { actual: [z.shape, index.shape] })
+    throw new WengertError(
+      'ERR_SHAPE',
+      `softmaxCrossEntropy: expected logits [m, classes] and labels [m], got ${formatShape(z.shape)} and ${formatShape(index.shape)}`,
+      { actual: [z.shape, index.shape] },
+    )
   }
   return apply(softmaxCrossEntropyRow, [floating(z), index], {})
 }
 
-export const softmaxRows = [softmaxRow, logSoftmaxRow, logSumExpRow, softmaxCrossEntropyRow, softmaxCrossEntropyGradRow] as unknown as readonly Primitive[]
+export const softmaxRows = [
+  softmaxRow,
+  logSoftmaxRow,
+  logSumExpRow,
+  softmaxCrossEntropyRow,
+  softmaxCrossEntropyGradRow,
+] as unknown as readonly Primitive[]

@@ -9,4 +9,12 @@ import type { Primitive } from './primitive.js'
 import { reduceRows } from './reduce.js'
 import { softmaxRows } from './softmax.js'
 
-export const opTable: readonly Primitive[] = [...elementwiseRows, ...movementRows, ...broadcastRows, ...reduceRows, ...linalgRows, ...indexingRows, ...softmaxRows]
+export const opTable: readonly Primitive[] = [
+  ...elementwiseRows,
+  ...movementRows,
+  ...broadcastRows,
+  ...reduceRows,
+  ...linalgRows,
+  ...indexingRows,
+  ...softmaxRows,
+]

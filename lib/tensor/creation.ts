@@ -18,7 +18,11 @@ export interface TensorOptions {
 
 export function checkDtype(where: string, dtype: unknown): Dtype {
   if (!dtypes.includes(dtype as Dtype)) {
-    throw new WengertError('ERR_DTYPE', `${where}: expected dtype to be ${dtypes.map((d) => `'${d}'`).join(' or ')}, got ${describe(dtype)}`, { expected: dtypes, actual: dtype })
+    throw new WengertError(
+      'ERR_DTYPE',
+      `${where}: expected dtype to be ${dtypes.map((d) => `'${d}'`).join(' or ')}, got ${describe(dtype)}`,
+      { expected: dtypes, actual: dtype },
+    )
   }
   return dtype as Dtype
 }
@@ -52,13 +56,20 @@ function flatten(where: string, values: unknown, leaves: number[], sawBool: { ye
     return [(values as TypedArray).length]
   }
   if (!Array.isArray(values)) {
-    throw new WengertError('ERR_VALUE', `${where}: expected numbers, nested arrays of numbers, a typed array or a tensor, got ${describe(values)}`, { actual: values })
+    throw new WengertError(
+      'ERR_VALUE',
+      `${where}: expected numbers, nested arrays of numbers, a typed array or a tensor, got ${describe(values)}`,
+      { actual: values },
+    )
   }
   let inner: number[] | undefined
   for (const value of values) {
     const shape = flatten(where, value, leaves, sawBool)
     if (inner !== undefined && (inner.length !== shape.length || inner.some((n, i) => n !== shape[i]))) {
-      throw new WengertError('ERR_SHAPE', `${where}: expected rows of one shape, got ${formatShape(inner)} and ${formatShape(shape)}`, { expected: inner, actual: shape })
+      throw new WengertError('ERR_SHAPE', `${where}: expected rows of one shape, got ${formatShape(inner)} and ${formatShape(shape)}`, {
+        expected: inner,
+        actual: shape,
+      })
     }
     inner = shape
   }
@@ -102,10 +113,14 @@ export function asTensor(where: string, values: unknown, { shape, dtype }: Tenso
     type = dtype ?? (values instanceof Tensor ? values.dtype : sawBool.yes && !sawBool.no ? 'bool' : 'float32')
   }
   if (shape !== undefined && sizeOf(shape) !== source.length) {
-    throw new WengertError('ERR_SHAPE', `${where}: expected ${sizeOf(shape)} values for shape ${formatShape(shape)}, got ${source.length}`, {
-      expected: sizeOf(shape),
-      actual: source.length,
-    })
+    throw new WengertError(
+      'ERR_SHAPE',
+      `${where}: expected ${sizeOf(shape)} values for shape ${formatShape(shape)}, got ${source.length}`,
+      {
+        expected: sizeOf(shape),
+        actual: source.length,
+      },
+    )
   }
   const data = allocate(type, source.length)
   if (isFloat(type)) data.set(source)
@@ -171,6 +186,8 @@ export function linspace(start: number, stop: number, n: number, options: DtypeO
   checkNumber('linspace', 'stop', stop)
   checkNumber('linspace', 'n', n, { integer: true, min: 0 })
   checkOptions('linspace', options, ['dtype'])
-  const values = Float64Array.from({ length: n }, (_, i) => (i === n - 1 && n > 1 ? stop : start + ((stop - start) * i) / Math.max(1, n - 1)))
+  const values = Float64Array.from({ length: n }, (_, i) =>
+    i === n - 1 && n > 1 ? stop : start + ((stop - start) * i) / Math.max(1, n - 1),
+  )
   return asTensor('linspace', values, { dtype: options.dtype ?? 'float32' })
 }

@@ -54,7 +54,10 @@ export class Tensor {
   /** The single element as a number. Errors: ERR_SHAPE where there is not exactly one. */
   item(): number {
     if (this.size !== 1) {
-      throw new WengertError('ERR_SHAPE', `item: expected a tensor of one element, got shape ${formatShape(this.shape)}`, { expected: 1, actual: this.size })
+      throw new WengertError('ERR_SHAPE', `item: expected a tensor of one element, got shape ${formatShape(this.shape)}`, {
+        expected: 1,
+        actual: this.size,
+      })
     }
     return this.data[0] as number
   }

@@ -18,7 +18,10 @@ function distance(a: string, b: string): number {
 /** The known name nearest to a misspelled one, if near enough. */
 export function nearest(name: string, known: readonly string[]): string | undefined {
   const lower = name.toLowerCase()
-  const ranked = known.map((k) => ({ k, d: k.toLowerCase().startsWith(lower) || lower.startsWith(k.toLowerCase()) ? 1 : distance(lower, k.toLowerCase()) }))
+  const ranked = known.map((k) => ({
+    k,
+    d: k.toLowerCase().startsWith(lower) || lower.startsWith(k.toLowerCase()) ? 1 : distance(lower, k.toLowerCase()),
+  }))
   ranked.sort((a, b) => a.d - b.d)
   const best = ranked[0]
   return best && best.d <= Math.max(2, Math.floor(name.length / 3)) ? best.k : undefined
@@ -28,7 +31,10 @@ export function nearest(name: string, known: readonly string[]): string | undefi
 export function checkOptions(where: string, options: unknown, known: readonly string[]): void {
   if (options === undefined) return
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
-    throw new WengertError('ERR_OPTION', `${where}: expected an object of options, got ${describe(options)}`, { expected: known, actual: options })
+    throw new WengertError('ERR_OPTION', `${where}: expected an object of options, got ${describe(options)}`, {
+      expected: known,
+      actual: options,
+    })
   }
   for (const name of Object.keys(options)) {
     if (known.includes(name)) continue
@@ -55,8 +61,18 @@ export function checkNumber(where: string, name: string, value: unknown, rule: N
   const within = typeof value === 'number' && (exclusive ? value > min && value < max : value >= min && value <= max)
   if (!within || !(integer ? Number.isInteger(value) : Number.isFinite(value))) {
     const kind = integer ? 'an integer' : 'a finite number'
-    const range = min > -Infinity ? (max < Infinity ? ` between ${min} and ${max}` : ` ${exclusive ? '>' : '>='} ${min}`) : max < Infinity ? ` ${exclusive ? '<' : '<='} ${max}` : ''
-    throw new WengertError('ERR_RANGE', `${where}: expected ${name} to be ${kind}${range}, got ${describe(value)}`, { expected: kind + range, actual: value })
+    const range =
+      min > -Infinity
+        ? max < Infinity
+          ? ` between ${min} and ${max}`
+          : ` ${exclusive ? '>' : '>='} ${min}`
+        : max < Infinity
+          ? ` ${exclusive ? '<' : '<='} ${max}`
+          : ''
+    throw new WengertError('ERR_RANGE', `${where}: expected ${name} to be ${kind}${range}, got ${describe(value)}`, {
+      expected: kind + range,
+      actual: value,
+    })
   }
   return value
 }
@@ -65,10 +81,14 @@ export function checkNumber(where: string, name: string, value: unknown, rule: N
 export function checkChoice<T extends string>(where: string, name: string, value: unknown, choices: readonly T[]): T {
   if (!choices.includes(value as T)) {
     const near = typeof value === 'string' ? nearest(value, choices) : undefined
-    throw new WengertError('ERR_OPTION', `${where}: expected ${name} to be ${choices.map((c) => `'${c}'`).join(' or ')}, got ${describe(value)}${near ? `; did you mean '${near}'?` : ''}`, {
-      expected: choices,
-      actual: value,
-    })
+    throw new WengertError(
+      'ERR_OPTION',
+      `${where}: expected ${name} to be ${choices.map((c) => `'${c}'`).join(' or ')}, got ${describe(value)}${near ? `; did you mean '${near}'?` : ''}`,
+      {
+        expected: choices,
+        actual: value,
+      },
+    )
   }
   return value as T
 }

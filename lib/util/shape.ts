@@ -51,10 +51,14 @@ export function broadcastShapes(op: string, shapes: readonly Shape[]): number[] 
       const axis = lead + i
       if (n === 1 || n === out[axis]) continue
       if (out[axis] !== 1) {
-        throw new WengertError('ERR_SHAPE', `${op}: expected shapes that broadcast together, got ${shapes.map(formatShape).join(' and ')}`, {
-          expected: 'shapes equal or 1 in every axis, aligned at the last',
-          actual: shapes,
-        })
+        throw new WengertError(
+          'ERR_SHAPE',
+          `${op}: expected shapes that broadcast together, got ${shapes.map(formatShape).join(' and ')}`,
+          {
+            expected: 'shapes equal or 1 in every axis, aligned at the last',
+            actual: shapes,
+          },
+        )
       }
       out[axis] = n
     }
@@ -76,7 +80,8 @@ export function normalizeAxes(op: string, axes: number | readonly number[] | und
   if (axes === undefined || axes === null) return Array.from({ length: rank }, (_, i) => i)
   const list = (typeof axes === 'number' ? [axes] : [...axes]).map((axis) => normalizeAxis(op, axis, rank)).sort((a, b) => a - b)
   for (let i = 1; i < list.length; i++) {
-    if (list[i] === list[i - 1]) throw new WengertError('ERR_AXIS', `${op}: expected distinct axes, got ${JSON.stringify(axes)}`, { actual: axes })
+    if (list[i] === list[i - 1])
+      throw new WengertError('ERR_AXIS', `${op}: expected distinct axes, got ${JSON.stringify(axes)}`, { actual: axes })
   }
   return list
 }

@@ -1,0 +1,58 @@
+/**
+ * The engine in pure TypeScript: the readable definition of every kernel, the fallback where no binary fits, and the oracle
+ * of the native one. It runs on the calling thread; runners yield to the event loop every ten milliseconds.
+ */
+
+import { WengertError } from '../../errors.js'
+import { dtypeOf, type TypedArray } from '../../util/dtype.js'
+import { permutation } from '../../util/random.js'
+import type { Backend } from '../backend.js'
+import type { Call } from '../program.js'
+import { BadIndex, malformed, type Ref } from './kernel.js'
+import { checkOverlap, type Span } from './overlap.js'
+import { badIndexError, JsExecutable, spanOf } from './program.js'
+import { registry } from './registry.js'
+import { JsRunner } from './runner.js'
+import { JsState } from './state.js'
+
+const refOf = (array: TypedArray): Ref => ({ array, offset: 0, base: array.buffer, start: array.byteOffset })
+
+function spansOf(call: Call, arrays: readonly TypedArray[]): Span[] {
+  return arrays.map((array) => {
+    const dtype = dtypeOf(array)
+    if (!dtype) throw malformed(call.kernel, 'operands of type Float32Array, Float64Array, Int32Array or Uint8Array', typeof array)
+    return spanOf(array, dtype)
+  })
+}
+
+function run(call: Call, outputs: readonly TypedArray[], inputs: readonly TypedArray[]): void {
+  const prepare = Object.hasOwn(registry, call.kernel) ? registry[call.kernel] : undefined
+  if (!prepare) throw malformed('run', 'a known kernel', call.kernel)
+  const outs = spansOf(call, outputs)
+  const ins = spansOf(call, inputs)
+  const prepared = prepare(call, outs, ins)
+  checkOverlap(call.kernel, prepared, outs, ins)
+  try {
+    prepared.bind(outputs.map(refOf), inputs.map(refOf))()
+  } catch (error) {
+    throw error instanceof BadIndex ? badIndexError(call.kernel, error) : error
+  }
+}
+
+export const jsBackend: Backend = {
+  name: 'js',
+  offThread: false,
+  run,
+  compile: (program) => new JsExecutable(program),
+  createState: (bytes, floats) => new JsState(bytes, floats),
+  createRunner: (state, programs, inputs) => {
+    if (!(state instanceof JsState)) throw malformed('runner', 'a state made by the JavaScript engine', 'another')
+    return new JsRunner(state, programs, inputs)
+  },
+  permutation: (out, key) => {
+    if (!(out instanceof Int32Array)) throw new WengertError('ERR_PROGRAM', 'permutation: expected an Int32Array')
+    permutation(out, key)
+  },
+  info: () => ({ name: 'js', threads: 1 }),
+  setThreads: () => {},
+}

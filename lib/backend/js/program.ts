@@ -1,0 +1,272 @@
+/**
+ * Programs in this engine. Compiling checks everything and prepares the kernels; a `Binding` ties them to memory (arena,
+ * state, report, inputs), giving a list of closures; a run calls them in order.
+ */
+
+import { WengertError } from '../../errors.js'
+import { bytesPerElement, type Dtype, dtypeOf, dtypes, isFloat, type TypedArray } from '../../util/dtype.js'
+import type { Executable, State } from '../backend.js'
+import { type KernelName, type Program, type ProgramInput, type Slot, type Step, spaces } from '../program.js'
+import { BadIndex, malformed, type Prepared, type Ref, type Run } from './kernel.js'
+import { checkOverlap, type Span } from './overlap.js'
+import { registry } from './registry.js'
+import { allFinite, allocateViews, JsState, type Views } from './state.js'
+
+/** Above these a program is a mistake, not a plan. */
+const MAX_BYTES = 2 ** 40
+const MAX_REPORT = 2 ** 20
+
+const count = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0
+
+function checkHeader(program: Program): void {
+  if (program.dtype !== 'float32' && program.dtype !== 'float64') throw malformed('program', 'dtype float32 or float64', program.dtype)
+  for (const name of ['arenaBytes', 'stateBytes'] as const) {
+    if (!count(program[name]) || program[name] > MAX_BYTES) throw malformed('program', `${name} in 0 … ${MAX_BYTES}`, program[name])
+  }
+  if (!count(program.report) || program.report > MAX_REPORT) throw malformed('program', `report in 0 … ${MAX_REPORT}`, program.report)
+  for (const { name, dtype, length, advance } of program.inputs) {
+    if (!dtypes.includes(dtype)) throw malformed('program', `a known dtype for input ${name}`, dtype)
+    if (!count(length) || !count(advance)) throw malformed('program', `length and advance of 0 or more for input ${name}`, `${length} and ${advance}`)
+  }
+}
+
+/** The bytes of a space, and its element type where it has only one. */
+function spaceOf(program: Program, space: number): { bytes: number; dtype?: Dtype } {
+  if (space === spaces.arena) return { bytes: program.arenaBytes }
+  if (space === spaces.state) return { bytes: program.stateBytes }
+  if (space === spaces.report) return { bytes: program.report * 8, dtype: 'float64' }
+  const { dtype, length } = program.inputs[space - spaces.inputs] as ProgramInput
+  return { bytes: length * bytesPerElement[dtype], dtype }
+}
+
+function checkSlot(program: Program, { space, offset, length, dtype }: Slot, index: number): Span {
+  const last = spaces.inputs + program.inputs.length - 1
+  if (!count(space) || space > last) throw malformed('program', `slot ${index} in a space of 0 … ${last}`, space)
+  if (!dtypes.includes(dtype)) throw malformed('program', `slot ${index} of a known dtype`, dtype)
+  if (!count(offset) || offset % 8 !== 0) throw malformed('program', `slot ${index} at a multiple of 8`, offset)
+  const { bytes, dtype: only } = spaceOf(program, space)
+  if (only !== undefined && only !== dtype) throw malformed('program', `slot ${index} of type ${only}, as its space`, dtype)
+  if (!count(length) || offset + length * bytesPerElement[dtype] > bytes) {
+    throw malformed('program', `slot ${index} inside the ${bytes} bytes of space ${space}`, `${length} ${dtype} at ${offset}`)
+  }
+  return { base: space, start: offset, length, dtype }
+}
+
+function checkStep(program: Program, spans: readonly Span[], step: Step, index: number): Prepared {
+  const prepare = Object.hasOwn(registry, step.kernel) ? registry[step.kernel] : undefined
+  if (!prepare) throw malformed('program', `step ${index} with a known kernel`, step.kernel)
+  const at = (slot: number): Span => {
+    const span = spans[slot]
+    if (!span) throw malformed(step.kernel, `operands of step ${index} among ${spans.length} slots`, slot)
+    return span
+  }
+  const outputs = step.outputs.map(at)
+  const inputs = step.inputs.map(at)
+  for (const { base } of outputs) {
+    const input = program.inputs[(base as number) - spaces.inputs]
+    if (input && !input.writable) throw malformed(step.kernel, `outputs of step ${index} in writable memory`, `input ${input.name}`)
+  }
+  const prepared = prepare(step, outputs, inputs)
+  checkOverlap(step.kernel, prepared, outputs, inputs)
+  return prepared
+}
+
+/** The memory of an array, for the overlap rule. */
+export function spanOf(array: TypedArray, dtype: Dtype): Span {
+  return { base: array.buffer, start: array.byteOffset, length: array.length, dtype }
+}
+
+/** Checks one array given for an input: its type, and that `length` elements of it can be seen. */
+export function checkInput(input: ProgramInput, array: TypedArray | undefined): TypedArray {
+  const dtype = dtypeOf(array)
+  if (!array || dtype !== input.dtype) throw malformed('program', `a ${input.dtype} array for input ${input.name}`, dtype ?? typeof array)
+  if (array.length < input.length) {
+    if (array.length === 0 && isDetached(array)) {
+      throw new WengertError('ERR_DETACHED', `program: expected input ${input.name} with memory, got an array whose buffer was transferred`)
+    }
+    throw malformed('program', `${input.length} elements or more for input ${input.name}`, array.length)
+  }
+  return array
+}
+
+function isDetached(array: TypedArray): boolean {
+  try {
+    new Uint8Array(array.buffer)
+    return false
+  } catch {
+    return true
+  }
+}
+
+/** Refuses a writable input that shares memory with another input. */
+export function checkWritable(inputs: readonly ProgramInput[], arrays: readonly TypedArray[]): void {
+  for (const [w, input] of inputs.entries()) {
+    if (!input.writable) continue
+    const own = arrays[w] as TypedArray
+    for (const [i, other] of arrays.entries()) {
+      const apart = own.byteOffset >= other.byteOffset + other.byteLength || other.byteOffset >= own.byteOffset + own.byteLength
+      if (i !== w && own.buffer === other.buffer && !apart) {
+        throw malformed('program', `the writable input ${input.name} apart from the others`, `memory of ${inputs[i]?.name}`)
+      }
+    }
+  }
+}
+
+/** An operand of a binding: `slot` gives its place within its space. */
+interface BoundRef extends Ref {
+  readonly slot: Slot
+  /** Its first element, before any cursor. */
+  readonly first: number
+}
+
+/** A program tied to memory. Several bindings of one program share its arena, since runs never interleave. */
+export class Binding {
+  /** The step being run, or the one that failed. */
+  step = 0
+  readonly row: Float64Array
+  readonly #runs: readonly Run[]
+  readonly #refs: readonly BoundRef[]
+  readonly #state: readonly BoundRef[]
+  readonly #inputs: readonly BoundRef[]
+  readonly #moving: readonly { ref: BoundRef; advance: number }[]
+  readonly #outputs: readonly (readonly BoundRef[])[]
+  #attached: Views | undefined
+
+  constructor(
+    readonly program: Program,
+    prepared: readonly Prepared[],
+    arena: Views,
+    row: Float64Array,
+  ) {
+    this.row = row
+    this.#refs = program.slots.map((slot) => {
+      const first = slot.offset / bytesPerElement[slot.dtype]
+      const array = slot.space === spaces.report ? row : arena[slot.dtype]
+      return { array, offset: first, base: slot.space, start: slot.offset, slot, first }
+    })
+    const at = (slot: number) => this.#refs[slot] as BoundRef
+    this.#state = this.#refs.filter(({ slot }) => slot.space === spaces.state)
+    this.#inputs = this.#refs.filter(({ slot }) => slot.space >= spaces.inputs)
+    this.#moving = this.#inputs
+      .map((ref) => ({ ref, advance: (program.inputs[ref.slot.space - spaces.inputs] as ProgramInput).advance }))
+      .filter(({ advance }) => advance > 0)
+    this.#runs = prepared.map((kernel, i) => {
+      const step = program.steps[i] as Step
+      return kernel.bind(step.outputs.map(at), step.inputs.map(at))
+    })
+    this.#outputs = program.steps.map((step) => step.outputs.map(at).filter(({ slot }) => isFloat(slot.dtype)))
+  }
+
+  attachState(views: Views): void {
+    if (views === this.#attached) return
+    this.#attached = views
+    for (const ref of this.#state) ref.array = views[ref.slot.dtype]
+  }
+
+  /** Ties the inputs to arrays, each seen from its cursor. */
+  attachInputs(arrays: readonly TypedArray[], cursors?: Float64Array): void {
+    for (let i = 0; i < this.#inputs.length; i++) {
+      const ref = this.#inputs[i] as BoundRef
+      const input = ref.slot.space - spaces.inputs
+      ref.array = arrays[input] as TypedArray
+      ref.offset = cursors ? ref.first + (cursors[input] as number) : ref.first
+    }
+  }
+
+  /** Moves the windows to the next run's. */
+  advance(): void {
+    for (let i = 0; i < this.#moving.length; i++) {
+      const { ref, advance } = this.#moving[i] as { ref: BoundRef; advance: number }
+      ref.offset += advance
+    }
+  }
+
+  /** One run. Throws `BadIndex`; `step` then says where. */
+  run(): void {
+    const runs = this.#runs
+    for (let i = 0; i < runs.length; i++) {
+      this.step = i
+      ;(runs[i] as Run)()
+    }
+  }
+
+  /** One run that tests each step's floating outputs; false at the first that is not finite, `step` then says where. */
+  runChecked(): boolean {
+    for (let i = 0; i < this.#runs.length; i++) {
+      this.step = i
+      ;(this.#runs[i] as Run)()
+      for (const { array, offset, slot } of this.#outputs[i] as readonly BoundRef[]) {
+        if (!allFinite(array, offset, offset + slot.length)) return false
+      }
+    }
+    return true
+  }
+}
+
+export class JsExecutable implements Executable {
+  readonly program: Program
+  readonly #prepared: readonly Prepared[]
+  readonly #writes: boolean
+  #arena: Views | undefined
+  #own: Binding | undefined
+
+  constructor(source: Program) {
+    checkHeader(source)
+    const spans = source.slots.map((slot, i) => checkSlot(source, slot, i))
+    this.#prepared = source.steps.map((step, i) => checkStep(source, spans, step, i))
+    this.#writes = source.inputs.some((input) => input.writable)
+    this.program = source
+  }
+
+  /** A binding that adds its report into `row`. */
+  bind(row: Float64Array): Binding {
+    this.#arena ??= allocateViews(this.program.arenaBytes, 'program')
+    return new Binding(this.program, this.#prepared, this.#arena, row)
+  }
+
+  run(state: State | undefined, inputs: readonly TypedArray[], report?: Float64Array): void {
+    const { program } = this
+    if (inputs.length !== program.inputs.length) throw malformed('program', `${program.inputs.length} inputs`, inputs.length)
+    for (let i = 0; i < inputs.length; i++) checkInput(program.inputs[i] as ProgramInput, inputs[i])
+    if (this.#writes) checkWritable(program.inputs, inputs)
+    if (report && !(report instanceof Float64Array && report.length >= program.report)) {
+      throw malformed('program', `a report of ${program.report} float64 entries`, report.length)
+    }
+    const block = checkState(program, state)
+    if (block?.worker) throw new WengertError('ERR_BUSY', 'program: expected a state on which no runner works, got one in use')
+    this.#own ??= this.bind(new Float64Array(program.report))
+    const own = this.#own
+    if (block) own.attachState(block.views)
+    own.attachInputs(inputs)
+    const row = own.row
+    for (let i = 0; i < row.length; i++) row[i] = 0
+    try {
+      own.run()
+    } catch (error) {
+      throw error instanceof BadIndex ? badIndexError((program.steps[own.step] as Step).kernel, error, own.step) : error
+    } finally {
+      if (block) block.changed()
+    }
+    if (report) for (let i = 0; i < row.length; i++) report[i] = (report[i] as number) + (row[i] as number)
+    if (row.length > 0 && !Number.isFinite(row[0])) {
+      throw new WengertError('ERR_DIVERGED', `program: expected a finite cost, got ${row[0]}`, { actual: row[0] })
+    }
+  }
+}
+
+/** The state as this engine's own, large enough for the program. */
+export function checkState(program: Program, state: State | undefined): JsState | undefined {
+  if (state === undefined) {
+    if (program.stateBytes > 0) throw malformed('program', `a state of ${program.stateBytes} bytes`, 'none')
+    return undefined
+  }
+  if (!(state instanceof JsState)) throw malformed('program', 'a state made by the JavaScript engine', 'another')
+  if (state.bytes < program.stateBytes) throw malformed('program', `a state of ${program.stateBytes} bytes or more`, state.bytes)
+  return state
+}
+
+export function badIndexError(kernel: KernelName, { position, value, size }: BadIndex, step?: number): WengertError {
+  const where = step === undefined ? '' : ` (step ${step})`
+  const expected = size > 0 ? `an index in 0 … ${size - 1}` : 'no index into an empty axis'
+  return new WengertError('ERR_INDEX', `${kernel}${where}: expected ${expected}, got ${value} at position ${position}`, { expected: size, actual: value })
+}

@@ -1,0 +1,37 @@
+/** The kernels of this engine by name. */
+
+import type { KernelName } from '../program.js'
+import { elementwise } from './elementwise.js'
+import { gather, oneHot, putAlong, scatterAdd, takeAlong } from './indexing.js'
+import type { Prepare } from './kernel.js'
+import { matmul } from './matmul.js'
+import { concat, copy } from './movement.js'
+import { accumulate, all, any, argmax, argmin, cumsum, max, min, prod, sum } from './reduce.js'
+import { logSoftmax, logSumExp, softmax, softmaxCrossEntropy, softmaxCrossEntropyGrad } from './softmax.js'
+
+export const registry: Readonly<Record<KernelName, Prepare>> = {
+  elementwise,
+  matmul,
+  sum,
+  prod,
+  max,
+  min,
+  any,
+  all,
+  argmax,
+  argmin,
+  cumsum,
+  softmax,
+  logSoftmax,
+  logSumExp,
+  copy,
+  concat,
+  gather,
+  scatterAdd,
+  takeAlong,
+  putAlong,
+  oneHot,
+  softmaxCrossEntropy,
+  softmaxCrossEntropyGrad,
+  accumulate,
+}

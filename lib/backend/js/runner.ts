@@ -1,0 +1,283 @@
+/**
+ * Repeats programs over one state. This engine has one thread, the caller's: a block is worked off in slices of at most 10 ms,
+ * between which the event loop turns. A run is never interrupted, so a slice ends between two runs, and JavaScript sees the
+ * last snapshot.
+ */
+
+import { WengertError } from '../../errors.js'
+import { dtypeOf, type TypedArray } from '../../util/dtype.js'
+import type { Executable, Runner } from '../backend.js'
+import type { Block, BlockResult, Failure, Program, ProgramInput } from '../program.js'
+import { BadIndex, malformed } from './kernel.js'
+import { type Binding, checkInput, checkState, checkWritable, JsExecutable } from './program.js'
+import type { JsState } from './state.js'
+
+const SLICE_MS = 10
+const SNAPSHOT_MS = 25
+
+/** A block being worked off, between slices. */
+interface Job {
+  readonly block: Block
+  readonly bindings: readonly Binding[]
+  readonly arrays: readonly TypedArray[]
+  readonly cursors: Float64Array
+  readonly report: Float64Array
+  epoch: number
+  segment: number
+  /** Runs made of the segment. */
+  index: number
+  runs: number
+  snapshotAt: number
+  /** Runs between two looks at the clock, and until the next. */
+  stride: number
+  countdown: number
+  clock: number
+}
+
+type Stop = 'done' | 'cancelled' | 'pause' | Failure
+
+export class JsRunner implements Runner {
+  readonly #state: JsState
+  readonly #executables: readonly JsExecutable[]
+  readonly #inputs: (TypedArray | undefined)[]
+  readonly #row: Float64Array
+  #bindings: readonly Binding[] | undefined
+  #cancelled = false
+  #closed = false
+  #working = false
+  #progress = { runs: 0, epochs: 0, cost: Number.NaN }
+
+  constructor(state: JsState, programs: readonly Executable[], inputs: readonly (TypedArray | undefined)[]) {
+    if (programs.length === 0) throw malformed('runner', '1 or more programs', 0)
+    this.#state = state
+    this.#executables = programs.map((executable) => {
+      if (!(executable instanceof JsExecutable)) throw malformed('runner', 'programs compiled by the JavaScript engine', 'another')
+      checkState(executable.program, state)
+      return executable
+    })
+    this.#checkSameInputs(inputs.length)
+    this.#inputs = inputs.map((array, i) => {
+      if (array === undefined) return undefined
+      for (const input of this.#inputsAt(i)) checkInput(input, array)
+      return array.buffer instanceof SharedArrayBuffer ? array : array.slice()
+    })
+    this.#row = new Float64Array(Math.max(...this.#executables.map(({ program }) => program.report)))
+  }
+
+  get progress(): { runs: number; epochs: number; cost: number } {
+    return { ...this.#progress }
+  }
+
+  cancel(): void {
+    this.#cancelled = true
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#cancelled = true
+    if (!this.#working) this.#free()
+  }
+
+  async run(block: Block): Promise<BlockResult> {
+    if (this.#closed) throw malformed('runner', 'an open runner', 'a closed one')
+    if (this.#state.worker) throw new WengertError('ERR_BUSY', 'runner: expected a state on which no runner works, got one in use')
+    const job = this.#begin(block)
+    this.#cancelled = false
+    this.#working = true
+    this.#progress = { runs: 0, epochs: 0, cost: Number.NaN }
+    this.#state.worker = this
+    try {
+      this.#state.publish()
+      for (;;) {
+        const stop = this.#slice(job)
+        if (stop !== 'pause') return this.#finish(job, stop)
+        await new Promise((resolve) => setImmediate(resolve))
+      }
+    } finally {
+      this.#working = false
+      this.#state.worker = undefined
+      this.#state.changed()
+      if (this.#closed) this.#free()
+    }
+  }
+
+  #free(): void {
+    this.#inputs.fill(undefined)
+    this.#bindings = undefined
+  }
+
+  /** The i-th input as each program declares it. */
+  #inputsAt(i: number): ProgramInput[] {
+    return this.#executables.map(({ program }) => program.inputs[i] as ProgramInput)
+  }
+
+  #checkSameInputs(given: number): void {
+    const first = (this.#executables[0] as JsExecutable).program.inputs
+    if (given !== first.length) throw malformed('runner', `${first.length} inputs`, given)
+    for (const { program } of this.#executables) {
+      const same = program.inputs.length === first.length && program.inputs.every((x, i) => x.name === first[i]?.name && x.dtype === first[i]?.dtype)
+      if (!same) throw malformed('runner', 'programs with one list of inputs', 'lists that differ')
+    }
+  }
+
+  /** Checks a block against the inputs, and copies its windows. Nothing has changed yet when it throws. */
+  #begin(block: Block): Job {
+    const programs = this.#executables.map(({ program }) => program)
+    checkBlock(block, programs)
+    const arrays = this.#inputs.map((own, i) => {
+      const window = block.windows[i]
+      if (window === undefined) {
+        if (own === undefined) throw malformed('runner', `a window for input ${this.#inputsAt(i)[0]?.name}`, 'none')
+        return own
+      }
+      const { dtype, name } = this.#inputsAt(i)[0] as ProgramInput
+      if (dtypeOf(window) !== dtype) throw malformed('runner', `a ${dtype} window for input ${name}`, dtypeOf(window) ?? typeof window)
+      return window.slice()
+    })
+    checkReach(block, programs, arrays)
+    for (const { inputs } of programs) checkWritable(inputs, arrays)
+    this.#bindings ??= this.#executables.map((executable) => executable.bind(this.#row))
+    for (const binding of this.#bindings) binding.attachState(this.#state.views)
+    this.#row.fill(0)
+    const now = performance.now()
+    return {
+      block,
+      bindings: this.#bindings,
+      arrays,
+      cursors: new Float64Array(arrays.length),
+      report: new Float64Array((block.epochs + 1) * this.#row.length),
+      epoch: 0,
+      segment: 0,
+      index: 0,
+      runs: 0,
+      snapshotAt: now,
+      stride: 1,
+      countdown: 1,
+      clock: now,
+    }
+  }
+
+  /** Works until the block stops, or ten milliseconds have passed. */
+  #slice(job: Job): Stop {
+    const { block, cursors } = job
+    const { epochs, segments } = block
+    const row = this.#row
+    const costs = row.length > 0
+    job.clock = performance.now()
+    const until = job.clock + SLICE_MS
+    while (job.epoch < epochs) {
+      while (job.segment < segments.length) {
+        const { program, repeat } = segments[job.segment] as Block['segments'][number]
+        const binding = job.bindings[program] as Binding
+        const { atomic } = binding.program
+        binding.attachInputs(job.arrays, cursors)
+        const from = job.index
+        let stop: Stop | undefined
+        while (job.index < repeat) {
+          if (this.#cancelled && atomic) {
+            stop = 'cancelled'
+            break
+          }
+          if (--job.countdown <= 0 && look(job) > until) {
+            stop = 'pause'
+            break
+          }
+          const failure = this.#once(binding, block.checked === true)
+          if (failure || (costs && !Number.isFinite(row[0]))) {
+            return { ...(failure ?? { kind: 'nonfinite', step: -1 }), program, epoch: job.epoch, run: job.index } as Failure
+          }
+          binding.advance()
+          job.index++
+          job.runs++
+          this.#progress.runs++
+        }
+        const { inputs } = binding.program
+        for (let i = 0; i < inputs.length; i++) cursors[i] = (cursors[i] as number) + (job.index - from) * (inputs[i] as ProgramInput).advance
+        if (stop) return stop
+        job.index = 0
+        job.segment++
+      }
+      this.#endEpoch(job)
+    }
+    return 'done'
+  }
+
+  #once(binding: Binding, checked: boolean): object | undefined {
+    try {
+      if (!checked) binding.run()
+      else if (!binding.runChecked()) return { kind: 'nonfinite', step: binding.step }
+    } catch (error) {
+      if (!(error instanceof BadIndex)) throw error
+      const { position, value, size } = error
+      return { kind: 'index', step: binding.step, position, value, size }
+    }
+    return undefined
+  }
+
+  #endEpoch(job: Job): void {
+    const row = this.#row
+    for (let i = 0, at = job.epoch * row.length; i < row.length; i++) {
+      job.report[at + i] = row[i] as number
+      row[i] = 0
+    }
+    if (row.length > 0) this.#progress.cost = job.report[job.epoch * row.length] as number
+    job.epoch++
+    job.segment = 0
+    this.#progress.epochs = job.epoch
+    if (job.clock - job.snapshotAt < SNAPSHOT_MS) return
+    this.#state.publish()
+    job.snapshotAt = performance.now()
+  }
+
+  #finish(job: Job, stop: Exclude<Stop, 'pause'>): BlockResult {
+    const entries = this.#row.length
+    const failed = typeof stop === 'object'
+    const begun = job.segment > 0 || job.index > 0 || failed
+    if (begun) job.report.set(this.#row, job.epoch * entries)
+    if (failed) this.#state.restore()
+    const report = job.report.slice(0, (job.epoch + (begun ? 1 : 0)) * entries)
+    const result = { status: failed ? 'failed' : stop, epochs: job.epoch, runs: job.runs, report } as const
+    return failed ? { ...result, failure: stop } : result
+  }
+}
+
+/** Reads the clock, and sets how many runs go by until the next look: a quarter to one millisecond of them. */
+function look(job: Job): number {
+  const now = performance.now()
+  const passed = now - job.clock
+  if (passed < 0.25) job.stride = Math.min(job.stride * 2, 65536)
+  else if (passed > 1) job.stride = Math.max(1, job.stride >> 1)
+  job.clock = now
+  job.countdown = job.stride
+  return now
+}
+
+function checkBlock(block: Block, programs: readonly Program[]): void {
+  const whole = (value: number) => Number.isSafeInteger(value) && value >= 0
+  if (!whole(block.epochs)) throw malformed('runner', 'epochs of 0 or more', block.epochs)
+  for (const { program, repeat } of block.segments) {
+    if (!whole(program) || program >= programs.length) throw malformed('runner', `segments of programs below ${programs.length}`, program)
+    if (!whole(repeat)) throw malformed('runner', 'repeats of 0 or more', repeat)
+  }
+  const { length } = (programs[0] as Program).inputs
+  for (const key of Object.keys(block.windows)) {
+    if (!(Number(key) < length)) throw malformed('runner', `windows for inputs below ${length}`, key)
+  }
+}
+
+/** Every run of the block must see its windows inside the arrays; cursors only grow, so the last epoch reaches farthest. */
+function checkReach(block: Block, programs: readonly Program[], arrays: readonly TypedArray[]): void {
+  if (block.epochs === 0) return
+  for (const [i, array] of arrays.entries()) {
+    const input = (program: number) => (programs[program] as Program).inputs[i] as ProgramInput
+    const epoch = block.segments.reduce((sum, { program, repeat }) => sum + repeat * input(program).advance, 0)
+    let cursor = (block.epochs - 1) * epoch
+    for (const { program, repeat } of block.segments) {
+      if (repeat === 0) continue
+      const { advance, length, name } = input(program)
+      const reach = cursor + (repeat - 1) * advance + length
+      if (!(reach <= array.length)) throw malformed('runner', `${reach} elements or more of input ${name} for ${block.epochs} epochs`, array.length)
+      cursor += repeat * advance
+    }
+  }
+}

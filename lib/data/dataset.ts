@@ -1,0 +1,126 @@
+/** Data sets: features x, one sample a row, and targets y; checked once, kept in shared memory so that training borrows it. */
+
+import { WengertError } from '../errors.js'
+import { asTensor, type TensorLike } from '../tensor/creation.js'
+import { Tensor } from '../tensor/tensor.js'
+import { bytesPerElement, type Dtype, isFloat, viewOf } from '../util/dtype.js'
+import { describe } from '../util/options.js'
+import { formatShape, sizeOf } from '../util/shape.js'
+
+/** What a data set is made of: one row of x and of y a sample. */
+export interface DataLike {
+  x: TensorLike
+  y: TensorLike
+  classes?: readonly string[]
+}
+
+/** The tensor in shared memory (a copy, unless it lies there already). */
+export function shared(x: Tensor): Tensor {
+  if (x.data.buffer instanceof SharedArrayBuffer) return x
+  const data = viewOf(x.dtype, new SharedArrayBuffer(Math.max(1, x.size) * bytesPerElement[x.dtype]), 0, x.size)
+  data.set(x.data)
+  return new Tensor(x.shape, x.dtype, data)
+}
+
+export class Dataset implements DataLike {
+  readonly x: Tensor
+  readonly y: Tensor
+  /** Names of the classes, where targets are class indices. */
+  readonly classes?: readonly string[]
+
+  /**
+   * Copies x and y into shared memory.
+   *
+   * @throws ERR_DATA for an empty set, numbers of samples that differ, NaN or Infinity; ERR_VALUE, ERR_SHAPE
+   */
+  constructor(x: TensorLike, y: TensorLike, options: { classes?: readonly string[] } = {}) {
+    const { x: features, y: targets } = checkData('Dataset', { x, y })
+    this.x = shared(features)
+    this.y = shared(targets)
+    if (options.classes) this.classes = options.classes
+  }
+
+  /** The number of samples. */
+  get length(): number {
+    return this.x.shape[0] as number
+  }
+
+  /** The samples at the given positions, in that order. Errors: ERR_INDEX. */
+  take(positions: ArrayLike<number>): Dataset {
+    const rows = (t: Tensor) => {
+      const width = sizeOf(t.shape.slice(1))
+      const out = viewOf(
+        t.dtype,
+        new SharedArrayBuffer(Math.max(1, positions.length * width) * bytesPerElement[t.dtype]),
+        0,
+        positions.length * width,
+      )
+      for (let i = 0; i < positions.length; i++) {
+        const at = positions[i] as number
+        if (!Number.isInteger(at) || at < 0 || at >= this.length) {
+          throw new WengertError('ERR_INDEX', `Dataset.take: expected positions in 0 … ${this.length - 1}, got ${at}`, {
+            expected: this.length,
+            actual: at,
+          })
+        }
+        out.set(t.data.subarray(at * width, (at + 1) * width), i * width)
+      }
+      return new Tensor([positions.length, ...t.shape.slice(1)], t.dtype, out)
+    }
+    return new Dataset(rows(this.x), rows(this.y), this.classes ? { classes: this.classes } : {})
+  }
+}
+
+/** x and y as tensors of one number of samples, all finite. Errors: ERR_DATA, ERR_VALUE, ERR_SHAPE, ERR_DETACHED. */
+export function checkData(where: string, data: unknown): { x: Tensor; y: Tensor } {
+  if (typeof data !== 'object' || data === null || !('x' in data) || !('y' in data)) {
+    throw new WengertError('ERR_VALUE', `${where}: expected data as { x, y }, got ${describe(data)}`, {
+      expected: '{ x, y }',
+      actual: data,
+    })
+  }
+  const x = column(where, 'x', data.x)
+  const y = column(where, 'y', data.y)
+  if (x.shape[0] !== y.shape[0]) {
+    throw new WengertError(
+      'ERR_DATA',
+      `${where}: expected as many targets as samples, got ${x.shape[0]} rows of x and ${y.shape[0]} of y`,
+      { expected: x.shape[0], actual: y.shape[0] },
+    )
+  }
+  return { x, y }
+}
+
+function column(where: string, name: string, values: unknown): Tensor {
+  const t = values instanceof Tensor ? values : asTensor(`${where}: ${name}`, values)
+  if (t.rank === 0)
+    throw new WengertError('ERR_SHAPE', `${where}: expected ${name} with one row a sample, got a scalar`, { actual: t.shape })
+  if (t.size === 0)
+    throw new WengertError('ERR_DATA', `${where}: expected at least one sample, got ${name} of shape ${formatShape(t.shape)}`, {
+      actual: t.shape,
+    })
+  checkFinite(where, name, t)
+  return t
+}
+
+/** Refuses NaN and Infinity, naming the sample. Errors: ERR_DATA. */
+export function checkFinite(where: string, name: string, t: Tensor): void {
+  if (!isFloat(t.dtype)) return
+  const data = t.data
+  for (let i = 0; i < data.length; i++) {
+    if (Number.isFinite(data[i])) continue
+    const width = sizeOf(t.shape.slice(1))
+    const feature = width > 1 ? `, feature ${i % width}` : ''
+    throw new WengertError(
+      'ERR_DATA',
+      `${where}: expected finite numbers, got ${data[i]} in ${name} of sample ${Math.floor(i / width)}${feature}`,
+      { expected: 'finite', actual: data[i] },
+    )
+  }
+}
+
+/** The tensor in the type that a model computes in; integers stay where `keepIntegers`. */
+export function converted(t: Tensor, dtype: Dtype, keepIntegers = false): Tensor {
+  if (t.dtype === dtype || (keepIntegers && t.dtype === 'int32')) return t
+  return asTensor('data', t, { dtype })
+}

@@ -1,0 +1,62 @@
+/** Cutting a data set into training and test parts. */
+
+import { WengertError } from '../errors.js'
+import { checkNumber, checkOptions } from '../util/options.js'
+import { permutation, purposes } from '../util/random.js'
+import { type DataLike, Dataset } from './dataset.js'
+
+export interface SplitOptions {
+  /** The share of the test part, in (0, 1). */
+  test: number
+  /** The same seed gives the same split. */
+  seed: number
+  /** Keep the proportions of the classes (targets must be class indices). */
+  stratify?: boolean
+}
+
+/** Random orders of disjoint groups of positions, one stream a group. */
+function shuffled(positions: readonly number[], seed: number, group: number): number[] {
+  const order = new Int32Array(positions.length)
+  permutation(order, { seed, purpose: purposes.split, a: group, b: 0 })
+  return Array.from(order, (i) => positions[i] as number)
+}
+
+/**
+ * A random training and test part, disjoint, together the whole.
+ *
+ * @returns [train, test]
+ * @throws ERR_RANGE for a share outside (0, 1) or one that leaves a part empty; ERR_OPTION
+ * @example const [train, test] = split(data, { test: 0.2, seed: 1, stratify: true })
+ */
+export function split(data: DataLike, options: SplitOptions): [train: Dataset, test: Dataset] {
+  checkOptions('split', options, ['test', 'seed', 'stratify'])
+  const share = checkNumber('split', 'test', options?.test, { min: 0, max: 1, exclusive: true })
+  const seed = checkNumber('split', 'seed', options.seed, { integer: true, min: 0, max: Number.MAX_SAFE_INTEGER })
+  const set = data instanceof Dataset ? data : new Dataset(data.x, data.y, data.classes ? { classes: data.classes } : {})
+  const groups = new Map<number, number[]>()
+  for (let i = 0; i < set.length; i++) {
+    const label = options.stratify ? (set.y.data[i * (set.y.size / set.length)] as number) : 0
+    if (!Number.isInteger(label) || (options.stratify && set.y.size !== set.length)) {
+      throw new WengertError('ERR_LABEL', `split: expected class indices to stratify by, got ${label} for sample ${i}`, { actual: label })
+    }
+    const group = groups.get(label)
+    if (group) group.push(i)
+    else groups.set(label, [i])
+  }
+  const train: number[] = []
+  const test: number[] = []
+  for (const [label, positions] of [...groups].sort(([a], [b]) => a - b)) {
+    const order = shuffled(positions, seed, label >>> 0)
+    const n = Math.round(share * order.length)
+    test.push(...order.slice(0, n))
+    train.push(...order.slice(n))
+  }
+  if (train.length === 0 || test.length === 0) {
+    throw new WengertError('ERR_RANGE', `split: expected a share that leaves both parts samples, got ${share} of ${set.length}`, {
+      actual: share,
+    })
+  }
+  train.sort((a, b) => a - b)
+  test.sort((a, b) => a - b)
+  return [set.take(train), set.take(test)]
+}

@@ -1,0 +1,41 @@
+/**
+ * What an optimiser is: a rule on tensors, recorded into the program like anything else. Numbers that change from update
+ * to update (the learning rate, bias corrections) come from a table of float64 rows made ahead by `scalars`.
+ */
+
+import type { Aval } from '../primitives/primitive.js'
+import type { Tensor } from '../tensor/tensor.js'
+
+export interface OptimizerSlot {
+  readonly name: string
+  readonly shape: Aval['shape']
+  readonly dtype: Aval['dtype']
+}
+
+export interface Optimizer {
+  readonly name: string
+  /** The base learning rate, per update. */
+  readonly learningRate: number
+  /** State kept for each parameter, zero at first. */
+  slots(parameter: Aval): readonly OptimizerSlot[]
+  /** How many numbers one update needs; the first is the learning rate. */
+  readonly scalarCount: number
+  /** Writes those of update `t` (counted from 1) at the scheduled `rate`. */
+  scalars(out: Float64Array, offset: number, t: number, rate: number): void
+  /** The parameter and its slots after an update; `scalars` are one-element tensors. */
+  update(
+    parameter: Tensor,
+    gradient: Tensor,
+    slots: readonly Tensor[],
+    scalars: readonly Tensor[],
+  ): { parameter: Tensor; slots: readonly Tensor[] }
+}
+
+/** Where training stands, for schedules: both count from 0 over the trainer's life. */
+export interface Progress {
+  epoch: number
+  update: number
+}
+
+/** The learning rate of an update, given the optimiser's own. */
+export type Schedule = (progress: Progress, learningRate: number) => number
