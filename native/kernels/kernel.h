@@ -68,8 +68,15 @@ struct Context {
 class Instruction {
  public:
   virtual ~Instruction() = default;
-  // `operands` holds the outputs, then the inputs. Returns false after a bad index (context.bad_index is set); outputs are then undefined.
+  // `operands` holds the outputs, then the inputs. Returns false after a bad index (context.bad_index is set); outputs
+  // are then undefined. Never allocates, never throws.
   virtual bool Run(void* const* operands, Context& context) const = 0;
+  // Whether an output may be exactly the memory of this input (same start, length and type). All other outputs must be
+  // disjoint from each other and from all inputs: whoever binds operands checks it.
+  virtual bool InPlace(std::size_t input) const {
+    static_cast<void>(input);
+    return false;
+  }
 };
 
 using Prepare = std::unique_ptr<Instruction> (*)(const Call& call);
