@@ -90,7 +90,10 @@ const stores = { float32: load, float64: load, int32: storeInt32, bool: storeBoo
 
 export const elementwise: Prepare = (call, outputs, inputs) => {
   const micro = parse(call.ints, call, outputs, inputs)
-  return { bind: (outs, ins) => bind(micro, outs, ins), inPlace: micro.layouts.map((layout) => layout === 'dense' || micro.rows * micro.cols === 1) }
+  return {
+    bind: (outs, ins) => bind(micro, outs, ins),
+    inPlace: micro.layouts.map((layout) => layout === 'dense' || micro.rows * micro.cols === 1),
+  }
 }
 
 function parse(ints: readonly number[], call: Parameters<Prepare>[0], outputs: readonly Operand[], inputs: readonly Operand[]): Micro {
@@ -135,7 +138,11 @@ function parse(ints: readonly number[], call: Parameters<Prepare>[0], outputs: r
     const own = ins + constants + i
     for (const [slot, register] of operands.entries()) {
       if (slot >= arity ? register !== 0 : register < 0 || register >= own) {
-        throw malformed('elementwise', slot >= arity ? `0 for the unused operands of op ${i}` : `op ${i} to read registers below ${own}`, register)
+        throw malformed(
+          'elementwise',
+          slot >= arity ? `0 for the unused operands of op ${i}` : `op ${i} to read registers below ${own}`,
+          register,
+        )
       }
     }
     list.push({ loop: loops[name], operands: operands.slice(0, arity) })
@@ -255,7 +262,12 @@ function bind(micro: Micro, outs: readonly Ref[], ins: readonly Ref[]): Run {
     places[register] = kept
   }
   const last = results
-    .map((register, o) => ({ from: places[register] as Place, to: outs[o] as Ref, store: stores[outputTypes[o] as Dtype], direct: direct.has(o) }))
+    .map((register, o) => ({
+      from: places[register] as Place,
+      to: outs[o] as Ref,
+      store: stores[outputTypes[o] as Dtype],
+      direct: direct.has(o),
+    }))
     .filter((x) => !x.direct)
     .map((x) => ({ ...x, to: inSitu(x.to) }))
 

@@ -3,7 +3,6 @@
  * of the native one. It runs on the calling thread; runners yield to the event loop every ten milliseconds.
  */
 
-import { WengertError } from '../../errors.js'
 import { dtypeOf, type TypedArray } from '../../util/dtype.js'
 import { permutation } from '../../util/random.js'
 import type { Backend } from '../backend.js'
@@ -49,9 +48,11 @@ export const jsBackend: Backend = {
     if (!(state instanceof JsState)) throw malformed('runner', 'a state made by the JavaScript engine', 'another')
     return new JsRunner(state, programs, inputs)
   },
-  permutation: (out, key) => {
-    if (!(out instanceof Int32Array)) throw new WengertError('ERR_PROGRAM', 'permutation: expected an Int32Array')
-    permutation(out, key)
+  permutations: (out, n, key) => {
+    if (!(out instanceof Int32Array) || !(n > 0) || out.length % n !== 0) {
+      throw malformed('permutations', `an Int32Array of a multiple of ${n} elements`, out.length)
+    }
+    for (let i = 0; i < out.length / n; i++) permutation(out.subarray(i * n, (i + 1) * n), { ...key, a: key.a + i })
   },
   info: () => ({ name: 'js', threads: 1 }),
   setThreads: () => {},

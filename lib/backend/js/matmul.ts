@@ -9,7 +9,18 @@
  *   - blocked: panels of a (4 rows) and b (2 columns) are packed as doubles, and a 4 × 2 block of sums stays in registers.
  */
 
-import { checkCounts, checkOperand, type Floats, integers, malformed, type Operand, type Prepare, type Ref, scalarsOf, volume } from './kernel.js'
+import {
+  checkCounts,
+  checkOperand,
+  type Floats,
+  integers,
+  malformed,
+  type Operand,
+  type Prepare,
+  type Ref,
+  scalarsOf,
+  volume,
+} from './kernel.js'
 
 /** Multiplications below which plain loops win over everything else. */
 const TINY = 256
@@ -242,7 +253,16 @@ function choose(plan: Plan): { plan: Plan; product: Product; swap: boolean } {
 }
 
 export const matmul: Prepare = (call, outputs, inputs) => {
-  const [batch, m, n, k, transA, transB, strideA, strideB] = integers(call, 8) as [number, number, number, number, number, number, number, number]
+  const [batch, m, n, k, transA, transB, strideA, strideB] = integers(call, 8) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+  ]
   const [alphaFixed, beta] = scalarsOf(call, 2) as [number, number]
   checkCounts(call, outputs, inputs, 1, inputs.length === 3 ? 3 : 2)
   for (const value of call.ints) if (value < 0) throw malformed('matmul', 'integers of 0 or more', value)

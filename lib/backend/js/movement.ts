@@ -2,7 +2,18 @@
 
 import type { Dtype, TypedArray } from '../../util/dtype.js'
 import type { Call } from '../program.js'
-import { checkCounts, checkOperand, dimensions, integers, malformed, type Operand, type Prepare, type Ref, scalarsOf, volume } from './kernel.js'
+import {
+  checkCounts,
+  checkOperand,
+  dimensions,
+  integers,
+  malformed,
+  type Operand,
+  type Prepare,
+  type Ref,
+  scalarsOf,
+  volume,
+} from './kernel.js'
 
 /** A loop level of a strided copy: how often, and the steps in source and destination. */
 interface Level {
@@ -75,7 +86,8 @@ export const copy: Prepare = (call, outputs, inputs) => {
   const srcOffset = ints[2 + rank] as number
   const dstOffset = ints[3 + 2 * rank] as number
   const levels: Level[] = []
-  for (let i = 0; i < rank; i++) levels.push({ count: ints[2 + i] as number, src: ints[3 + rank + i] as number, dst: ints[4 + 2 * rank + i] as number })
+  for (let i = 0; i < rank; i++)
+    levels.push({ count: ints[2 + i] as number, src: ints[3 + rank + i] as number, dst: ints[4 + 2 * rank + i] as number })
   for (const { count } of levels) if (count < 0) throw malformed('copy', 'dimensions of 0 or more', count)
   const count = volume(call, ...levels.map((level) => level.count))
   if (count > 0) checkReach(call, levels, srcOffset, dstOffset, x, out)

@@ -18,7 +18,8 @@ function overlap(a: Span, b: Span): boolean {
 /** Outputs are disjoint from each other and from all inputs, save where the kernel takes exactly the same memory. */
 export function checkOverlap(kernel: KernelName, prepared: Prepared, outputs: readonly Span[], inputs: readonly Span[]): void {
   for (const [o, out] of outputs.entries()) {
-    for (let i = 0; i < o; i++) if (overlap(out, outputs[i] as Span)) throw malformed(kernel, 'outputs apart', `outputs ${i} and ${o} over each other`)
+    for (let i = 0; i < o; i++)
+      if (overlap(out, outputs[i] as Span)) throw malformed(kernel, 'outputs apart', `outputs ${i} and ${o} over each other`)
     for (const [i, x] of inputs.entries()) {
       if (!overlap(out, x)) continue
       const same = out.start === x.start && out.length === x.length && out.dtype === x.dtype

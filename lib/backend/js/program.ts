@@ -26,7 +26,8 @@ function checkHeader(program: Program): void {
   if (!count(program.report) || program.report > MAX_REPORT) throw malformed('program', `report in 0 … ${MAX_REPORT}`, program.report)
   for (const { name, dtype, length, advance } of program.inputs) {
     if (!dtypes.includes(dtype)) throw malformed('program', `a known dtype for input ${name}`, dtype)
-    if (!count(length) || !count(advance)) throw malformed('program', `length and advance of 0 or more for input ${name}`, `${length} and ${advance}`)
+    if (!count(length) || !count(advance))
+      throw malformed('program', `length and advance of 0 or more for input ${name}`, `${length} and ${advance}`)
   }
 }
 
@@ -130,6 +131,8 @@ export class Binding {
   readonly #inputs: readonly BoundRef[]
   readonly #moving: readonly { ref: BoundRef; advance: number }[]
   readonly #outputs: readonly (readonly BoundRef[])[]
+  /** Which steps write the cost. */
+  readonly #costs: readonly boolean[]
   #attached: Views | undefined
 
   constructor(
@@ -154,6 +157,7 @@ export class Binding {
       const step = program.steps[i] as Step
       return kernel.bind(step.outputs.map(at), step.inputs.map(at))
     })
+    this.#costs = program.steps.map((step) => step.outputs.some((id) => at(id).slot.space === spaces.report && at(id).first === 0))
     this.#outputs = program.steps.map((step) => step.outputs.map(at).filter(({ slot }) => isFloat(slot.dtype)))
   }
 
@@ -181,13 +185,16 @@ export class Binding {
     }
   }
 
-  /** One run. Throws `BadIndex`; `step` then says where. */
-  run(): void {
+  /** One run; false where the cost became NaN or infinite. Throws `BadIndex`; `step` says where. */
+  run(): boolean {
     const runs = this.#runs
+    const costs = this.#costs
     for (let i = 0; i < runs.length; i++) {
       this.step = i
       ;(runs[i] as Run)()
+      if (costs[i] && !Number.isFinite(this.row[0])) return false
     }
+    return true
   }
 
   /** One run that tests each step's floating outputs; false at the first that is not finite, `step` then says where. */
@@ -198,6 +205,7 @@ export class Binding {
       for (const { array, offset, slot } of this.#outputs[i] as readonly BoundRef[]) {
         if (!allFinite(array, offset, offset + slot.length)) return false
       }
+      if (this.#costs[i] && !Number.isFinite(this.row[0])) return false
     }
     return true
   }
@@ -240,15 +248,16 @@ export class JsExecutable implements Executable {
     own.attachInputs(inputs)
     const row = own.row
     for (let i = 0; i < row.length; i++) row[i] = 0
+    let finite = true
     try {
-      own.run()
+      finite = own.run()
     } catch (error) {
       throw error instanceof BadIndex ? badIndexError((program.steps[own.step] as Step).kernel, error, own.step) : error
     } finally {
       if (block) block.changed()
     }
     if (report) for (let i = 0; i < row.length; i++) report[i] = (report[i] as number) + (row[i] as number)
-    if (row.length > 0 && !Number.isFinite(row[0])) {
+    if (!finite) {
       throw new WengertError('ERR_DIVERGED', `program: expected a finite cost, got ${row[0]}`, { actual: row[0] })
     }
   }
@@ -268,5 +277,8 @@ export function checkState(program: Program, state: State | undefined): JsState 
 export function badIndexError(kernel: KernelName, { position, value, size }: BadIndex, step?: number): WengertError {
   const where = step === undefined ? '' : ` (step ${step})`
   const expected = size > 0 ? `an index in 0 … ${size - 1}` : 'no index into an empty axis'
-  return new WengertError('ERR_INDEX', `${kernel}${where}: expected ${expected}, got ${value} at position ${position}`, { expected: size, actual: value })
+  return new WengertError('ERR_INDEX', `${kernel}${where}: expected ${expected}, got ${value} at position ${position}`, {
+    expected: size,
+    actual: value,
+  })
 }

@@ -5,7 +5,19 @@
 
 import type { TypedArray } from '../../util/dtype.js'
 import type { Call } from '../program.js'
-import { checkCounts, checkOperand, dimensions, integers, malformed, type Operand, type Prepare, type Ref, scalarsOf, type Triple, volume } from './kernel.js'
+import {
+  checkCounts,
+  checkOperand,
+  dimensions,
+  integers,
+  malformed,
+  type Operand,
+  type Prepare,
+  type Ref,
+  scalarsOf,
+  type Triple,
+  volume,
+} from './kernel.js'
 
 /** Reduces n elements of x from xo, `stride` apart. */
 type Fold = (n: number, x: TypedArray, xo: number, stride: number) => number
@@ -111,7 +123,8 @@ export const sum: Prepare = (call, outputs, inputs) => {
       const from = x as Ref
       const running = new Float64Array(inner)
       return () => {
-        for (let o = 0; o < outer; o++) columnSums(n, inner, running, to.array, to.offset + o * inner, from.array, from.offset + o * n * inner)
+        for (let o = 0; o < outer; o++)
+          columnSums(n, inner, running, to.array, to.offset + o * inner, from.array, from.offset + o * n * inner)
       }
     },
   }
@@ -126,8 +139,7 @@ function columnSums(n: number, inner: number, running: Float64Array, y: TypedArr
     const x2 = x1 + inner
     const x3 = x2 + inner
     for (let i = 0; i < inner; i++) {
-      running[i] =
-        (running[i] as number) + (x[x0 + i] as number) + (x[x1 + i] as number) + (x[x2 + i] as number) + (x[x3 + i] as number)
+      running[i] = (running[i] as number) + (x[x0 + i] as number) + (x[x1 + i] as number) + (x[x2 + i] as number) + (x[x3 + i] as number)
     }
   }
   for (; r < n; r++) for (let i = 0; i < inner; i++) running[i] = (running[i] as number) + (x[xo + r * inner + i] as number)
@@ -158,9 +170,9 @@ function argument(sign: 1 | -1): Prepare {
   function extreme(n: number, x: TypedArray, xo: number, stride: number): number {
     let place = 0
     let best = sign * (x[xo] as number)
-    for (let i = 1, at = xo + stride; i < n && best === best; i++, at += stride) {
+    for (let i = 1, at = xo + stride; i < n && !Number.isNaN(best); i++, at += stride) {
       const value = sign * (x[at] as number)
-      if (value > best || value !== value) {
+      if (value > best || Number.isNaN(value)) {
         best = value
         place = i
       }

@@ -21,6 +21,8 @@ interface Job {
   readonly bindings: readonly Binding[]
   readonly arrays: readonly TypedArray[]
   readonly cursors: Float64Array
+  /** The inputs bound with the runner: their cursors return to 0 with each epoch. */
+  readonly bound: readonly number[]
   readonly report: Float64Array
   epoch: number
   segment: number
@@ -28,6 +30,8 @@ interface Job {
   index: number
   runs: number
   snapshotAt: number
+  /** Epochs of the last accepted snapshot. */
+  kept: number
   /** Runs between two looks at the clock, and until the next. */
   stride: number
   countdown: number
@@ -115,7 +119,8 @@ export class JsRunner implements Runner {
     const first = (this.#executables[0] as JsExecutable).program.inputs
     if (given !== first.length) throw malformed('runner', `${first.length} inputs`, given)
     for (const { program } of this.#executables) {
-      const same = program.inputs.length === first.length && program.inputs.every((x, i) => x.name === first[i]?.name && x.dtype === first[i]?.dtype)
+      const same =
+        program.inputs.length === first.length && program.inputs.every((x, i) => x.name === first[i]?.name && x.dtype === first[i]?.dtype)
       if (!same) throw malformed('runner', 'programs with one list of inputs', 'lists that differ')
     }
   }
@@ -145,12 +150,14 @@ export class JsRunner implements Runner {
       bindings: this.#bindings,
       arrays,
       cursors: new Float64Array(arrays.length),
+      bound: [...arrays.keys()].filter((i) => block.windows[i] === undefined),
       report: new Float64Array((block.epochs + 1) * this.#row.length),
       epoch: 0,
       segment: 0,
       index: 0,
       runs: 0,
       snapshotAt: now,
+      kept: 0,
       stride: 1,
       countdown: 1,
       clock: now,
@@ -161,8 +168,6 @@ export class JsRunner implements Runner {
   #slice(job: Job): Stop {
     const { block, cursors } = job
     const { epochs, segments } = block
-    const row = this.#row
-    const costs = row.length > 0
     job.clock = performance.now()
     const until = job.clock + SLICE_MS
     while (job.epoch < epochs) {
@@ -183,16 +188,15 @@ export class JsRunner implements Runner {
             break
           }
           const failure = this.#once(binding, block.checked === true)
-          if (failure || (costs && !Number.isFinite(row[0]))) {
-            return { ...(failure ?? { kind: 'nonfinite', step: -1 }), program, epoch: job.epoch, run: job.index } as Failure
-          }
+          if (failure) return { ...failure, program, epoch: job.epoch, run: job.index } as Failure
           binding.advance()
           job.index++
           job.runs++
           this.#progress.runs++
         }
         const { inputs } = binding.program
-        for (let i = 0; i < inputs.length; i++) cursors[i] = (cursors[i] as number) + (job.index - from) * (inputs[i] as ProgramInput).advance
+        for (let i = 0; i < inputs.length; i++)
+          cursors[i] = (cursors[i] as number) + (job.index - from) * (inputs[i] as ProgramInput).advance
         if (stop) return stop
         job.index = 0
         job.segment++
@@ -204,8 +208,8 @@ export class JsRunner implements Runner {
 
   #once(binding: Binding, checked: boolean): object | undefined {
     try {
-      if (!checked) binding.run()
-      else if (!binding.runChecked()) return { kind: 'nonfinite', step: binding.step }
+      const finite = checked ? binding.runChecked() : binding.run()
+      if (!finite) return { kind: 'nonfinite', step: binding.step }
     } catch (error) {
       if (!(error instanceof BadIndex)) throw error
       const { position, value, size } = error
@@ -223,21 +227,30 @@ export class JsRunner implements Runner {
     if (row.length > 0) this.#progress.cost = job.report[job.epoch * row.length] as number
     job.epoch++
     job.segment = 0
+    for (const i of job.bound) job.cursors[i] = 0
     this.#progress.epochs = job.epoch
     if (job.clock - job.snapshotAt < SNAPSHOT_MS) return
-    this.#state.publish()
+    if (this.#state.publish()) job.kept = job.epoch
     job.snapshotAt = performance.now()
   }
 
-  #finish(job: Job, stop: Exclude<Stop, 'pause'>): BlockResult {
+  #finish(job: Job, reason: Exclude<Stop, 'pause'>): BlockResult {
     const entries = this.#row.length
+    const bad = typeof reason !== 'object' && !this.#state.publish()
+    const stop: typeof reason = bad ? { kind: 'nonfinite', program: 0, epoch: job.epoch, run: job.index, step: -1 } : reason
     const failed = typeof stop === 'object'
-    const begun = job.segment > 0 || job.index > 0 || failed
+    const begun = job.segment > 0 || job.index > 0 || typeof reason === 'object'
     if (begun) job.report.set(this.#row, job.epoch * entries)
     if (failed) this.#state.restore()
     const report = job.report.slice(0, (job.epoch + (begun ? 1 : 0)) * entries)
-    const result = { status: failed ? 'failed' : stop, epochs: job.epoch, runs: job.runs, report } as const
-    return failed ? { ...result, failure: stop } : result
+    const result = {
+      status: failed ? 'failed' : stop,
+      epochs: job.epoch,
+      kept: failed ? job.kept : job.epoch,
+      runs: job.runs,
+      report,
+    } as const
+    return typeof stop === 'object' ? { ...result, failure: stop } : result
   }
 }
 
@@ -265,18 +278,19 @@ function checkBlock(block: Block, programs: readonly Program[]): void {
   }
 }
 
-/** Every run of the block must see its windows inside the arrays; cursors only grow, so the last epoch reaches farthest. */
+/** Every run of the block must see its inputs inside the arrays. Cursors of windows only grow, so the last epoch reaches farthest; bound inputs see every epoch alike. */
 function checkReach(block: Block, programs: readonly Program[], arrays: readonly TypedArray[]): void {
   if (block.epochs === 0) return
   for (const [i, array] of arrays.entries()) {
     const input = (program: number) => (programs[program] as Program).inputs[i] as ProgramInput
     const epoch = block.segments.reduce((sum, { program, repeat }) => sum + repeat * input(program).advance, 0)
-    let cursor = (block.epochs - 1) * epoch
+    let cursor = block.windows[i] === undefined ? 0 : (block.epochs - 1) * epoch
     for (const { program, repeat } of block.segments) {
       if (repeat === 0) continue
       const { advance, length, name } = input(program)
       const reach = cursor + (repeat - 1) * advance + length
-      if (!(reach <= array.length)) throw malformed('runner', `${reach} elements or more of input ${name} for ${block.epochs} epochs`, array.length)
+      if (!(reach <= array.length))
+        throw malformed('runner', `${reach} elements or more of input ${name} for ${block.epochs} epochs`, array.length)
       cursor += repeat * advance
     }
   }

@@ -55,7 +55,8 @@ export class JsState implements State {
     readonly bytes: number,
     floats: readonly FloatRange[],
   ) {
-    if (!(Number.isSafeInteger(bytes) && bytes >= 0)) throw new WengertError('ERR_PROGRAM', `state: expected a size of 0 or more bytes, got ${bytes}`)
+    if (!(Number.isSafeInteger(bytes) && bytes >= 0))
+      throw new WengertError('ERR_PROGRAM', `state: expected a size of 0 or more bytes, got ${bytes}`)
     for (const { offset, length, dtype } of floats) {
       const size = isFloat(dtype) ? bytesPerElement[dtype] : 0
       const whole = Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0
@@ -103,13 +104,14 @@ export class JsState implements State {
   }
 
   /** Makes the block the snapshot if it is finite. Without any snapshot it is taken as it is, for `read`, but is not gone back to. */
-  publish(): void {
+  publish(): boolean {
     const finite = this.#floats.every(({ view, from, to }) => allFinite(view, from, to))
-    if (!finite && this.#snapshot && this.#good) return
+    if (!finite && this.#snapshot && this.#good) return false
     this.#snapshot ??= new Uint8Array(allocateViews(this.bytes, 'state').bool.buffer)
     this.#snapshot.set(this.views.bool)
     this.#good = finite
     this.#version++
+    return finite
   }
 
   /** Goes back to the snapshot, where it is a good one. */
