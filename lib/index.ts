@@ -1,4 +1,126 @@
-/** The public surface. */
+/** The public surface: named re-exports only. */
 
-export { checkpoint, customGradient, grad, hessian, hvp, jacobian, jvp, valueAndGrad, vjp } from './autodiff/transforms.js'
 import './primitives/methods.js'
+
+export {
+  checkpoint,
+  customGradient,
+  type GradOptions,
+  grad,
+  hessian,
+  hvp,
+  type JacobianMode,
+  jacobian,
+  jvp,
+  valueAndGrad,
+  vjp,
+} from './autodiff/transforms.js'
+export type { BackendInfo, BackendName } from './backend/backend.js'
+export { backend, setBackend, setThreads } from './backend/select.js'
+export { type DataLike, Dataset } from './data/dataset.js'
+export { type SplitOptions, split } from './data/split.js'
+export { type ErrorCode, type ErrorDetails, errorCodes, WengertError } from './errors.js'
+export * as nn from './nn/index.js'
+export * as loss from './nn/loss.js'
+export * as optim from './optim/index.js'
+export { broadcastTo, tile } from './primitives/broadcast.js'
+export { clip, elu, gelu, hardtanh, leakyRelu, mish, selu, silu, squaredDifference, tril, triu } from './primitives/composites.js'
+export {
+  abs,
+  acos,
+  acosh,
+  add,
+  asin,
+  asinh,
+  atan,
+  atan2,
+  atanh,
+  ceil,
+  cos,
+  cosh,
+  div,
+  equal,
+  erf,
+  exp,
+  expm1,
+  floor,
+  greater,
+  greaterEqual,
+  isFinite,
+  less,
+  lessEqual,
+  log,
+  log1p,
+  logicalAnd,
+  logicalNot,
+  logicalOr,
+  logSigmoid,
+  maximum,
+  minimum,
+  mod,
+  mul,
+  neg,
+  notEqual,
+  type Operand,
+  pow,
+  reciprocal,
+  relu,
+  round,
+  rsqrt,
+  sigmoid,
+  sign,
+  sin,
+  sinh,
+  softplus,
+  sqrt,
+  square,
+  sub,
+  tan,
+  tanh,
+  where,
+} from './primitives/elementwise.js'
+export { gather, type Indices, oneHot, putAlong, scatterAdd, takeAlong } from './primitives/indexing.js'
+export { dot, linear, matmul, outer } from './primitives/linalg.js'
+export {
+  cast,
+  concat,
+  expandDims,
+  flatten,
+  flip,
+  pad,
+  reshape,
+  type SliceRange,
+  slice,
+  split as splitTensor,
+  squeeze,
+  stack,
+  stopGradient,
+  transpose,
+} from './primitives/movement.js'
+export {
+  type Axis,
+  all,
+  any,
+  argmax,
+  argmin,
+  cumsum,
+  max,
+  mean,
+  min,
+  norm,
+  prod,
+  type ReduceOptions,
+  std,
+  sum,
+  variance,
+} from './primitives/reduce.js'
+export { logSoftmax, logSumExp, softmax, softmaxCrossEntropy } from './primitives/softmax.js'
+export { arange, eye, full, linspace, ones, type TensorLike, type TensorOptions, tensor, zeros } from './tensor/creation.js'
+export { Random, seed } from './tensor/random.js'
+export { type NestedArray, Tensor } from './tensor/tensor.js'
+export type { EpochRecord, History, StopReason } from './train/history.js'
+export type { MetricName } from './train/metrics.js'
+export type { FitOptions, TrainerOptions } from './train/trainer.js'
+export { FBGD, MBSGD, type MBSGDOptions, SGD } from './train/trainers.js'
+export type { Dtype, FloatDtype, TypedArray } from './util/dtype.js'
+export type { Shape } from './util/shape.js'

@@ -70,8 +70,8 @@ export interface Backend {
    * others are copied once. Inputs given as undefined come with each block's `windows`.
    */
   createRunner(state: State, programs: readonly Executable[], inputs: readonly (TypedArray | undefined)[]): Runner
-  /** Fills `out` with the permutation of `key` (see util/random.ts). */
-  permutation(out: Int32Array, key: StreamKey): void
+  /** Fills `out` with permutations of 0 … n − 1, one after the other, drawn from `key` with a, a + 1, … (see util/random.ts). */
+  permutations(out: Int32Array, n: number, key: StreamKey): void
   info(): BackendInfo
   setThreads(threads: number): void
 }

@@ -125,7 +125,8 @@ export interface Step extends Call {
 
 /**
  * An input of a program: an array owned by the caller. One run sees `length` elements from the input's *cursor*; after
- * each run the cursor moves by `advance` elements. Only a `writable` input may be an output of a step.
+ * each run the cursor moves by `advance` elements. In a runner, the cursors of inputs bound with it return to 0 at the
+ * start of every epoch; those of a block's windows go on through the block. Only a `writable` input may be an output.
  */
 export interface ProgramInput {
   name: string
@@ -137,7 +138,8 @@ export interface ProgramInput {
 
 /**
  * A straight-line list of steps over slots. The arena is scratch: its content between runs is undefined. The report is
- * `report` float64 entries; where there is any, entry 0 is the cost, which must be finite after every run.
+ * `report` float64 entries; where there is any, entry 0 is the cost. Each step that writes entry 0 tests it: where it is
+ * not finite the run stops there (`nonfinite`, with that step), so steps after it, updates above all, never see a bad cost.
  * `atomic`: the run begins an update, so a cancellation is honoured before it; false for the runs that
  * must follow (FBGD's chunks are atomic, its final update is not).
  */
@@ -152,7 +154,10 @@ export interface Program {
   atomic: boolean
 }
 
-/** Why a run stopped by itself. `step` is the index in the program's steps; `position` the place in the index operand. */
+/**
+ * Why a run stopped by itself. `step` is the index in the program's steps, or −1 where the state was found not finite when
+ * the block ended; `position` the place in the index operand.
+ */
 export type Failure =
   | { kind: 'index'; program: number; epoch: number; run: number; step: number; position: number; value: number; size: number }
   | { kind: 'nonfinite'; program: number; epoch: number; run: number; step: number }
@@ -173,6 +178,8 @@ export interface BlockResult {
   epochs: number
   /** Whole runs made, over all programs. */
   runs: number
+  /** How many of the block's epochs the state holds: `epochs`, or after a failure those up to the snapshot gone back to. */
+  kept: number
   report: Float64Array
   failure?: Failure
 }

@@ -4,6 +4,7 @@
  */
 
 import type { Executable, State } from '../backend/backend.js'
+import { spaces } from '../backend/program.js'
 import { engine } from '../backend/select.js'
 import type { TypedArray } from '../util/dtype.js'
 import { describeProgram } from './describe.js'
@@ -67,4 +68,34 @@ export function lowerFunction(
   const accumulations = foldUpdates(graph)
   const items = schedule(graph, fuse(graph), accumulations)
   return lower(items, inputs, layout, { dtype, report, atomic })
+}
+
+/** One program of several that a runner repeats over one list of inputs. */
+export interface PlanSpec {
+  inputs: readonly InputSpec[]
+  options: PlanOptions
+  build: (recorder: Recorder) => void
+}
+
+/** Compiles programs that share their inputs: the constants of all follow the inputs in every one. */
+export function compileTogether(specs: readonly PlanSpec[], layout: StateLayout): { plans: Plan[]; constants: TypedArray[] } {
+  const lowered = specs.map(({ inputs, options, build }) => lowerFunction(inputs, layout, options, build))
+  const constants = lowered.flatMap((l) => l.constants)
+  let before = 0
+  const plans = lowered.map(({ program, constants: own }, i) => {
+    const count = (specs[i] as PlanSpec).inputs.length
+    const firstOwn = spaces.inputs + count
+    const shift = before
+    before += own.length
+    const declared = lowered.flatMap((l, k) => l.program.inputs.slice((specs[k] as PlanSpec).inputs.length))
+    return new Plan({
+      constants,
+      program: {
+        ...program,
+        inputs: [...program.inputs.slice(0, count), ...declared.map((input, k) => ({ ...input, name: `constant ${k}` }))],
+        slots: program.slots.map((slot) => (slot.space >= firstOwn ? { ...slot, space: slot.space + shift } : slot)),
+      },
+    })
+  })
+  return { plans, constants }
 }

@@ -1,0 +1,211 @@
+/**
+ * The programs of training, as functions on tensors: a whole step (gather, forward, loss, backward, update) is recorded
+ * from what stands here, nothing is written twice for the engines.
+ */
+
+import { valueAndGrad } from '../autodiff/transforms.js'
+import { WengertError } from '../errors.js'
+import type { Loss } from '../nn/loss.js'
+import type { Module } from '../nn/module.js'
+import { withBindings } from '../nn/parameter.js'
+import { inEvalMode } from '../nn/predictor.js'
+import type { Optimizer } from '../optim/optimizer.js'
+import type { InputSpec, Recorder } from '../plan/record.js'
+import { add, mul } from '../primitives/elementwise.js'
+import { gather } from '../primitives/indexing.js'
+import { reshape, slice } from '../primitives/movement.js'
+import { mean, sum } from '../primitives/reduce.js'
+import type { Tensor } from '../tensor/tensor.js'
+import type { Dtype, FloatDtype } from '../util/dtype.js'
+import { formatShape, type Shape } from '../util/shape.js'
+import { type MetricName, metrics } from './metrics.js'
+import type { ParameterSlots, TrainingState } from './training-state.js'
+
+/** What a step is made of. */
+export interface StepParts {
+  readonly model: Module
+  readonly loss: Loss
+  readonly optimizer: Optimizer
+  readonly state: TrainingState
+  readonly metrics: readonly MetricName[]
+  readonly dtype: FloatDtype
+}
+
+/** A sample's shape and the targets' type. */
+export interface SampleSpec {
+  readonly x: Shape
+  readonly y: Shape
+  readonly yDtype: Dtype
+}
+
+/** Positions in the list of inputs that all programs of a fit share. */
+export const inputIndex = { x: 0, y: 1, order: 2, rates: 3, validationX: 4, validationY: 5 } as const
+
+/** One loss a sample, trailing axes averaged. Errors: ERR_SHAPE for a loss without a value a sample. */
+export function perSample(losses: Tensor, m: number): Tensor {
+  if (losses.rank === 0 || losses.shape[0] !== m) {
+    throw new WengertError(
+      'ERR_SHAPE',
+      `loss: expected one value for each of ${m} samples with reduction 'none', got shape ${formatShape(losses.shape)}`,
+      { expected: [m], actual: losses.shape },
+    )
+  }
+  return losses.rank === 1 ? losses : mean(reshape(losses, [m, losses.size / Math.max(1, m)]), 1)
+}
+
+/** Entries of the report: the sum of the losses, then of each metric; validation's follow. */
+export const reportEntries = (count: number, validation: boolean): number => (1 + count) * (validation ? 2 : 1)
+
+function reportAll(r: Recorder, parts: StepParts, first: number, losses: Tensor, prediction: Tensor, target: Tensor): void {
+  r.report(first, losses)
+  parts.metrics.forEach((name, i) => {
+    r.report(first + 1 + i, metrics[name](prediction, target, { targets: parts.loss.targets ?? 'values', loss: lossName(parts.loss) }))
+  })
+}
+
+const lossName = (loss: Loss): string => loss.name || 'loss'
+
+interface Gradients {
+  losses: Tensor
+  prediction: Tensor
+  gradients: Tensor[]
+}
+
+/** Forward and backward of a batch; the gradient is of Σ losses / divisor. */
+function differentiate(r: Recorder, parts: StepParts, x: Tensor, y: Tensor, divisor: number): Gradients {
+  const { state, model, loss } = parts
+  const trained = state.parameters.filter((p) => p.trained)
+  const frozen = state.parameters.filter((p) => !p.trained)
+  const m = x.shape[0] as number
+  const at = (list: readonly ParameterSlots[]) => list.map(({ slot }) => r.state(slot))
+  const cost = (weights: Tensor[]) =>
+    withBindings(
+      [...trained, ...frozen].map((p) => p.parameter),
+      [...weights, ...at(frozen)],
+      () => {
+        const prediction = model.forward(x)
+        const losses = perSample(loss(prediction, y, { reduction: 'none' }), m)
+        return [mul(sum(losses), 1 / divisor), { losses, prediction }]
+      },
+    )
+  if (trained.length === 0) {
+    const [, aux] = cost([]) as [Tensor, { losses: Tensor; prediction: Tensor }]
+    return { ...aux, gradients: [] }
+  }
+  const [[, aux], gradients] = valueAndGrad(cost, { hasAux: true })(at(trained))
+  return { ...aux, gradients }
+}
+
+/** Applies the optimiser to every trained parameter. */
+function update(r: Recorder, parts: StepParts, gradients: readonly Tensor[], rates: Tensor): void {
+  const scalars = Array.from({ length: parts.optimizer.scalarCount }, (_, i) =>
+    parts.optimizer.scalarCount === 1 ? reshape(rates, []) : slice(rates, i),
+  )
+  parts.state.parameters
+    .filter((p) => p.trained)
+    .forEach((entry, i) => {
+      const result = parts.optimizer.update(
+        r.state(entry.slot),
+        gradients[i] as Tensor,
+        entry.optimizer.map((slot) => r.state(slot)),
+        scalars,
+      )
+      r.assign(entry.slot, result.parameter)
+      result.slots.forEach((value, k) => {
+        r.assign(entry.optimizer[k] as number, value)
+      })
+    })
+}
+
+/** One update on `m` samples gathered by the order. */
+export function batchStep(parts: StepParts): (r: Recorder) => void {
+  return (r) => {
+    const order = r.input(inputIndex.order)
+    const x = gather(r.input(inputIndex.x), order)
+    const y = gather(r.input(inputIndex.y), order)
+    directStep(r, parts, x, y, r.input(inputIndex.rates))
+  }
+}
+
+/** One update on the samples given. */
+export function directStep(r: Recorder, parts: StepParts, x: Tensor, y: Tensor, rates: Tensor): void {
+  const { losses, prediction, gradients } = differentiate(r, parts, x, y, x.shape[0] as number)
+  reportAll(r, parts, 0, losses, prediction, y)
+  update(r, parts, gradients, rates)
+}
+
+/** A chunk of a full batch of `total`: adds its part of the mean gradient to the accumulators (or starts them). */
+export function chunkStep(parts: StepParts, total: number, first: boolean): (r: Recorder) => void {
+  return (r) => {
+    const x = r.input(inputIndex.x)
+    const y = r.input(inputIndex.y)
+    const { losses, prediction, gradients } = differentiate(r, parts, x, y, total)
+    reportAll(r, parts, 0, losses, prediction, y)
+    const trained = parts.state.parameters.filter((p) => p.trained)
+    trained.forEach(({ gradient }, i) => {
+      const g = gradients[i] as Tensor
+      r.assign(gradient, first ? g : add(r.state(gradient), g))
+    })
+  }
+}
+
+/** The update that ends a chunked full batch. */
+export function accumulatedUpdate(parts: StepParts): (r: Recorder) => void {
+  return (r) => {
+    const trained = parts.state.parameters.filter((p) => p.trained)
+    update(
+      r,
+      parts,
+      trained.map(({ gradient }) => r.state(gradient)),
+      r.input(inputIndex.rates),
+    )
+  }
+}
+
+/** Cost and metrics of the given samples, as in use. `entry` is where they go in the report. */
+export function evaluationStep(parts: StepParts, entry: number, xIndex: number, yIndex: number): (r: Recorder) => void {
+  return (r) => {
+    const x = r.input(xIndex)
+    const y = r.input(yIndex)
+    const all = parts.state.parameters
+    inEvalMode(parts.model, () =>
+      withBindings(
+        all.map((p) => p.parameter),
+        all.map((p) => r.state(p.slot)),
+        () => {
+          const prediction = parts.model.forward(x)
+          const losses = perSample(parts.loss(prediction, y, { reduction: 'none' }), x.shape[0] as number)
+          reportAll(r, parts, entry, losses, prediction, y)
+        },
+      ),
+    )
+  }
+}
+
+/** The shared inputs as one program sees them: `rows` of each, 0 where it does not look. */
+export function inputSpecs(
+  sample: SampleSpec,
+  parts: StepParts,
+  rows: { x: number; advance: number; order: number; rates: boolean; validation: number },
+): InputSpec[] {
+  const width = (shape: Shape) => shape.reduce((a, b) => a * b, 1)
+  const block = (name: string, shape: Shape, dtype: Dtype, n: number, moves: number): InputSpec => ({
+    name,
+    shape: [n, ...shape],
+    dtype,
+    advance: moves * width(shape),
+  })
+  return [
+    block('x', sample.x, parts.dtype, rows.x, rows.advance),
+    block('y', sample.y, sample.yDtype, rows.x, rows.advance),
+    { name: 'order', shape: [rows.order], dtype: 'int32', advance: rows.order },
+    {
+      name: 'rates',
+      shape: [rows.rates ? parts.optimizer.scalarCount : 0],
+      dtype: parts.dtype,
+      advance: rows.rates ? parts.optimizer.scalarCount : 0,
+    },
+    block('validation x', sample.x, parts.dtype, rows.validation, rows.validation),
+    block('validation y', sample.y, sample.yDtype, rows.validation, rows.validation),
+  ]
+}

@@ -1,0 +1,156 @@
+/**
+ * The three trainers (mathematics §6): all minimise the cost by θ ← θ − α · (mean gradient over the batch), and differ in
+ * the batch alone.
+ */
+
+import type { Module } from '../nn/module.js'
+import { withBindings } from '../nn/parameter.js'
+import { record } from '../plan/record.js'
+import { rowsApart } from '../plan/rows.js'
+import { checkNumber } from '../util/options.js'
+import {
+  accumulatedUpdate,
+  batchStep,
+  chunkStep,
+  directStep,
+  inputIndex,
+  inputSpecs,
+  perSample,
+  type SampleSpec,
+  type StepParts,
+} from './step-programs.js'
+import { type Batching, Trainer, type TrainerOptions } from './trainer.js'
+
+/** Batches of `size` by a shuffled order, the last one shorter unless dropped. */
+function shuffledBatches(samples: number, size: number, dropLast: boolean, sample: SampleSpec, parts: StepParts, report: number): Batching {
+  const rows = Math.min(size, samples)
+  const cuts = [
+    { rows, repeat: Math.floor(samples / rows) },
+    { rows: samples % rows, repeat: samples % rows > 0 && !dropLast ? 1 : 0 },
+  ].filter(({ repeat }) => repeat > 0)
+  return {
+    shuffled: true,
+    programs: cuts.map(({ rows: n, repeat }) => ({
+      spec: {
+        inputs: inputSpecs(sample, parts, { x: samples, advance: 0, order: n, rates: true, validation: 0 }),
+        options: { dtype: parts.dtype, report },
+        build: batchStep(parts),
+      },
+      repeat,
+      updates: 1,
+      samples: n,
+    })),
+  }
+}
+
+/** Full-batch gradient descent, Eq. (3.90): one update an epoch, with the exact mean gradient; memory does not grow with m. */
+export class FBGD extends Trainer {
+  readonly name = 'FBGD'
+  /** Rows of the chunks over which a full batch is accumulated. */
+  static readonly chunkRows = 1024
+
+  /** @param options.loss as every trainer; one of `learningRate` and `optimizer` */
+  constructor(model: Module, options: TrainerOptions) {
+    super('FBGD', model, options)
+  }
+
+  protected override batching(samples: number, sample: SampleSpec, parts: StepParts, report: number): Batching {
+    const base = { dtype: parts.dtype, report }
+    const inputs = (rows: number, rates: boolean) => inputSpecs(sample, parts, { x: rows, advance: rows, order: 0, rates, validation: 0 })
+    const chunk = FBGD.chunkRows
+    if (samples <= chunk || !this.#rowsApart(sample, parts)) {
+      return {
+        shuffled: false,
+        programs: [
+          {
+            spec: {
+              inputs: inputs(samples, true),
+              options: base,
+              build: (r) => directStep(r, parts, r.input(inputIndex.x), r.input(inputIndex.y), r.input(inputIndex.rates)),
+            },
+            repeat: 1,
+            updates: 1,
+            samples,
+          },
+        ],
+      }
+    }
+    const cuts = [
+      { rows: chunk, repeat: 1, first: true },
+      { rows: chunk, repeat: Math.floor(samples / chunk) - 1, first: false },
+      { rows: samples % chunk, repeat: samples % chunk > 0 ? 1 : 0, first: false },
+    ].filter(({ repeat }) => repeat > 0)
+    return {
+      shuffled: false,
+      programs: [
+        ...cuts.map(({ rows, repeat, first }) => ({
+          spec: { inputs: inputs(rows, false), options: base, build: chunkStep(parts, samples, first) },
+          repeat,
+          updates: 0,
+          samples: rows,
+        })),
+        { spec: { inputs: inputs(0, true), options: { ...base, atomic: false }, build: accumulatedUpdate(parts) }, repeat: 1, updates: 1, samples: 0 },
+      ],
+    }
+  }
+
+  /** Whether the model's losses depend on their own sample alone. */
+  #rowsApart(sample: SampleSpec, parts: StepParts): boolean {
+    const rows = 3
+    const { model, loss, state } = parts
+    const inputs = inputSpecs(sample, parts, { x: rows, advance: 0, order: 0, rates: false, validation: 0 })
+    const graph = record(inputs, state.layout, (r) => {
+      withBindings(
+        state.parameters.map((p) => p.parameter),
+        state.parameters.map((p) => r.state(p.slot)),
+        () => r.report(0, perSample(loss(model.forward(r.input(inputIndex.x)), r.input(inputIndex.y), { reduction: 'none' }), rows)),
+      )
+    })
+    return rowsApart(
+      graph,
+      new Set([inputIndex.x, inputIndex.y]),
+      graph.effects.map((effect) => effect.value),
+    )
+  }
+}
+
+/** Stochastic gradient descent, Eq. (3.91): one sample an update, reshuffled every epoch without replacement. */
+export class SGD extends Trainer {
+  readonly name = 'SGD'
+
+  /** @param options.loss as every trainer; one of `learningRate` and `optimizer`; `schedule` lowers the rate over time */
+  constructor(model: Module, options: TrainerOptions) {
+    super('SGD', model, options)
+  }
+
+  protected override batching(samples: number, sample: SampleSpec, parts: StepParts, report: number): Batching {
+    return shuffledBatches(samples, 1, false, sample, parts, report)
+  }
+}
+
+export interface MBSGDOptions extends TrainerOptions {
+  /** Samples an update, m′; multiples of 32 are advised. */
+  batchSize: number
+  /** Leave out the last batch of an epoch where it is shorter. */
+  dropLast?: boolean
+}
+
+/**
+ * Mini-batch gradient descent, Eq. (3.94): ⌈m/m′⌉ updates an epoch, reshuffled and divided anew every epoch; the last short
+ * batch is averaged over its own size.
+ */
+export class MBSGD extends Trainer {
+  readonly name = 'MBSGD'
+  readonly batchSize: number
+  readonly dropLast: boolean
+
+  constructor(model: Module, options: MBSGDOptions) {
+    super('MBSGD', model, options, ['batchSize', 'dropLast'])
+    this.batchSize = checkNumber('MBSGD', 'batchSize', options.batchSize, { integer: true, min: 1 })
+    this.dropLast = options.dropLast ?? false
+  }
+
+  protected override batching(samples: number, sample: SampleSpec, parts: StepParts, report: number): Batching {
+    return shuffledBatches(samples, this.batchSize, this.dropLast && samples >= this.batchSize, sample, parts, report)
+  }
+}

@@ -1,0 +1,121 @@
+/**
+ * The home of a model's parameters while a trainer owns them: their slots in a private state block, beside the
+ * optimiser's. JavaScript's arrays and the block are brought together only here, on the JavaScript thread.
+ */
+
+import type { Backend, State } from '../backend/backend.js'
+import { engine } from '../backend/select.js'
+import { WengertError } from '../errors.js'
+import type { Module } from '../nn/module.js'
+import type { Home, Parameter } from '../nn/parameter.js'
+import type { Optimizer } from '../optim/optimizer.js'
+import { StateLayout } from '../plan/state-layout.js'
+import { allocate, type TypedArray } from '../util/dtype.js'
+import { sizeOf } from '../util/shape.js'
+
+/** One parameter's slots: its own, the optimiser's, and the accumulator of its gradient. */
+export interface ParameterSlots {
+  readonly name: string
+  readonly parameter: Parameter
+  readonly slot: number
+  readonly trained: boolean
+  readonly optimizer: readonly number[]
+  readonly gradient: number
+}
+
+export class TrainingState implements Home {
+  readonly layout = new StateLayout()
+  readonly parameters: readonly ParameterSlots[]
+  busy = false
+  #state: State | undefined
+  #backend: Backend | undefined
+  readonly #byParameter = new Map<Parameter, ParameterSlots>()
+  readonly #seen = new Map<Parameter, number>()
+  readonly #dirty = new Set<Parameter>()
+
+  constructor(model: Module, optimizer: Optimizer) {
+    this.parameters = model.namedParameters().map(([name, parameter]) => {
+      const slot = this.layout.add(name, parameter.shape, parameter.dtype)
+      const trained = !parameter.frozen
+      const own = trained ? optimizer.slots(parameter).map((s) => this.layout.add(`${name}.${s.name}`, s.shape, s.dtype)) : []
+      return {
+        name,
+        parameter,
+        slot,
+        trained,
+        optimizer: own,
+        gradient: trained ? this.layout.add(`${name}.gradient`, parameter.shape, parameter.dtype, true) : -1,
+      }
+    })
+    for (const entry of this.parameters) this.#byParameter.set(entry.parameter, entry)
+  }
+
+  /** Whether this layout still fits the model: the same parameters, frozen alike. */
+  fits(model: Module): boolean {
+    const now = model.parameters()
+    return (
+      now.length === this.parameters.length &&
+      this.parameters.every(({ parameter, trained }, i) => parameter === now[i] && trained === !parameter.frozen)
+    )
+  }
+
+  /** Takes the parameters from whoever holds them and brings the block up to date. Errors: ERR_BUSY. */
+  claim(): State {
+    if (this.busy)
+      throw new WengertError(
+        'ERR_BUSY',
+        'fit: expected a model that is not being trained, got one in a running fit; await it or abort it first',
+      )
+    for (const { parameter } of this.parameters) if (parameter.home !== this) parameter.refuseWhileBusy('fit')
+    const state = this.#current()
+    for (const { parameter } of this.parameters) {
+      if (parameter.home === this) continue
+      parameter.moveTo(this)
+      this.#seen.set(parameter, state.version)
+      this.#dirty.add(parameter)
+    }
+    for (const parameter of this.#dirty) state.write(this.#offset(parameter), parameter.peek())
+    if (this.#dirty.size > 0) {
+      // A write is a new version, but JavaScript's arrays already hold it.
+      for (const { parameter } of this.parameters) if (this.#dirty.has(parameter)) this.#seen.set(parameter, state.version)
+      this.#dirty.clear()
+    }
+    return state
+  }
+
+  /** The block, moved over when the engine was changed. */
+  #current(): State {
+    const backend = engine()
+    if (this.#state && this.#backend === backend) return this.#state
+    const before = this.#state
+    for (const { parameter } of this.parameters) if (parameter.home === this) parameter.peek()
+    const state = backend.createState(this.layout.bytes, this.layout.floats())
+    if (before) {
+      for (const { offset, shape, dtype } of this.layout.slots) {
+        const values = allocate(dtype, sizeOf(shape))
+        before.read(offset, values)
+        state.write(offset, values)
+      }
+    }
+    this.#state = state
+    this.#backend = backend
+    for (const { parameter } of this.parameters) this.#seen.set(parameter, state.version)
+    return state
+  }
+
+  #offset(parameter: Parameter): number {
+    const entry = this.#byParameter.get(parameter) as ParameterSlots
+    return this.layout.slots[entry.slot]?.offset as number
+  }
+
+  pull(parameter: Parameter, target: TypedArray): void {
+    const state = this.#state
+    if (!state || this.#seen.get(parameter) === state.version) return
+    state.read(this.#offset(parameter), target)
+    this.#seen.set(parameter, state.version)
+  }
+
+  touched(parameter: Parameter): void {
+    if (!this.busy) this.#dirty.add(parameter)
+  }
+}
