@@ -80,9 +80,37 @@ export function fuse(graph: Graph): Cluster[] {
       for (const member of own.nodes) clusterOf.set(member, other)
     }
   }
-  const clusters = [...new Set(clusterOf.values())]
+  sink(graph, clusterOf, consumers, kept, fits)
+  const clusters = [...new Set(clusterOf.values())].filter((cluster) => cluster.nodes.length > 0)
   for (const cluster of clusters) cluster.nodes.sort((a, b) => a.id - b.id)
   return clusters
+}
+
+/**
+ * Moves nodes down into the one cluster that reads them, where that stores no more values than before: a derivative such
+ * as 1 − y² is then computed in the backward pass from the saved y, not stored beside it in the forward pass.
+ */
+function sink(
+  graph: Graph,
+  clusterOf: Map<Node, Cluster>,
+  consumers: ReadonlyMap<Node, Node[]>,
+  kept: ReadonlySet<Node>,
+  fits: (a: Cluster, b: Cluster) => boolean,
+): void {
+  const stored = (node: Node) =>
+    !clusterOf.has(node) || kept.has(node) || consumers.get(node)?.some((reader) => clusterOf.get(reader) !== clusterOf.get(node))
+  for (const node of [...graph.nodes].reverse()) {
+    const own = clusterOf.get(node)
+    const readers = new Set(consumers.get(node)?.map((reader) => clusterOf.get(reader)))
+    const [target] = readers
+    if (!own?.elementwise || kept.has(node) || readers.size !== 1 || !target?.elementwise || target === own) continue
+    const alone: Cluster = { ...own, nodes: [node] }
+    const newlyStored = node.inputs.filter((input) => !stored(input) && scalarConstant(input) === undefined).length
+    if (newlyStored > 1 || !fits(alone, target)) continue
+    own.nodes = own.nodes.filter((member) => member !== node)
+    target.nodes.push(node)
+    clusterOf.set(node, target)
+  }
 }
 
 /** Whether a path from `below` to `above` leaves `below`: merging the two would then close a circle. */

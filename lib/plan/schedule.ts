@@ -3,6 +3,7 @@
  * and otherwise as recorded.
  */
 
+import { stopGradientRow } from '../primitives/movement.js'
 import type { Accumulation } from './fold-updates.js'
 import { type Cluster, isView, operandsOf } from './fuse.js'
 import type { Effect, Graph, Node } from './graph.js'
@@ -81,6 +82,24 @@ export function schedule(graph: Graph, clusters: readonly Cluster[], accumulatio
       }
     }
     return false
+  }
+
+  // A value that is another slot's old one is taken aside first: two slots may be exchanged.
+  const assigned = new Set(graph.effects.flatMap((effect) => (effect.kind === 'assign' ? [effect.slot] : [])))
+  for (const effect of graph.effects) {
+    const { origin } = baseOf(effect.value)
+    if (effect.kind !== 'assign' || origin.kind !== 'state' || origin.slot === effect.slot || !assigned.has(origin.slot)) continue
+    const { value } = effect
+    const node: Node = { ...value, origin: { kind: 'op', primitive: stopGradientRow, params: {} }, inputs: [value] }
+    const item: Item = {
+      kind: 'cluster',
+      cluster: { nodes: [node], elementwise: false, shape: node.shape, compute: 'float32' },
+      writes: new Map(),
+    }
+    items.push(item)
+    itemOf.set(node, item)
+    link(item)
+    effect.value = node
   }
 
   const writers: { item: Item; slot: number }[] = accumulations.map((accumulation) => ({
@@ -164,5 +183,6 @@ function sort(items: readonly Item[], after: ReadonlyMap<Item, ReadonlySet<Item>
       ready.splice(i, 0, next)
     }
   }
+  if (order.length !== items.length) throw new Error('plan: expected an order of calls, got a circle')
   return order
 }

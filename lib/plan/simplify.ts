@@ -7,8 +7,9 @@ import { broadcastRow, sumRow } from '../primitives/broadcast.js'
 import { microOps } from '../primitives/elementwise.js'
 import { matmulRow } from '../primitives/linalg.js'
 import { reshapeRow, stopGradientRow, transposeRow } from '../primitives/movement.js'
+import { full } from '../tensor/creation.js'
 import { foldGrid, sameShape, sizeOf } from '../util/shape.js'
-import { type Graph, isOp, type Node, removeDead, scalarConstant } from './graph.js'
+import { consumersOf, type Graph, isOp, type Node, removeDead, scalarConstant } from './graph.js'
 
 type Row = { readonly name: string }
 type OpNode = Node & { origin: Extract<Node['origin'], { kind: 'op' }> }
@@ -23,11 +24,14 @@ export function simplify(graph: Graph): void {
   const replaced = new Map<Node, Node>()
   const known = new Map<string, Node>()
   const rowIds = new Map<object, number>()
+  const consumers = consumersOf(graph)
   for (const node of graph.nodes) {
     node.inputs = node.inputs.map((input) => replaced.get(input) ?? input)
     if (!isOp(node)) continue
+    transposeProduct(node, consumers)
     absorbTransposes(node)
     absorbBroadcasts(node)
+    shrinkConstants(node)
     skipReshapes(node)
     const same = shortcut(node)
     if (same) {
@@ -71,19 +75,44 @@ function skipReshapes(node: OpNode): void {
     node.inputs = [(node.inputs[0] as Node).inputs[0] as Node]
 }
 
+/** Whether a node transposes the last two axes and no others. */
+function swapsLast(node: Node): boolean {
+  if (!applies(node, transposeRow)) return false
+  const { permutation } = (node as OpNode).origin.params as { permutation: readonly number[] }
+  const rank = permutation.length
+  return permutation.every((axis, k) => axis === (k === rank - 1 ? rank - 2 : k === rank - 2 ? rank - 1 : k))
+}
+
+/** (A·B)ᵀ is made as Bᵀ·Aᵀ, where nothing else reads A·B. */
+function transposeProduct(node: OpNode, consumers: ReadonlyMap<Node, readonly Node[]>): void {
+  const [product] = node.inputs as [Node]
+  if (!swapsLast(node) || !applies(product, matmulRow) || consumers.get(product)?.length !== 1) return
+  const { primitive, params } = (product as OpNode).origin
+  node.origin = { kind: 'op', primitive, params: { transA: !params.transB, transB: !params.transA } }
+  node.inputs = [...product.inputs].reverse()
+}
+
 /** A product that reads a matrix transposed in its last two axes reads the matrix itself instead. */
 function absorbTransposes(node: OpNode): void {
   if (!applies(node, matmulRow)) return
   const flags = ['transA', 'transB'] as const
   flags.forEach((flag, i) => {
-    for (let input = node.inputs[i] as Node; applies(input, transposeRow); input = node.inputs[i] as Node) {
-      const { permutation } = (input as OpNode).origin.params as { permutation: readonly number[] }
-      const rank = permutation.length
-      const swaps = permutation.every((axis, k) => axis === (k === rank - 1 ? rank - 2 : k === rank - 2 ? rank - 1 : k))
-      if (!swaps) return
+    for (let input = node.inputs[i] as Node; swapsLast(input); input = node.inputs[i] as Node) {
       node.inputs = node.inputs.map((own, k) => (k === i ? (input.inputs[0] as Node) : own))
       node.origin = { ...node.origin, params: { ...node.origin.params, [flag]: !node.origin.params[flag] } }
     }
+  })
+}
+
+/** An elementwise operation reads a constant of equal elements as one number. */
+function shrinkConstants(node: OpNode): void {
+  if (!microOps.has(node.origin.primitive)) return
+  node.inputs = node.inputs.map((input) => {
+    if (input.origin.kind !== 'constant' || sizeOf(input.shape) < 2) return input
+    const { data } = input.origin.value
+    if (!data.every((x: number) => x === data[0])) return input
+    const value = full([], data[0] as number, { dtype: input.dtype })
+    return { ...input, shape: [], origin: { kind: 'constant', value } }
   })
 }
 

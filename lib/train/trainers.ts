@@ -89,7 +89,12 @@ export class FBGD extends Trainer {
           updates: 0,
           samples: rows,
         })),
-        { spec: { inputs: inputs(0, true), options: { ...base, atomic: false }, build: accumulatedUpdate(parts) }, repeat: 1, updates: 1, samples: 0 },
+        {
+          spec: { inputs: inputs(0, true), options: { ...base, atomic: false }, build: accumulatedUpdate(parts) },
+          repeat: 1,
+          updates: 1,
+          samples: 0,
+        },
       ],
     }
   }

@@ -7,33 +7,33 @@
 
 import type { Dtype, TypedArray } from '../../util/dtype.js'
 import { type ElementwiseOp, elementwiseLimits, elementwiseOps } from '../program.js'
-import { type Floats, integers, malformed, type Operand, type Pair, type Prepare, type Ref, type Run, scalarsOf, volume } from './kernel.js'
-import { type Loop, loops } from './micro-ops.js'
+import { type Floats, integers, malformed, type Operand, type Pair, type Prepare, Ref, type Run, scalarsOf, volume } from './kernel.js'
+import { type Loop, type Loop1, type Loop2, loops } from './micro-ops.js'
+import { bindSmall, SMALL } from './small-grid.js'
 
 /** Elements of a tile: the live tiles of a micro-program stay in the first-level cache. */
 const TILE = 512
 
 const opNames = Object.keys(elementwiseOps) as ElementwiseOp[]
 
-/** Where the elements of a register are during a tile: a `Ref` or a scratch tile. */
-interface Place {
-  array: TypedArray
-  offset: number
-}
+/** Where the elements of a register are during a tile: an operand's own memory or a scratch tile. */
+type Place = Ref
+
+const placeOf = (array: TypedArray): Place => new Ref(array, 0, undefined, 0)
 
 /** Scratch tiles by compute type, shared by all calls: nothing of them outlives a run. */
 const scratch: [Place[], Place[]] = [[], []]
 
 function scratchTile(compute: number, index: number): Place {
   const tiles = scratch[compute as 0 | 1]
-  while (tiles.length <= index) tiles.push({ array: compute === 0 ? new Float32Array(TILE) : new Float64Array(TILE), offset: 0 })
+  while (tiles.length <= index) tiles.push(placeOf(compute === 0 ? new Float32Array(TILE) : new Float64Array(TILE)))
   return tiles[index] as Place
 }
 
 type Layout = 'dense' | 'row' | 'column' | 'single'
 
 interface Op {
-  loop: Loop
+  name: ElementwiseOp
   operands: readonly number[]
 }
 
@@ -63,6 +63,14 @@ function lengthOf(rows: number, cols: number, rowStride: number, colStride: numb
   if (rowStride === 0 && colStride === 0) return 1
   if (rowStride === cols && colStride === 1) return rows * cols
   return colStride === 1 ? cols : rows
+}
+
+/** The element that an operand has at each point of the grid. */
+function placesOf(layout: Layout, { rows, cols }: { rows: number; cols: number }): number[] {
+  return Array.from({ length: rows * cols }, (_, i) => {
+    if (layout === 'dense') return i
+    return layout === 'row' ? i % cols : layout === 'column' ? Math.floor(i / cols) : 0
+  })
 }
 
 /** Loads n elements into the compute type. */
@@ -145,7 +153,7 @@ function parse(ints: readonly number[], call: Parameters<Prepare>[0], outputs: r
         )
       }
     }
-    list.push({ loop: loops[name], operands: operands.slice(0, arity) })
+    list.push({ name, operands: operands.slice(0, arity) })
   }
   return {
     compute,
@@ -163,6 +171,7 @@ function parse(ints: readonly number[], call: Parameters<Prepare>[0], outputs: r
 /** One micro-operation bound to places. */
 interface Bound {
   readonly loop: Loop
+  readonly arity: number
   readonly y: Place
   readonly a: Place
   readonly b: Place
@@ -184,6 +193,8 @@ function bind(micro: Micro, outs: readonly Ref[], ins: readonly Ref[]): Run {
   const rows = flat ? 1 : micro.rows
   const cols = flat ? micro.rows * micro.cols : micro.cols
   if (micro.rows * micro.cols === 0) return () => {}
+  if (micro.rows * micro.cols <= SMALL)
+    return bindSmall({ ...micro, points: micro.rows * micro.cols, places: layouts.map((x) => placesOf(x, micro)) }, outs, ins, stores)
   const single = rows * cols <= TILE
   /** Whole rows in a tile; 1 where a row may take several tiles. */
   const tall = Math.max(1, Math.min(rows, Math.floor(TILE / cols)))
@@ -203,7 +214,7 @@ function bind(micro: Micro, outs: readonly Ref[], ins: readonly Ref[]): Run {
   const converts: { from: Ref; to: Place; row: boolean }[] = []
   const inSitu = (ref: Ref, row = false): Place => {
     if (single) return ref
-    const place = { array: ref.array, offset: 0 }
+    const place = placeOf(ref.array)
     movers.push({ place, ref, row })
     return place
   }
@@ -224,7 +235,7 @@ function bind(micro: Micro, outs: readonly Ref[], ins: readonly Ref[]): Run {
   }
   for (const value of constants) {
     const tile = compute === 0 ? new Float32Array(area) : new Float64Array(area)
-    places.push({ array: tile.fill(value), offset: 0 })
+    places.push(placeOf(tile.fill(value)))
   }
 
   const first = places.length
@@ -232,7 +243,7 @@ function bind(micro: Micro, outs: readonly Ref[], ins: readonly Ref[]): Run {
   for (const [i, op] of ops.entries()) for (const register of op.operands) lastRead[register] = i
   for (const register of results) lastRead[register] = ops.length
   const direct = new Set<number>()
-  const bound: Bound[] = ops.map(({ loop, operands }, i) => {
+  const bound: Bound[] = ops.map(({ name, operands }, i) => {
     const register = first + i
     const out = results.findIndex((result, o) => {
       if (result !== register || direct.has(o) || outputTypes[o] !== type) return false
@@ -250,7 +261,7 @@ function bind(micro: Micro, outs: readonly Ref[], ins: readonly Ref[]): Run {
       y = inSitu(outs[out] as Ref)
     } else y = take()
     places.push(y)
-    return { loop, y, a, b: b ?? a, c: c ?? a }
+    return { loop: loops[name], arity: operands.length, y, a, b: b ?? a, c: c ?? a }
   })
   // an input that is itself a result and shares memory with some output is kept aside before any output is stored
   for (const register of new Set(results)) {
@@ -258,7 +269,7 @@ function bind(micro: Micro, outs: readonly Ref[], ins: readonly Ref[]): Run {
     if (!ref || layouts[register] !== 'dense' || !outs.some((out) => sameMemory(ref, out))) continue
     const place = places[register] as Place
     const kept = take()
-    bound.push({ loop: loops.copy, y: kept, a: place, b: place, c: place })
+    bound.push({ loop: loops.copy, arity: 1, y: kept, a: place, b: place, c: place })
     places[register] = kept
   }
   const last = results
@@ -273,8 +284,10 @@ function bind(micro: Micro, outs: readonly Ref[], ins: readonly Ref[]): Run {
 
   const operate = (n: number): void => {
     for (let i = 0; i < bound.length; i++) {
-      const { loop, y, a, b, c } = bound[i] as Bound
-      loop(n, y.array as Floats, y.offset, a.array as Floats, a.offset, b.array as Floats, b.offset, c.array as Floats, c.offset)
+      const { loop, arity, y, a, b, c } = bound[i] as Bound
+      if (arity === 1) (loop as Loop1)(n, y.array as Floats, y.offset, a.array as Floats, a.offset)
+      else if (arity === 2) (loop as Loop2)(n, y.array as Floats, y.offset, a.array as Floats, a.offset, b.array as Floats, b.offset)
+      else loop(n, y.array as Floats, y.offset, a.array as Floats, a.offset, b.array as Floats, b.offset, c.array as Floats, c.offset)
     }
     for (let i = 0; i < last.length; i++) {
       const { store, from, to } = last[i] as (typeof last)[number]

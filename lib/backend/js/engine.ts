@@ -7,14 +7,14 @@ import { dtypeOf, type TypedArray } from '../../util/dtype.js'
 import { permutation } from '../../util/random.js'
 import type { Backend } from '../backend.js'
 import type { Call } from '../program.js'
-import { BadIndex, malformed, type Ref } from './kernel.js'
+import { BadIndex, malformed, Ref } from './kernel.js'
 import { checkOverlap, type Span } from './overlap.js'
 import { badIndexError, JsExecutable, spanOf } from './program.js'
 import { registry } from './registry.js'
 import { JsRunner } from './runner.js'
 import { JsState } from './state.js'
 
-const refOf = (array: TypedArray): Ref => ({ array, offset: 0, base: array.buffer, start: array.byteOffset })
+const refOf = (array: TypedArray): Ref => new Ref(array, 0, array.buffer, array.byteOffset)
 
 function spansOf(call: Call, arrays: readonly TypedArray[]): Span[] {
   return arrays.map((array) => {

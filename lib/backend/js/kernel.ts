@@ -18,13 +18,15 @@ export interface Operand {
 /**
  * Where a bound operand lies: elements from `offset` of `array`. Both change between runs (windows move, states are swapped),
  * so a bound kernel reads them anew at each run. `base` and `start` identify the memory: two operands with the same base
- * and start are the same memory, whatever the arrays are at the moment.
+ * and start are the same memory, whatever the arrays are at the moment. A class, so that V8 sees one shape everywhere.
  */
-export interface Ref {
-  array: TypedArray
-  offset: number
-  readonly base: unknown
-  readonly start: number
+export class Ref {
+  constructor(
+    public array: TypedArray,
+    public offset: number,
+    readonly base: unknown,
+    readonly start: number,
+  ) {}
 }
 
 export type Run = () => void

@@ -48,18 +48,13 @@ interface Plan {
 
 type Product = (plan: Plan, alpha: number, c: Floats, co: number, a: Floats, ao: number, b: Floats, bo: number) => void
 
-const tiny: Product = ({ m, n, k, ai, ap, bp, bj, ci, cj, beta }, alpha, c, co, a, ao, b, bo) => {
-  for (let i = 0; i < m; i++) {
-    for (let j = 0; j < n; j++) {
+/** c dense along j. */
+const tiny: Product = ({ m, n, k, ai, ap, bp, bj, beta }, alpha, c, co, a, ao, b, bo) => {
+  let z = co
+  for (let i = 0, x0 = ao; i < m; i++, x0 += ai) {
+    for (let j = 0, y0 = bo; j < n; j++, y0 += bj, z++) {
       let sum = 0
-      let x = ao + i * ai
-      let y = bo + j * bj
-      for (let p = 0; p < k; p++) {
-        sum += (a[x] as number) * (b[y] as number)
-        x += ap
-        y += bp
-      }
-      const z = co + i * ci + j * cj
+      for (let p = 0, x = x0, y = y0; p < k; p++, x += ap, y += bp) sum += (a[x] as number) * (b[y] as number)
       c[z] = beta === 0 ? alpha * sum : alpha * sum + beta * (c[z] as number)
     }
   }
@@ -244,9 +239,8 @@ function exchanged(plan: Plan): Plan {
 /** `swap`: the product takes b before a. */
 function choose(plan: Plan): { plan: Plan; product: Product; swap: boolean } {
   const { m, n, k } = plan
-  if (m * n * k <= TINY && k > 1) return { plan, product: tiny, swap: false }
-  if (k === 1) return { plan, product: outer, swap: false }
-  if (k === 0) return { plan, product: tiny, swap: false }
+  if (k === 1 && m * n > 8) return { plan, product: outer, swap: false }
+  if (m * n * k <= TINY) return { plan, product: tiny, swap: false }
   if (m < 4 && m <= n) return { plan, product: thin, swap: false }
   if (n < 4) return { plan: exchanged(plan), product: thin, swap: true }
   return { plan, product: blocked, swap: false }

@@ -13,6 +13,10 @@ import { erf, mod, pow, roundHalfEven, softplus } from './special.js'
 /** n elements: y from yo, a from ao, b from bo, c from co. `y` may be any of the operands, at the same offset. */
 export type Loop = (n: number, y: Floats, yo: number, a: Floats, ao: number, b: Floats, bo: number, c: Floats, co: number) => void
 
+/** The calls of operations that read fewer operands. */
+export type Loop1 = (n: number, y: Floats, yo: number, a: Floats, ao: number) => void
+export type Loop2 = (n: number, y: Floats, yo: number, a: Floats, ao: number, b: Floats, bo: number) => void
+
 const each =
   (f: (x: number) => number): Loop =>
   (n, y, yo, a, ao) => {

@@ -7,7 +7,7 @@ import { WengertError } from '../../errors.js'
 import { bytesPerElement, type Dtype, dtypeOf, dtypes, isFloat, type TypedArray } from '../../util/dtype.js'
 import type { Executable, State } from '../backend.js'
 import { type KernelName, type Program, type ProgramInput, type Slot, type Step, spaces } from '../program.js'
-import { BadIndex, malformed, type Prepared, type Ref, type Run } from './kernel.js'
+import { BadIndex, malformed, type Prepared, Ref, type Run } from './kernel.js'
 import { checkOverlap, type Span } from './overlap.js'
 import { registry } from './registry.js'
 import { allFinite, allocateViews, JsState, type Views } from './state.js'
@@ -113,10 +113,10 @@ export function checkWritable(inputs: readonly ProgramInput[], arrays: readonly 
   }
 }
 
-/** An operand of a binding: `slot` gives its place within its space. */
-interface BoundRef extends Ref {
+/** An operand of a binding: its slot, and its first element before any cursor. */
+interface Bound {
+  readonly ref: Ref
   readonly slot: Slot
-  /** Its first element, before any cursor. */
   readonly first: number
 }
 
@@ -126,11 +126,10 @@ export class Binding {
   step = 0
   readonly row: Float64Array
   readonly #runs: readonly Run[]
-  readonly #refs: readonly BoundRef[]
-  readonly #state: readonly BoundRef[]
-  readonly #inputs: readonly BoundRef[]
-  readonly #moving: readonly { ref: BoundRef; advance: number }[]
-  readonly #outputs: readonly (readonly BoundRef[])[]
+  readonly #state: readonly Bound[]
+  readonly #inputs: readonly Bound[]
+  readonly #moving: readonly { ref: Ref; advance: number }[]
+  readonly #outputs: readonly (readonly Bound[])[]
   /** Which steps write the cost. */
   readonly #costs: readonly boolean[]
   #attached: Views | undefined
@@ -142,20 +141,21 @@ export class Binding {
     row: Float64Array,
   ) {
     this.row = row
-    this.#refs = program.slots.map((slot) => {
+    const bound = program.slots.map((slot): Bound => {
       const first = slot.offset / bytesPerElement[slot.dtype]
       const array = slot.space === spaces.report ? row : arena[slot.dtype]
-      return { array, offset: first, base: slot.space, start: slot.offset, slot, first }
+      return { ref: new Ref(array, first, slot.space, slot.offset), slot, first }
     })
-    const at = (slot: number) => this.#refs[slot] as BoundRef
-    this.#state = this.#refs.filter(({ slot }) => slot.space === spaces.state)
-    this.#inputs = this.#refs.filter(({ slot }) => slot.space >= spaces.inputs)
+    const at = (slot: number) => bound[slot] as Bound
+    const refs = (slots: readonly number[]) => slots.map((slot) => at(slot).ref)
+    this.#state = bound.filter(({ slot }) => slot.space === spaces.state)
+    this.#inputs = bound.filter(({ slot }) => slot.space >= spaces.inputs)
     this.#moving = this.#inputs
-      .map((ref) => ({ ref, advance: (program.inputs[ref.slot.space - spaces.inputs] as ProgramInput).advance }))
+      .map(({ ref, slot }) => ({ ref, advance: (program.inputs[slot.space - spaces.inputs] as ProgramInput).advance }))
       .filter(({ advance }) => advance > 0)
     this.#runs = prepared.map((kernel, i) => {
       const step = program.steps[i] as Step
-      return kernel.bind(step.outputs.map(at), step.inputs.map(at))
+      return kernel.bind(refs(step.outputs), refs(step.inputs))
     })
     this.#costs = program.steps.map((step) => step.outputs.some((id) => at(id).slot.space === spaces.report && at(id).first === 0))
     this.#outputs = program.steps.map((step) => step.outputs.map(at).filter(({ slot }) => isFloat(slot.dtype)))
@@ -164,23 +164,23 @@ export class Binding {
   attachState(views: Views): void {
     if (views === this.#attached) return
     this.#attached = views
-    for (const ref of this.#state) ref.array = views[ref.slot.dtype]
+    for (const { ref, slot } of this.#state) ref.array = views[slot.dtype]
   }
 
   /** Ties the inputs to arrays, each seen from its cursor. */
   attachInputs(arrays: readonly TypedArray[], cursors?: Float64Array): void {
     for (let i = 0; i < this.#inputs.length; i++) {
-      const ref = this.#inputs[i] as BoundRef
-      const input = ref.slot.space - spaces.inputs
+      const { ref, slot, first } = this.#inputs[i] as Bound
+      const input = slot.space - spaces.inputs
       ref.array = arrays[input] as TypedArray
-      ref.offset = cursors ? ref.first + (cursors[input] as number) : ref.first
+      ref.offset = cursors ? first + (cursors[input] as number) : first
     }
   }
 
   /** Moves the windows to the next run's. */
   advance(): void {
     for (let i = 0; i < this.#moving.length; i++) {
-      const { ref, advance } = this.#moving[i] as { ref: BoundRef; advance: number }
+      const { ref, advance } = this.#moving[i] as { ref: Ref; advance: number }
       ref.offset += advance
     }
   }
@@ -202,8 +202,8 @@ export class Binding {
     for (let i = 0; i < this.#runs.length; i++) {
       this.step = i
       ;(this.#runs[i] as Run)()
-      for (const { array, offset, slot } of this.#outputs[i] as readonly BoundRef[]) {
-        if (!allFinite(array, offset, offset + slot.length)) return false
+      for (const { ref, slot } of this.#outputs[i] as readonly Bound[]) {
+        if (!allFinite(ref.array, ref.offset, ref.offset + slot.length)) return false
       }
       if (this.#costs[i] && !Number.isFinite(this.row[0])) return false
     }

@@ -1,0 +1,134 @@
+/** What each pass of the plan does to a recorded program, seen in the lowered calls; values are compared elsewhere. */
+
+import { describe, expect, it } from 'vitest'
+import { jsBackend } from '../../lib/backend/js/engine.js'
+import { elementwiseOps, type Program } from '../../lib/backend/program.js'
+import { add, grad, greater, mul, relu, sigmoid, sub, sum, type Tensor, tensor } from '../../lib/index.js'
+import { lowerFunction } from '../../lib/plan/plan.js'
+import type { InputSpec, Recorder } from '../../lib/plan/record.js'
+import { StateLayout } from '../../lib/plan/state-layout.js'
+
+const names = Object.keys(elementwiseOps)
+const kernels = (program: Program) => program.steps.map((step) => step.kernel)
+/** The micro-operations of an elementwise call. */
+const micro = (program: Program, step: number) => {
+  const { ints } = program.steps[step] as Program['steps'][number]
+  const [, , , inputs, outputs, , ops] = ints as number[]
+  const start = 7 + 2 * (inputs as number) + (outputs as number)
+  return Array.from({ length: ops as number }, (_, i) => names[ints[start + 4 * i] as number])
+}
+const input = (name: string, shape: number[], writable = false): InputSpec => ({ name, shape, dtype: 'float32', writable })
+const lowered = (inputs: InputSpec[], build: (r: Recorder) => void, layout = new StateLayout()) =>
+  lowerFunction(inputs, layout, { dtype: 'float32', report: 1 }, build)
+
+describe('passes', () => {
+  it('drops what no effect needs and shares equal entries', () => {
+    const { program } = lowered([input('x', [4]), input('out', [4], true)], (r) => {
+      const x = r.input(0)
+      sigmoid(x)
+      r.output(1, add(mul(x, x), mul(x, x)))
+    })
+    expect(kernels(program)).toEqual(['elementwise'])
+    expect(micro(program, 0)).toEqual(['mul', 'add'])
+  })
+
+  it('moves transposes into products', () => {
+    const { program } = lowered([input('a', [4, 3]), input('b', [5, 4]), input('out', [3, 5], true)], (r) => {
+      r.output(2, r.input(0).transpose().matmul(r.input(1).transpose()))
+    })
+    expect(kernels(program)).toEqual(['matmul'])
+    expect(program.steps[0]?.ints.slice(0, 6)).toEqual([1, 3, 5, 4, 1, 1])
+  })
+
+  it('fuses a chain with a broadcast bias into one call, over the product it follows', () => {
+    const { program } = lowered([input('x', [8, 4]), input('w', [3, 4]), input('b', [3]), input('out', [8, 3], true)], (r) => {
+      r.output(3, relu(add(r.input(0).matmul(r.input(1).transpose()), r.input(2))))
+    })
+    expect(kernels(program)).toEqual(['matmul', 'elementwise'])
+    expect(micro(program, 1)).toEqual(['add', 'relu'])
+  })
+
+  it('does not fuse around a product: no circle of calls', () => {
+    const { program } = lowered([input('x', [4, 4]), input('out', [4, 4], true)], (r) => {
+      const a = sigmoid(r.input(0))
+      r.output(1, add(a.matmul(a), a))
+    })
+    expect(kernels(program)).toEqual(['elementwise', 'matmul', 'elementwise'])
+  })
+
+  it('computes a derivative from the saved output in the backward call, not in the forward one', () => {
+    const { program } = lowered([input('x', [8, 4]), input('w', [4, 4]), input('out', [4, 4], true)], (r) => {
+      const cost = (w: Tensor) => sum(sigmoid(sigmoid(r.input(0).matmul(w)).matmul(w)))
+      r.output(2, grad(cost)(r.input(1)) as Tensor)
+    })
+    const forward = program.steps.findIndex((step) => step.kernel === 'elementwise')
+    expect(micro(program, forward)).toEqual(['sigmoid'])
+  })
+
+  it('folds an update into its product only where nothing else reads the gradient', () => {
+    const build = (clipped: boolean) => {
+      const layout = new StateLayout()
+      layout.add('w', [3, 4], 'float32')
+      return lowered(
+        [input('x', [8, 4]), input('rate', [])],
+        (r) => {
+          const gradient = grad((w: Tensor) => sum(sigmoid(r.input(0).matmul(w.transpose()))))(r.state(0)) as Tensor
+          const used = clipped ? mul(gradient, greater(sum(gradient), 1).cast('float32')) : gradient
+          r.assign(0, sub(r.state(0), mul(used, r.input(1))))
+        },
+        layout,
+      ).program
+    }
+    const folded = build(false).steps.filter((step) => step.kernel === 'matmul')
+    expect(folded.at(-1)?.scalars).toEqual([-1, 1])
+    expect(folded.at(-1)?.inputs.length).toBe(3)
+    expect(
+      build(true)
+        .steps.filter((step) => step.kernel === 'matmul')
+        .every((step) => step.scalars[1] === 0),
+    ).toBe(true)
+  })
+
+  it('writes state only after every reader of its old value', () => {
+    const layout = new StateLayout()
+    layout.add('a', [2], 'float32')
+    layout.add('b', [2], 'float32')
+    const { program } = lowered(
+      [],
+      (r) => {
+        // A swap: neither may be overwritten before the other has been read.
+        r.assign(0, r.state(1))
+        r.assign(1, r.state(0))
+        r.report(0, sum(r.state(0)))
+      },
+      layout,
+    )
+    const state = jsBackend.createState(layout.bytes, [])
+    state.write(0, new Float32Array([1, 2]))
+    state.write(64, new Float32Array([3, 4]))
+    const report = new Float64Array(1)
+    jsBackend.compile(program).run(state, [], report)
+    const [a, b] = [new Float32Array(2), new Float32Array(2)]
+    state.read(0, a)
+    state.read(64, b)
+    expect([Array.from(a), Array.from(b), report[0]]).toEqual([[3, 4], [1, 2], 3])
+  })
+
+  it('takes equal elements of a constant as one number', () => {
+    const { program, constants } = lowered([input('x', [3, 2]), input('out', [3, 2], true)], (r) => {
+      r.output(
+        1,
+        mul(
+          r.input(0),
+          tensor([
+            [2, 2],
+            [2, 2],
+            [2, 2],
+          ]),
+        ),
+      )
+    })
+    expect(constants).toEqual([])
+    expect(program.steps[0]?.scalars).toEqual([2])
+  })
+})
