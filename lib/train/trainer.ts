@@ -375,7 +375,6 @@ export abstract class Trainer {
     const seen = batching.programs.reduce((n, p) => n + p.samples * p.repeat, 0)
 
     const state = parts.state.claim()
-    const empty = this.#noTraining()
     const runner = engine().createRunner(
       state,
       plans.map((p) => p.executable),
@@ -385,7 +384,7 @@ export abstract class Trainer {
         undefined,
         undefined,
         validation?.x.data ?? allocate(parts.dtype, 0),
-        validation?.y.data ?? (empty[1] as TypedArray),
+        validation?.y.data ?? allocate(sample.yDtype, 0),
         ...constants,
       ],
     )
