@@ -33,9 +33,10 @@
  * - matmul: c[i] = alpha · s · op(a[i]) · op(b[i]) + beta · c[i]; op(a) is [m,k] (stored [k,m] if transA), op(b) is [k,n]
  *   (stored [n,k] if transB); a starts at i·strideA, b at i·strideB (a stride of 0 repeats one matrix). beta = 0 never
  *   reads c (NaN there does not spread). k = 0 gives beta · c. s, where given, is a run-time factor.
- *   c overlaps neither a nor b.
- * - sum of float32 accumulates in float64. max and min propagate NaN; of an empty axis they are refused (n = 0 with
- *   outer·inner > 0). argmax and argmin give the first of equals, and NaN counts as the extreme (PyTorch).
+ *   c overlaps neither a nor b. Strides are 0 or more; a holds exactly (batch − 1)·strideA + m·k elements (any number where
+ *   batch = 0), b likewise.
+ * - sum of float32 accumulates in float64. max and min propagate NaN; of an empty axis they, argmax and argmin are refused
+ *   (n = 0 with outer·inner > 0). argmax and argmin give the first of equals, and NaN counts as the extreme (PyTorch).
  *   int32 sums and products wrap modulo 2³².
  * - copy: for every multi-index d < dims: out[dstOffset + Σ dᵢ·dstStridesᵢ] = x[srcOffset + Σ dᵢ·srcStridesᵢ]; strides may be
  *   zero or negative in the source; with fill = 1, `out` is first filled with fillValue (else elements not written stay).
@@ -109,7 +110,7 @@ export interface Call {
 /** Where a slot lives: 0 the arena, 1 the state block, 2 the report, 3 + i the i-th input. */
 export const spaces = { arena: 0, state: 1, report: 2, inputs: 3 } as const
 
-/** `length` elements of `dtype` from `offset` (bytes, a multiple of 8; of the window's start for inputs) in `space`. */
+/** `length` elements of `dtype` from `offset` (bytes, a multiple of 8; of the window's start for inputs) in `space`; in the report and in inputs, of their type. */
 export interface Slot {
   space: number
   offset: number
@@ -126,7 +127,8 @@ export interface Step extends Call {
 /**
  * An input of a program: an array owned by the caller. One run sees `length` elements from the input's *cursor*; after
  * each run the cursor moves by `advance` elements. In a runner, the cursors of inputs bound with it return to 0 at the
- * start of every epoch; those of a block's windows go on through the block. Only a `writable` input may be an output.
+ * start of every epoch; those of a block's windows go on through the block. Only a `writable` input may be an output;
+ * it shares no memory with another input.
  */
 export interface ProgramInput {
   name: string

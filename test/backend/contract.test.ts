@@ -297,6 +297,37 @@ onEveryEngine('elementwise', (backend) => {
     expect(evaluate(backend, call('elementwise', ints, [16777216]), 'float32', 1, f32(1))).toEqual([0])
   })
 
+  for (const compute of ['float32', 'float64'] as const) {
+    test(`a micro-program in ${compute} gives the bits of its operations one at a time`, () => {
+      const draw = new Draw(17)
+      const n = 37
+      const inners = ['add', 'sub', 'mul', 'div', 'maximum'] as const
+      const outers = [...inners, 'sigmoid', 'tanh', 'relu', 'neg', 'square'] as const
+      const array = (values: ArrayLike<number>) => Array.from(values)
+      for (const inner of inners) {
+        for (const outer of outers) {
+          for (const order of [
+            [3, 2, 0],
+            [2, 3, 0],
+          ]) {
+            const [a, b, c] = [draw.array(compute, n), draw.array(compute, n), draw.array(compute, n)] as [
+              TypedArray,
+              TypedArray,
+              TypedArray,
+            ]
+            const operands = elementwiseOps[outer] === 1 ? [3, 0, 0] : order
+            const codes = [elementwiseCodes[inner], 0, 1, 0, elementwiseCodes[outer], ...operands]
+            const ints = [compute === 'float32' ? 0 : 1, 1, n, 3, 1, 0, 2, n, 1, n, 1, n, 1, 4, ...codes]
+            const middle = unary(backend, inner, compute, array(a), array(b))
+            const pair = elementwiseOps[outer] === 1 ? [middle] : order[0] === 3 ? [middle, array(c)] : [array(c), middle]
+            const whole = evaluate(backend, call('elementwise', ints), compute, n, a, b, c)
+            expect(`${inner} ${outer} ${whole}`).toBe(`${inner} ${outer} ${unary(backend, outer, compute, ...pair)}`)
+          }
+        }
+      }
+    })
+  }
+
   for (const n of [3, 2000]) {
     test(`in place over ${n}: an output may be its input's memory, however the program reads it later`, () => {
       const x = Float64Array.from({ length: n }, (_, i) => i)

@@ -7,9 +7,9 @@
 
 import type { Dtype, TypedArray } from '../../util/dtype.js'
 import { type ElementwiseOp, elementwiseLimits, elementwiseOps } from '../program.js'
+import { fuse } from './fusion.js'
 import { type Floats, integers, malformed, type Operand, type Pair, type Prepare, Ref, type Run, scalarsOf, volume } from './kernel.js'
 import { type Loop, type Loop1, type Loop2, loops } from './micro-ops.js'
-import { bindSmall, SMALL } from './small-grid.js'
 
 /** Elements of a tile: the live tiles of a micro-program stay in the first-level cache. */
 const TILE = 512
@@ -63,14 +63,6 @@ function lengthOf(rows: number, cols: number, rowStride: number, colStride: numb
   if (rowStride === 0 && colStride === 0) return 1
   if (rowStride === cols && colStride === 1) return rows * cols
   return colStride === 1 ? cols : rows
-}
-
-/** The element that an operand has at each point of the grid. */
-function placesOf(layout: Layout, { rows, cols }: { rows: number; cols: number }): number[] {
-  return Array.from({ length: rows * cols }, (_, i) => {
-    if (layout === 'dense') return i
-    return layout === 'row' ? i % cols : layout === 'column' ? Math.floor(i / cols) : 0
-  })
 }
 
 /** Loads n elements into the compute type. */
@@ -193,8 +185,6 @@ function bind(micro: Micro, outs: readonly Ref[], ins: readonly Ref[]): Run {
   const rows = flat ? 1 : micro.rows
   const cols = flat ? micro.rows * micro.cols : micro.cols
   if (micro.rows * micro.cols === 0) return () => {}
-  if (micro.rows * micro.cols <= SMALL)
-    return bindSmall({ ...micro, points: micro.rows * micro.cols, places: layouts.map((x) => placesOf(x, micro)) }, outs, ins, stores)
   const single = rows * cols <= TILE
   /** Whole rows in a tile; 1 where a row may take several tiles. */
   const tall = Math.max(1, Math.min(rows, Math.floor(TILE / cols)))
@@ -239,12 +229,12 @@ function bind(micro: Micro, outs: readonly Ref[], ins: readonly Ref[]): Run {
   }
 
   const first = places.length
+  const units = fuse(ops, first, results, compute)
   const lastRead = new Array<number>(first + ops.length).fill(-1)
-  for (const [i, op] of ops.entries()) for (const register of op.operands) lastRead[register] = i
-  for (const register of results) lastRead[register] = ops.length
+  for (const [i, unit] of units.entries()) for (const register of unit.operands) lastRead[register] = i
+  for (const register of results) lastRead[register] = units.length
   const direct = new Set<number>()
-  const bound: Bound[] = ops.map(({ name, operands }, i) => {
-    const register = first + i
+  const bound: Bound[] = units.map(({ loop, operands, register }, i) => {
     const out = results.findIndex((result, o) => {
       if (result !== register || direct.has(o) || outputTypes[o] !== type) return false
       // writing now must not destroy an input that shares the memory and is read later
@@ -260,8 +250,8 @@ function bind(micro: Micro, outs: readonly Ref[], ins: readonly Ref[]): Run {
       direct.add(out)
       y = inSitu(outs[out] as Ref)
     } else y = take()
-    places.push(y)
-    return { loop: loops[name], arity: operands.length, y, a, b: b ?? a, c: c ?? a }
+    places[register] = y
+    return { loop, arity: operands.length, y, a, b: b ?? a, c: c ?? a }
   })
   // an input that is itself a result and shares memory with some output is kept aside before any output is stored
   for (const register of new Set(results)) {

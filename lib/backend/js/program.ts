@@ -4,7 +4,7 @@
  */
 
 import { WengertError } from '../../errors.js'
-import { bytesPerElement, type Dtype, dtypeOf, dtypes, isFloat, type TypedArray } from '../../util/dtype.js'
+import { bytesPerElement, type Dtype, dtypeOf, dtypes, isDetached, isFloat, type TypedArray } from '../../util/dtype.js'
 import type { Executable, State } from '../backend.js'
 import { type KernelName, type Program, type ProgramInput, type Slot, type Step, spaces } from '../program.js'
 import { BadIndex, malformed, type Prepared, Ref, type Run } from './kernel.js'
@@ -88,15 +88,6 @@ export function checkInput(input: ProgramInput, array: TypedArray | undefined): 
     throw malformed('program', `${input.length} elements or more for input ${input.name}`, array.length)
   }
   return array
-}
-
-function isDetached(array: TypedArray): boolean {
-  try {
-    new Uint8Array(array.buffer)
-    return false
-  } catch {
-    return true
-  }
 }
 
 /** Refuses a writable input that shares memory with another input. */

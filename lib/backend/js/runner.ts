@@ -151,7 +151,7 @@ export class JsRunner implements Runner {
       arrays,
       cursors: new Float64Array(arrays.length),
       bound: [...arrays.keys()].filter((i) => block.windows[i] === undefined),
-      report: new Float64Array((block.epochs + 1) * this.#row.length),
+      report: allocateReport((block.epochs + 1) * this.#row.length),
       epoch: 0,
       segment: 0,
       index: 0,
@@ -251,6 +251,16 @@ export class JsRunner implements Runner {
       report,
     } as const
     return typeof stop === 'object' ? { ...result, failure: stop } : result
+  }
+}
+
+function allocateReport(entries: number): Float64Array {
+  try {
+    return new Float64Array(entries)
+  } catch (cause) {
+    throw new WengertError('ERR_MEMORY', `runner: expected room for a report of ${entries} entries, got ${(cause as Error).message}`, {
+      cause,
+    })
   }
 }
 
