@@ -22,6 +22,7 @@ export const errorCodes = {
   ERR_NOT_DIFFERENTIABLE: { cause: 'An operation without a derivative lies on the path.', remedy: 'Remove it from the path or wrap it in `stopGradient`.' },
   ERR_VALUE_NEEDED: { cause: 'The value of a tensor was read while a program was being recorded.', remedy: 'Such a model runs eagerly; express the choice with `where` to have it compiled.' },
   ERR_STATE: { cause: 'A state does not fit the module or trainer it is loaded into.', remedy: 'Compare the names and shapes in the message.' },
+  ERR_FILE: { cause: 'A file is truncated, corrupt, of another format, or cannot be read or written.', remedy: 'Check the path and the place in the file that the message names.' },
   ERR_PROGRAM: { cause: 'A program or kernel call is malformed.', remedy: 'This is a fault of the library: please report it.' },
   ERR_BACKEND: { cause: 'The native engine could not be loaded or does not exist on this platform.', remedy: 'See `backend().reason`; the JavaScript engine runs everything meanwhile.' },
   ERR_MEMORY: { cause: 'Native memory could not be allocated.', remedy: 'Use smaller batches or free memory.' },

@@ -4,6 +4,7 @@ import { WengertError } from '../errors.js'
 import { sumTo } from '../primitives/broadcast.js'
 import { add } from '../primitives/elementwise.js'
 import type { Primitive } from '../primitives/primitive.js'
+import { withScope } from '../primitives/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { isFloat } from '../util/dtype.js'
 import type { Entry, Tape } from './tape.js'
@@ -30,7 +31,8 @@ export function sweep(tape: Tape, seeds: ReadonlyMap<number, Tensor>, visit?: Vi
     if (entry.primitive === undefined) continue
     const wanted = entry.inputs.map((x, i) => (entry.sources[i] as number) >= 0 && isFloat(x.dtype))
     if (!wanted.includes(true)) continue
-    const cotangents = pull(entry.primitive, adjoint, entry, wanted)
+    const { primitive, scope } = entry
+    const cotangents = withScope(backward(scope), () => pull(primitive, adjoint, entry, wanted), true)
     for (let i = 0; i < wanted.length; i++) {
       const cotangent = cotangents[i]
       if (wanted[i] && cotangent !== undefined)
@@ -40,6 +42,9 @@ export function sweep(tape: Tape, seeds: ReadonlyMap<number, Tensor>, visit?: Vi
   }
   return adjoints
 }
+
+/** The scope of an entry's adjoint operations. */
+const backward = (scope: string): string => (scope.endsWith('backward') ? scope : `${scope}${scope ? ', ' : ''}backward`)
 
 function accumulate(adjoints: (Tensor | undefined)[], index: number, cotangent: Tensor): void {
   const before = adjoints[index]

@@ -4,6 +4,7 @@
  */
 
 import { apply, type Params, type Primitive, type Trace, Traced } from '../primitives/primitive.js'
+import { currentScope } from '../primitives/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
 
 /** One line of the tape; inputs of the traced function come first and have no primitive. */
@@ -15,6 +16,8 @@ export interface Entry {
   /** For each operand the entry that made it, or −1 for a constant. */
   readonly sources: readonly number[]
   readonly output: Tensor
+  /** The part of a model that it came from. */
+  readonly scope: string
 }
 
 /** A tensor on a tape. */
@@ -64,8 +67,8 @@ export class Tape implements Trace {
     return x instanceof Variable && x.trace === this ? x.index : -1
   }
 
-  push(entry: Entry): Variable {
-    this.entries.push(entry)
+  push(entry: Omit<Entry, 'scope'>): Variable {
+    this.entries.push({ ...entry, scope: currentScope() })
     return new Variable(this, entry.output, this.entries.length - 1)
   }
 }

@@ -3,6 +3,7 @@
 import { WengertError } from '../errors.js'
 import { mul, relu, sigmoid, tanh } from '../primitives/elementwise.js'
 import { linear } from '../primitives/linalg.js'
+import { withScope } from '../primitives/scope.js'
 import { softmax } from '../primitives/softmax.js'
 import { zeros } from '../tensor/creation.js'
 import { nextSeed, Random } from '../tensor/random.js'
@@ -57,6 +58,17 @@ export class Linear extends Module {
     return linear(x, this.weight, this.bias)
   }
 
+  override config() {
+    return { inFeatures: this.inFeatures, outFeatures: this.outFeatures, bias: this.bias !== undefined, dtype: this.weight.dtype }
+  }
+
+  /** From what `config` gave; the weights start at 0 and draw nothing from the default generator. */
+  static fromConfig(config: Record<string, unknown>, Type: typeof Linear = Linear): Linear {
+    checkOptions('Linear', config, ['inFeatures', 'outFeatures', 'bias', 'dtype'])
+    const { inFeatures, outFeatures, ...options } = config
+    return new Type(inFeatures as number, outFeatures as number, { ...(options as LinearOptions), init: 'zeros', rng: new Random(0) })
+  }
+
   override describe(): string {
     return `Linear ${this.inFeatures} → ${this.outFeatures}${this.bias ? '' : ', no bias'}`
   }
@@ -83,7 +95,7 @@ export class Sequential extends Module {
     let y = x
     this.layers.forEach((layer, i) => {
       try {
-        y = layer.forward(y)
+        y = withScope(`layer ${i} (${layer.describe()})`, () => layer.forward(y))
       } catch (error) {
         if (error instanceof WengertError && !error.message.includes('of Sequential'))
           error.message += ` (layer ${i} of Sequential, ${layer.describe()})`
@@ -91,6 +103,19 @@ export class Sequential extends Module {
       }
     })
     return y
+  }
+
+  override config(): Record<string, unknown> {
+    return { layers: this.layers }
+  }
+
+  static fromConfig(config: Record<string, unknown>, Type: typeof Sequential = Sequential): Sequential {
+    checkOptions('Sequential', config, ['layers'])
+    if (!Array.isArray(config.layers))
+      throw new WengertError('ERR_VALUE', `Sequential: expected a list of layers, got ${describe(config.layers)}`, {
+        actual: config.layers,
+      })
+    return new Type(...config.layers)
   }
 
   override describe(): string {
@@ -105,6 +130,15 @@ export class Identity extends Module {
   constructor(slope = 1) {
     super()
     this.slope = checkNumber('Identity', 'slope', slope)
+  }
+
+  override config() {
+    return { slope: this.slope }
+  }
+
+  static fromConfig(config: Record<string, unknown>, Type: typeof Identity = Identity): Identity {
+    checkOptions('Identity', config, ['slope'])
+    return new Type(config.slope as number)
   }
 
   override forward(x: Tensor): Tensor {
@@ -138,6 +172,15 @@ export class Softmax extends Module {
   constructor(readonly axis = -1) {
     super()
     checkNumber('Softmax', 'axis', axis, { integer: true })
+  }
+
+  override config() {
+    return { axis: this.axis }
+  }
+
+  static fromConfig(config: Record<string, unknown>, Type: typeof Softmax = Softmax): Softmax {
+    checkOptions('Softmax', config, ['axis'])
+    return new Type(config.axis as number)
   }
 
   override forward(x: Tensor): Tensor {

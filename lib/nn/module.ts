@@ -136,6 +136,15 @@ export abstract class Module {
     return dtype !== undefined && isFloat(dtype) ? dtype : 'float32'
   }
 
+  /**
+   * What rebuilds this module, its weights apart, as plain JSON values; modules may stand among them. `saveModel` keeps it,
+   * and `loadModel` hands it to the class's `static fromConfig(config)` or, where there is none, to its constructor. The
+   * class must be known by name: see `registerModule`.
+   */
+  config(): Record<string, unknown> {
+    return {}
+  }
+
   /** A short description for summaries and messages: `Linear 64 → 32`. */
   describe(): string {
     return this.constructor.name

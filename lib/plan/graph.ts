@@ -21,6 +21,8 @@ export interface Node {
   inputs: Node[]
   shape: Shape
   dtype: Dtype
+  /** The part of a model that it came from. */
+  scope: string
 }
 
 /** What a program leaves behind. */

@@ -18,6 +18,8 @@ export interface Lowered {
   program: Program
   /** Arrays for the inputs that follow the caller's own. */
   constants: TypedArray[]
+  /** For each step, what it computes and where in the model it comes from. */
+  labels: string[]
 }
 
 export function lower(
@@ -70,7 +72,11 @@ export function lower(
         : { space: spaces.inputs + to.input, offset: 0 }
     return slot(at.space, at.offset, sizeOfNode(node), node.dtype)
   }
-  const emit = (call: Call, outputs: number[], inputs: number[]) => steps.push({ ...call, outputs, inputs })
+  const labels: string[] = []
+  const emit = (call: Call, outputs: number[], inputs: number[], from: readonly Node[]) => {
+    steps.push({ ...call, outputs, inputs })
+    labels.push(labelOf(from))
+  }
 
   items.forEach((item, i) => {
     const dying = [...new Set(readsOf(item).map(baseOf))].filter(
@@ -104,10 +110,10 @@ export function lower(
         }
         if (item.cluster.elementwise) {
           const { call, operands } = elementwiseCall(item.cluster, made)
-          emit(call, made.map(slotOf), operands.map(slotOf))
+          emit(call, made.map(slotOf), operands.map(slotOf), item.cluster.nodes)
         } else if (isOp(only)) {
           const call = only.origin.primitive.lower(only.inputs, { shape: only.shape, dtype: only.dtype }, only.origin.params)
-          emit(call, [slotOf(only)], only.inputs.map(slotOf))
+          emit(call, [slotOf(only)], only.inputs.map(slotOf), [only])
         }
         const kept = new Set(reusable.values())
         for (const base of dying) if (!kept.has(base)) release(base)
@@ -122,6 +128,7 @@ export function lower(
           { ...call, scalars: [alpha, 1] },
           [destination({ kind: 'state', slot: target }, value)],
           [...value.inputs, ...(scale ? [scale] : [])].map(slotOf),
+          [value],
         )
         break
       }
@@ -130,6 +137,7 @@ export function lower(
           { kernel: 'copy', ints: [1, 0, sizeOfNode(item.value), 0, 1, 0, 1], scalars: [0] },
           [destination(item.to, item.value)],
           [slotOf(item.value)],
+          [item.value],
         )
         break
       case 'report':
@@ -137,6 +145,7 @@ export function lower(
           { kernel: 'accumulate', ints: [sizeOfNode(item.value)], scalars: [] },
           [slot(spaces.report, 8 * item.entry, 1, 'float64')],
           [slotOf(item.value)],
+          [item.value],
         )
     }
     dying.forEach(release)
@@ -160,7 +169,14 @@ export function lower(
     slots,
     steps,
   }
-  return { program, constants }
+  return { program, constants, labels }
+}
+
+/** The ops of a step, and the scope of the last. */
+function labelOf(nodes: readonly Node[]): string {
+  const names = [...new Set(nodes.map((node) => (isOp(node) ? node.origin.primitive.name : node.origin.kind)))].join(', ')
+  const scope = nodes.findLast((node) => node.scope !== '')?.scope
+  return scope ? `${names} in ${scope}` : names
 }
 
 const constantType = (data: TypedArray): Dtype =>

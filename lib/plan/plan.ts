@@ -90,6 +90,7 @@ export function compileTogether(specs: readonly PlanSpec[], layout: StateLayout)
     const declared = lowered.flatMap((l, k) => l.program.inputs.slice((specs[k] as PlanSpec).inputs.length))
     return new Plan({
       constants,
+      labels: (lowered[i] as Lowered).labels,
       program: {
         ...program,
         inputs: [...program.inputs.slice(0, count), ...declared.map((input, k) => ({ ...input, name: `constant ${k}` }))],

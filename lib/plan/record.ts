@@ -42,8 +42,8 @@ export function record(inputs: readonly InputSpec[], layout: StateLayout, build:
     const effects: Effect[] = []
     const constants = new Map<Tensor, Node>()
     const origins = new Map<number, Node['origin']>()
-    const add = (origin: Node['origin'], from: Node[], shape: Shape, dtype: Dtype): Node => {
-      const node = { id: nodes.length, origin, inputs: from, shape, dtype }
+    const add = (origin: Node['origin'], from: Node[], shape: Shape, dtype: Dtype, scope = ''): Node => {
+      const node = { id: nodes.length, origin, inputs: from, shape, dtype, scope }
       nodes.push(node)
       return node
     }
@@ -88,13 +88,14 @@ export function record(inputs: readonly InputSpec[], layout: StateLayout, build:
       }
       return node
     }
-    tape.entries.forEach(({ primitive, params, inputs: operands, sources, output }, index) => {
+    tape.entries.forEach(({ primitive, params, inputs: operands, sources, output, scope }, index) => {
       const origin: Node['origin'] = primitive ? { kind: 'op', primitive, params } : (origins.get(index) as Node['origin'])
       byEntry[index] = add(
         origin,
         operands.map((x, i) => nodeOf(x, sources[i] as number)),
         output.shape,
         output.dtype,
+        scope,
       )
     })
     for (const { effect, target, value } of pending) {

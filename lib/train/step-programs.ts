@@ -15,6 +15,7 @@ import { add, mul } from '../primitives/elementwise.js'
 import { gather } from '../primitives/indexing.js'
 import { reshape, slice } from '../primitives/movement.js'
 import { mean, sum } from '../primitives/reduce.js'
+import { withScope } from '../primitives/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { Dtype, FloatDtype } from '../util/dtype.js'
 import { formatShape, type Shape } from '../util/shape.js'
@@ -63,7 +64,8 @@ function reportAll(r: Recorder, parts: StepParts, first: number, losses: Tensor,
   })
 }
 
-const lossName = (loss: Loss): string => loss.name || 'loss'
+/** How messages call a loss. */
+export const lossName = (loss: Loss): string => (loss.name ? `loss.${loss.name}` : 'the loss')
 
 interface Gradients {
   losses: Tensor
@@ -84,7 +86,7 @@ function differentiate(r: Recorder, parts: StepParts, x: Tensor, y: Tensor, divi
       [...weights, ...at(frozen)],
       () => {
         const prediction = model.forward(x)
-        const losses = perSample(loss(prediction, y, { reduction: 'none' }), m)
+        const losses = withScope(lossName(loss), () => perSample(loss(prediction, y, { reduction: 'none' }), m))
         return [mul(sum(losses), 1 / divisor), { losses, prediction }]
       },
     )

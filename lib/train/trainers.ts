@@ -8,6 +8,7 @@ import { withBindings } from '../nn/parameter.js'
 import { record } from '../plan/record.js'
 import { rowsApart } from '../plan/rows.js'
 import { checkNumber } from '../util/options.js'
+import type { Batching } from './fit-plan.js'
 import {
   accumulatedUpdate,
   batchStep,
@@ -19,7 +20,7 @@ import {
   type SampleSpec,
   type StepParts,
 } from './step-programs.js'
-import { type Batching, Trainer, type TrainerOptions } from './trainer.js'
+import { Trainer, type TrainerOptions } from './trainer.js'
 
 /** Batches of `size` by a shuffled order, the last one shorter unless dropped. */
 function shuffledBatches(samples: number, size: number, dropLast: boolean, sample: SampleSpec, parts: StepParts, report: number): Batching {

@@ -9,7 +9,7 @@ import { WengertError } from '../errors.js'
 import type { Module } from '../nn/module.js'
 import type { Home, Parameter } from '../nn/parameter.js'
 import type { Optimizer } from '../optim/optimizer.js'
-import { StateLayout } from '../plan/state-layout.js'
+import { StateLayout, type StateSlot } from '../plan/state-layout.js'
 import { allocate, type TypedArray } from '../util/dtype.js'
 import { sizeOf } from '../util/shape.js'
 
@@ -33,7 +33,8 @@ export class TrainingState implements Home {
   readonly #seen = new Map<Parameter, number>()
   readonly #dirty = new Set<Parameter>()
 
-  constructor(model: Module, optimizer: Optimizer) {
+  /** @param before a layout whose optimiser state is carried over, parameter by parameter */
+  constructor(model: Module, optimizer: Optimizer, before?: TrainingState) {
     this.parameters = model.namedParameters().map(([name, parameter]) => {
       const slot = this.layout.add(name, parameter.shape, parameter.dtype)
       const trained = !parameter.frozen
@@ -48,6 +49,39 @@ export class TrainingState implements Home {
       }
     })
     for (const entry of this.parameters) this.#byParameter.set(entry.parameter, entry)
+    if (before) this.#inherit(before)
+  }
+
+  #inherit(before: TrainingState): void {
+    const from = before.#state
+    if (!from) return
+    const state = this.#current()
+    for (const { parameter, optimizer } of this.parameters) {
+      const old = before.#byParameter.get(parameter)?.optimizer ?? []
+      if (old.length !== optimizer.length) continue
+      optimizer.forEach((slot, i) => {
+        const { offset, shape, dtype } = this.layout.slots[slot] as StateSlot
+        const values = allocate(dtype, sizeOf(shape))
+        from.read((before.layout.slots[old[i] as number] as StateSlot).offset, values)
+        state.write(offset, values)
+      })
+    }
+  }
+
+  /** Errors: ERR_BUSY during a fit. */
+  refuseWhileBusy(): void {
+    if (this.busy)
+      throw new WengertError(
+        'ERR_BUSY',
+        'fit: expected a model that is not being trained, got one in a running fit; await it or abort it first',
+      )
+  }
+
+  /** A block of its own with the parameters as they may be seen now: the parameters stay where they are. */
+  copy(): State {
+    const state = engine().createState(this.layout.bytes, this.layout.floats())
+    for (const { parameter } of this.parameters) state.write(this.#offset(parameter), parameter.peek())
+    return state
   }
 
   /** Whether this layout still fits the model: the same parameters, frozen alike. */
@@ -61,11 +95,7 @@ export class TrainingState implements Home {
 
   /** Takes the parameters from whoever holds them and brings the block up to date. Errors: ERR_BUSY. */
   claim(): State {
-    if (this.busy)
-      throw new WengertError(
-        'ERR_BUSY',
-        'fit: expected a model that is not being trained, got one in a running fit; await it or abort it first',
-      )
+    this.refuseWhileBusy()
     for (const { parameter } of this.parameters) if (parameter.home !== this) parameter.refuseWhileBusy('fit')
     const state = this.#current()
     for (const { parameter } of this.parameters) {

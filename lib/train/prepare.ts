@@ -1,0 +1,63 @@
+/** Data made ready for a model and its loss: everything that can be refused is refused here, before anything is changed. */
+
+import { checkData, converted } from '../data/dataset.js'
+import { WengertError } from '../errors.js'
+import { checkLabels, checkProbabilities, type Loss } from '../nn/loss.js'
+import type { Module } from '../nn/module.js'
+import { zeros } from '../tensor/creation.js'
+import type { Tensor } from '../tensor/tensor.js'
+import { isFloat } from '../util/dtype.js'
+import { formatShape, type Shape, sameShape } from '../util/shape.js'
+import type { SampleSpec } from './step-programs.js'
+
+/** x in the model's type, y as the loss takes it, one row a sample. */
+export interface Prepared {
+  readonly x: Tensor
+  readonly y: Tensor
+  readonly samples: number
+}
+
+export const sampleOf = ({ x, y }: Prepared): SampleSpec => ({ x: x.shape.slice(1), y: y.shape.slice(1), yDtype: y.dtype })
+
+export class Preparation {
+  readonly #outputs: { input: Shape; output: Shape }[] = []
+
+  constructor(
+    readonly model: Module,
+    readonly loss: Loss,
+  ) {}
+
+  /** Errors: ERR_DATA, ERR_VALUE, ERR_LABEL (with the sample), ERR_RANGE, ERR_SHAPE, ERR_DETACHED. */
+  prepare(where: string, data: unknown): Prepared {
+    const { x: rawX, y: rawY } = checkData(where, data)
+    const { dtype } = this.model
+    const x = converted(rawX, dtype)
+    const samples = x.shape[0] as number
+    const { targets } = this.loss
+    const output = this.#outputOf(x)
+    const distribution = isFloat(rawY.dtype) && rawY.rank === 2 && sameShape(rawY.shape.slice(1), output) && (output[0] as number) > 1
+    if (targets === 'classes' && !distribution) return { x, y: checkLabels(where, rawY, samples, output[0] ?? 1), samples }
+    const y = converted(rawY, dtype, targets === undefined)
+    if (targets === 'classes' || targets === 'probabilities') checkProbabilities(where, 'target', y)
+    if (targets !== undefined && !sameShape(output, y.shape.slice(1))) {
+      const expected = [samples, ...output]
+      throw new WengertError(
+        'ERR_SHAPE',
+        `${where}: expected targets of shape ${formatShape(expected)}, as the model's outputs, got ${formatShape(y.shape)}`,
+        { expected, actual: y.shape },
+      )
+    }
+    return { x, y, samples }
+  }
+
+  /** The shape of the model's output for one sample. */
+  #outputOf(x: Tensor): Shape {
+    const input = [1, ...x.shape.slice(1)]
+    let known = this.#outputs.find((entry) => sameShape(entry.input, input))
+    if (!known) {
+      known = { input, output: this.model.predict(zeros(input, { dtype: this.model.dtype })).shape.slice(1) }
+      this.#outputs.push(known)
+    }
+    return known.output
+  }
+}
