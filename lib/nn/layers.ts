@@ -58,7 +58,7 @@ export class Linear extends Module {
     return linear(x, this.weight, this.bias)
   }
 
-  override config() {
+  override config(): Record<string, unknown> {
     return { inFeatures: this.inFeatures, outFeatures: this.outFeatures, bias: this.bias !== undefined, dtype: this.weight.dtype }
   }
 
@@ -132,7 +132,7 @@ export class Identity extends Module {
     this.slope = checkNumber('Identity', 'slope', slope)
   }
 
-  override config() {
+  override config(): Record<string, unknown> {
     return { slope: this.slope }
   }
 
@@ -174,7 +174,7 @@ export class Softmax extends Module {
     checkNumber('Softmax', 'axis', axis, { integer: true })
   }
 
-  override config() {
+  override config(): Record<string, unknown> {
     return { axis: this.axis }
   }
 

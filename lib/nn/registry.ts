@@ -1,12 +1,13 @@
 /**
  * Classes of modules by the name under which a saved model mentions them, and modules as JSON: a list in which a module
  * refers only to earlier ones, so that a shared module is one entry and no file can make a circle. A new built-in layer
- * with its `config` (and `static fromConfig`, where the constructor does not take it) is known through `nn/index.ts`.
+ * gives `config` (and `static fromConfig`, where its constructor does not take that); a new file of layers is an entry of `files`.
  */
 
 import { WengertError } from '../errors.js'
 import { describe } from '../util/options.js'
 import { isPlainObject } from '../util/tree.js'
+import * as layers from './layers.js'
 import { Module } from './module.js'
 
 /** A class that can be saved: rebuilt by `fromConfig(config, itself)`, or by its constructor from the config. */
@@ -23,8 +24,14 @@ export interface SavedModule {
   config: Record<string, unknown>
 }
 
-const byName = new Map<string, ModuleClass>()
-const byClass = new Map<ModuleClass, string>()
+/** The files of built-in layers: every class of modules that they export is known by its name. */
+const files: readonly Record<string, unknown>[] = [layers]
+
+const isModuleClass = (value: unknown): value is ModuleClass => typeof value === 'function' && value.prototype instanceof Module
+const byName = new Map(
+  files.flatMap((file) => Object.entries(file).filter((entry): entry is [string, ModuleClass] => isModuleClass(entry[1]))),
+)
+const byClass = new Map([...byName].map(([name, type]) => [type, name]))
 const reference = '$module'
 const deepest = 32
 
@@ -45,7 +52,7 @@ const deepest = 32
 export function registerModule(name: string, type: ModuleClass): void {
   if (typeof name !== 'string' || name === '')
     throw new WengertError('ERR_VALUE', `registerModule: expected a name, got ${describe(name)}`, { actual: name })
-  if (typeof type !== 'function' || !(type.prototype instanceof Module))
+  if (!isModuleClass(type))
     throw new WengertError('ERR_VALUE', `registerModule: expected a class of modules for '${name}', got ${describe(type)}`, {
       actual: type,
     })
@@ -118,7 +125,8 @@ export function modulesFromJSON(list: unknown): Module {
     if (!isPlainObject(v)) return v
     if (!Object.hasOwn(v, reference)) return Object.fromEntries(Object.entries(v).map(([key, item]) => [key, value(item, depth + 1)]))
     const module = built[v[reference] as number]
-    if (!module) throw fail(`references to earlier modules, got ${describe(v[reference])} in module ${built.length}`, { actual: v[reference] })
+    if (!module)
+      throw fail(`references to earlier modules, got ${describe(v[reference])} in module ${built.length}`, { actual: v[reference] })
     return module
   }
   if (!Array.isArray(list) || list.length === 0) throw fail(`a list of modules, got ${describe(list)}`, { actual: list })
