@@ -8,6 +8,7 @@ import type { Tensor } from '../tensor/tensor.js'
 import type { Dtype } from '../util/dtype.js'
 import { around, broadcastShapes, checkShape, formatShape, type Shape, sameShape, stridesOf } from '../util/shape.js'
 import { copyCall, reshape } from './movement.js'
+import { call, prefix } from './notation.js'
 import { type Aval, apply, type LinearPrimitive, type Primitive, type Sample } from './primitive.js'
 
 /** A run of neighbouring axes, first … last, that a row folds away. */
@@ -54,11 +55,13 @@ export function unfold(g: Tensor, shape: Shape, range: FoldRange): Tensor {
 export const sumRow: LinearPrimitive<FoldRange> = {
   ...fold('sum', 'y = Σ x; float32 is added up in float64'),
   kind: 'linear',
+  notation: prefix('Σ'),
   transpose: (g, _i, inputs, range) => unfold(g, head(inputs).shape, range),
 }
 
 export const broadcastRow: LinearPrimitive<{ shape: Shape }> = {
   name: 'broadcastTo',
+  notation: call('broadcastTo', { quiet: true }),
   kind: 'linear',
   doc: 'repeats x along axes of length 1 and new leading axes',
   rowwise: (inputs, output) => head(inputs).shape.length === output.shape.length && head(inputs).shape[0] === output.shape[0],

@@ -14,15 +14,30 @@ import { describe } from '../util/options.js'
 import { broadcastShapes, foldGrid, sameShape } from '../util/shape.js'
 import { broadcastTo } from './broadcast.js'
 import { cast } from './movement.js'
+import {
+  around,
+  comparison,
+  differenceNotation,
+  type Notation,
+  negationNotation,
+  postfix,
+  powerNotation,
+  prefix,
+  productNotation,
+  quotientNotation,
+  reciprocalNotation,
+  sumNotation,
+} from './notation.js'
 import { type Aval, apply, type ElementwiseRule, type Params, type Primitive, type Sample } from './primitive.js'
 
 /** A tensor or a number; numbers take the element type of the tensors beside them. */
 export type Operand = Tensor | number
 
-/** Sampling ranges for the tests; `apart` keeps inputs away from kinks in gradient checks. */
+/** What the tests sample an input from. */
 interface Domain {
   low?: number
   high?: number
+  dtype?: Dtype
 }
 
 type OutputType = 'same' | 'float' | 'bool'
@@ -32,6 +47,7 @@ interface Definition {
   /** 'float' turns integers into float32 first; 'same' keeps them; 'bool' is a comparison. */
   output: OutputType
   derivatives?: readonly ElementwiseRule[]
+  notation?: Notation
   domain?: Domain | readonly Domain[]
   tolerance?: number
 }
@@ -98,6 +114,7 @@ function row(name: ElementwiseOp, definition: Definition): Primitive {
         ? [...plain, sample([2, 3, 4])]
         : [...plain, sample([3, 4], [4], [3, 1]), sample([2, 1, 4], [3, 1], []), sample([], [5], [2, 5])]
     },
+    ...(definition.notation === undefined ? {} : { notation: definition.notation }),
     ...(definition.tolerance === undefined ? {} : { tolerance: definition.tolerance }),
   }
   const primitive: Primitive = definition.derivatives
@@ -159,77 +176,144 @@ function binary(name: BinaryName, definition: Definition): Binary {
 const positive = { low: 0.2, high: 3 }
 const nonzero = { low: 0.3, high: 3 }
 const inside = { low: -0.9, high: 0.9 }
-const flat: ElementwiseRule = (g) => mul(g, 0)
+/** A derivative that is zero wherever there is one: the sweep does not walk such a path. */
+const flat: ElementwiseRule = null
 
 const unaryRows: Record<UnaryName, Unary> = {
-  neg: unary('neg', { doc: 'y = −x', output: 'same', derivatives: [(g) => neg(g)] }),
-  abs: unary('abs', { doc: 'y = |x|; derivative 0 at 0', output: 'same', derivatives: [(g, [x]) => mul(g, sign(x as Tensor))] }),
+  neg: unary('neg', { doc: 'y = −x', output: 'same', notation: negationNotation, derivatives: [(g) => neg(g)] }),
+  abs: unary('abs', {
+    doc: 'y = |x|; derivative 0 at 0',
+    output: 'same',
+    notation: around('|', '|'),
+    derivatives: [(g, [x]) => mul(g, sign(x as Tensor))],
+  }),
   sign: unary('sign', { doc: 'y = −1, 0 or 1; derivative 0', output: 'same', derivatives: [flat] }),
-  floor: unary('floor', { doc: 'the largest integer ≤ x; derivative 0', output: 'same', derivatives: [flat] }),
-  ceil: unary('ceil', { doc: 'the smallest integer ≥ x; derivative 0', output: 'same', derivatives: [flat] }),
+  floor: unary('floor', { doc: 'the largest integer ≤ x; derivative 0', output: 'same', notation: around('⌊', '⌋'), derivatives: [flat] }),
+  ceil: unary('ceil', { doc: 'the smallest integer ≥ x; derivative 0', output: 'same', notation: around('⌈', '⌉'), derivatives: [flat] }),
   round: unary('round', { doc: 'the nearest integer, halves to even; derivative 0', output: 'same', derivatives: [flat] }),
-  square: unary('square', { doc: 'y = x²', output: 'same', derivatives: [(g, [x]) => mul(g, mul(x as Tensor, 2))] }),
-  sqrt: unary('sqrt', { doc: 'y = √x', output: 'float', domain: positive, derivatives: [(g, _, y) => div(g, mul(y, 2))] }),
+  square: unary('square', {
+    doc: 'y = x²',
+    output: 'same',
+    notation: postfix('²'),
+    derivatives: [(g, [x]) => mul(g, mul(x as Tensor, 2))],
+  }),
+  sqrt: unary('sqrt', {
+    doc: 'y = √x',
+    output: 'float',
+    notation: prefix('√', ''),
+    domain: positive,
+    derivatives: [(g, _, y) => div(g, mul(y, 2))],
+  }),
   rsqrt: unary('rsqrt', {
     doc: 'y = 1/√x',
     output: 'float',
     domain: positive,
     derivatives: [(g, _, y) => mul(g, mul(mul(y, mul(y, y)), -0.5))],
   }),
-  reciprocal: unary('reciprocal', { doc: 'y = 1/x', output: 'float', domain: nonzero, derivatives: [(g, _, y) => neg(mul(g, mul(y, y)))] }),
-  exp: unary('exp', { doc: 'y = eˣ', output: 'float', derivatives: [(g, _, y) => mul(g, y)] }),
+  reciprocal: unary('reciprocal', {
+    doc: 'y = 1/x',
+    output: 'float',
+    notation: reciprocalNotation,
+    domain: nonzero,
+    derivatives: [(g, _, y) => neg(mul(g, mul(y, y)))],
+  }),
+  exp: unary('exp', { doc: 'y = eˣ', output: 'float', notation: prefix('exp'), derivatives: [(g, _, y) => mul(g, y)] }),
   expm1: unary('expm1', { doc: 'y = eˣ − 1, exact near 0', output: 'float', derivatives: [(g, _, y) => mul(g, add(y, 1))] }),
-  log: unary('log', { doc: 'y = ln x', output: 'float', domain: positive, derivatives: [(g, [x]) => div(g, x as Tensor)] }),
+  log: unary('log', {
+    doc: 'y = ln x',
+    output: 'float',
+    notation: prefix('ln'),
+    domain: positive,
+    derivatives: [(g, [x]) => div(g, x as Tensor)],
+  }),
   log1p: unary('log1p', {
     doc: 'y = ln(1 + x), exact near 0',
     output: 'float',
     domain: positive,
     derivatives: [(g, [x]) => div(g, add(x as Tensor, 1))],
   }),
-  sin: unary('sin', { doc: 'y = sin x', output: 'float', derivatives: [(g, [x]) => mul(g, cos(x as Tensor))] }),
-  cos: unary('cos', { doc: 'y = cos x', output: 'float', derivatives: [(g, [x]) => neg(mul(g, sin(x as Tensor)))] }),
-  tan: unary('tan', { doc: 'y = tan x', output: 'float', domain: inside, derivatives: [(g, _, y) => mul(g, add(mul(y, y), 1))] }),
+  sin: unary('sin', { doc: 'y = sin x', output: 'float', notation: prefix('sin'), derivatives: [(g, [x]) => mul(g, cos(x as Tensor))] }),
+  cos: unary('cos', {
+    doc: 'y = cos x',
+    output: 'float',
+    notation: prefix('cos'),
+    derivatives: [(g, [x]) => neg(mul(g, sin(x as Tensor)))],
+  }),
+  tan: unary('tan', {
+    doc: 'y = tan x',
+    output: 'float',
+    notation: prefix('tan'),
+    domain: inside,
+    derivatives: [(g, _, y) => mul(g, add(mul(y, y), 1))],
+  }),
   asin: unary('asin', {
     doc: 'y = arcsin x',
     output: 'float',
+    notation: prefix('arcsin'),
     domain: inside,
     derivatives: [(g, [x]) => mul(g, rsqrt(sub(1, square(x as Tensor))))],
   }),
   acos: unary('acos', {
     doc: 'y = arccos x',
     output: 'float',
+    notation: prefix('arccos'),
     domain: inside,
     derivatives: [(g, [x]) => neg(mul(g, rsqrt(sub(1, square(x as Tensor)))))],
   }),
-  atan: unary('atan', { doc: 'y = arctan x', output: 'float', derivatives: [(g, [x]) => div(g, add(square(x as Tensor), 1))] }),
-  sinh: unary('sinh', { doc: 'y = sinh x', output: 'float', derivatives: [(g, [x]) => mul(g, cosh(x as Tensor))] }),
-  cosh: unary('cosh', { doc: 'y = cosh x', output: 'float', derivatives: [(g, [x]) => mul(g, sinh(x as Tensor))] }),
+  atan: unary('atan', {
+    doc: 'y = arctan x',
+    output: 'float',
+    notation: prefix('arctan'),
+    derivatives: [(g, [x]) => div(g, add(square(x as Tensor), 1))],
+  }),
+  sinh: unary('sinh', {
+    doc: 'y = sinh x',
+    output: 'float',
+    notation: prefix('sinh'),
+    derivatives: [(g, [x]) => mul(g, cosh(x as Tensor))],
+  }),
+  cosh: unary('cosh', {
+    doc: 'y = cosh x',
+    output: 'float',
+    notation: prefix('cosh'),
+    derivatives: [(g, [x]) => mul(g, sinh(x as Tensor))],
+  }),
   tanh: unary('tanh', {
     doc: 'y = tanh x; y′ = 1 − y², from the saved output',
     output: 'float',
+    notation: prefix('tanh'),
     derivatives: [(g, _, y) => mul(g, sub(1, mul(y, y)))],
   }),
-  asinh: unary('asinh', { doc: 'y = arsinh x', output: 'float', derivatives: [(g, [x]) => mul(g, rsqrt(add(square(x as Tensor), 1)))] }),
+  asinh: unary('asinh', {
+    doc: 'y = arsinh x',
+    output: 'float',
+    notation: prefix('arsinh'),
+    derivatives: [(g, [x]) => mul(g, rsqrt(add(square(x as Tensor), 1)))],
+  }),
   acosh: unary('acosh', {
     doc: 'y = arcosh x',
     output: 'float',
+    notation: prefix('arcosh'),
     domain: { low: 1.3, high: 4 },
     derivatives: [(g, [x]) => mul(g, rsqrt(sub(square(x as Tensor), 1)))],
   }),
   atanh: unary('atanh', {
     doc: 'y = artanh x',
     output: 'float',
+    notation: prefix('artanh'),
     domain: inside,
     derivatives: [(g, [x]) => div(g, sub(1, square(x as Tensor)))],
   }),
   erf: unary('erf', {
     doc: 'y = 2/√π ∫₀ˣ e^(−t²) dt',
     output: 'float',
+    notation: prefix('erf'),
     derivatives: [(g, [x]) => mul(g, mul(exp(neg(square(x as Tensor))), 2 / Math.sqrt(Math.PI)))],
   }),
   sigmoid: unary('sigmoid', {
     doc: 'y = 1/(1 + e^(−x)); y′ = y(1 − y), from the saved output',
     output: 'float',
+    notation: prefix('σ'),
     derivatives: [(g, _, y) => mul(g, mul(y, sub(1, y)))],
   }),
   logSigmoid: unary('logSigmoid', {
@@ -248,18 +332,25 @@ const unaryRows: Record<UnaryName, Unary> = {
 }
 
 const binaryRows: Record<BinaryName, Binary> = {
-  add: binary('add', { doc: 'y = a + b', output: 'same', derivatives: [(g) => g, (g) => g] }),
-  sub: binary('sub', { doc: 'y = a − b', output: 'same', derivatives: [(g) => g, (g) => neg(g)] }),
-  mul: binary('mul', { doc: 'y = a·b', output: 'same', derivatives: [(g, [, b]) => mul(g, b as Tensor), (g, [a]) => mul(g, a as Tensor)] }),
+  add: binary('add', { doc: 'y = a + b', output: 'same', notation: sumNotation, derivatives: [(g) => g, (g) => g] }),
+  sub: binary('sub', { doc: 'y = a − b', output: 'same', notation: differenceNotation, derivatives: [(g) => g, (g) => neg(g)] }),
+  mul: binary('mul', {
+    doc: 'y = a·b',
+    output: 'same',
+    notation: productNotation,
+    derivatives: [(g, [, b]) => mul(g, b as Tensor), (g, [a]) => mul(g, a as Tensor)],
+  }),
   div: binary('div', {
     doc: 'y = a/b',
     output: 'float',
+    notation: quotientNotation,
     domain: [{}, nonzero],
     derivatives: [(g, [, b]) => div(g, b as Tensor), (g, [, b], y) => neg(mul(g, div(y, b as Tensor)))],
   }),
   pow: binary('pow', {
     doc: 'y = aᵇ; the derivative in a is 0 where b = 0, in b it is 0 where a = 0 and b ≥ 0',
     output: 'same',
+    notation: powerNotation,
     domain: [positive, {}],
     derivatives: [
       (g, [a, b]) => mul(g, where(equal(b as Tensor, 0), 0, mul(b as Tensor, pow(a as Tensor, sub(b as Tensor, 1))))),
@@ -305,19 +396,20 @@ const binaryRows: Record<BinaryName, Binary> = {
       (g, [a, b]) => mul(g, share(greater(a as Tensor, b as Tensor), a, b)),
     ],
   }),
-  equal: binary('equal', { doc: 'a = b', output: 'bool' }),
-  notEqual: binary('notEqual', { doc: 'a ≠ b', output: 'bool' }),
-  less: binary('less', { doc: 'a < b', output: 'bool' }),
-  lessEqual: binary('lessEqual', { doc: 'a ≤ b', output: 'bool' }),
-  greater: binary('greater', { doc: 'a > b', output: 'bool' }),
-  greaterEqual: binary('greaterEqual', { doc: 'a ≥ b', output: 'bool' }),
-  logicalAnd: binary('logicalAnd', { doc: 'a and b', output: 'bool' }),
-  logicalOr: binary('logicalOr', { doc: 'a or b', output: 'bool' }),
+  equal: binary('equal', { doc: 'a = b', output: 'bool', notation: comparison('=') }),
+  notEqual: binary('notEqual', { doc: 'a ≠ b', output: 'bool', notation: comparison('≠') }),
+  less: binary('less', { doc: 'a < b', output: 'bool', notation: comparison('<') }),
+  lessEqual: binary('lessEqual', { doc: 'a ≤ b', output: 'bool', notation: comparison('≤') }),
+  greater: binary('greater', { doc: 'a > b', output: 'bool', notation: comparison('>') }),
+  greaterEqual: binary('greaterEqual', { doc: 'a ≥ b', output: 'bool', notation: comparison('≥') }),
+  logicalAnd: binary('logicalAnd', { doc: 'a and b', output: 'bool', notation: comparison('∧') }),
+  logicalOr: binary('logicalOr', { doc: 'a or b', output: 'bool', notation: comparison('∨') }),
 }
 
 const whereRow = row('where', {
   doc: 'y = a where the condition holds, else b; no derivative in the condition',
   output: 'same',
+  domain: [{ dtype: 'bool' }, {}, {}],
   derivatives: [null, (g, [c]) => where(c as Tensor, g, 0), (g, [c]) => where(c as Tensor, 0, g)],
 })
 

@@ -7,6 +7,7 @@ import { broadcastShapes, formatShape, type Shape, sizeOf } from '../util/shape.
 import { broadcastTo } from './broadcast.js'
 import { add, mul } from './elementwise.js'
 import { cast, reshape } from './movement.js'
+import { matrixProductNotation } from './notation.js'
 import { type Aval, apply, type GeneralPrimitive, type Primitive } from './primitive.js'
 import { sum } from './reduce.js'
 
@@ -37,6 +38,7 @@ function dims([a, b]: readonly Aval[], { transA, transB }: Transposes) {
 export const matmulRow: GeneralPrimitive<Transposes> = {
   name: 'matmul',
   kind: 'general',
+  notation: matrixProductNotation,
   doc: 'C = op(A)·op(B), op transposing the last two axes where asked; a batch in front, on either or both',
   rowwise: ([a, b], output, { transA }, [rowsA, rowsB]) =>
     output.shape.length === 2

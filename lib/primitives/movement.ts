@@ -9,6 +9,7 @@ import type { Tensor } from '../tensor/tensor.js'
 import { type Dtype, isFloat } from '../util/dtype.js'
 import { checkNumber } from '../util/options.js'
 import { around, checkShape, formatShape, normalizeAxis, type Shape, sameShape, sizeOf, stridesOf } from '../util/shape.js'
+import { call, transposeNotation } from './notation.js'
 import { type Aval, apply, type LinearPrimitive, type NondifferentiablePrimitive, type Primitive } from './primitive.js'
 
 const first = (inputs: readonly Aval[]): Aval => inputs[0] as Aval
@@ -33,6 +34,7 @@ export function copyCall({ dims, source, target, fill }: CopyPlan): Call {
 
 export const castRow: Primitive<{ dtype: Dtype }> = {
   name: 'cast',
+  notation: call('cast', { quiet: true }),
   kind: 'general',
   doc: 'the same values in another element type; to int32 truncated, to bool whether nonzero',
   infer: (inputs, { dtype }) => ({ shape: first(inputs).shape, dtype }),
@@ -75,6 +77,7 @@ export function stopGradient(x: Tensor): Tensor {
 
 export const reshapeRow: LinearPrimitive<{ shape: Shape }> = {
   name: 'reshape',
+  notation: call('reshape', { quiet: true }),
   kind: 'linear',
   doc: 'the same elements in row-major order under another shape',
   rowwise: (inputs, output) => output.shape.length > 0 && output.shape[0] === first(inputs).shape[0],
@@ -116,6 +119,7 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
 
 export const transposeRow: LinearPrimitive<{ permutation: Shape }> = {
   name: 'transpose',
+  notation: transposeNotation,
   kind: 'linear',
   doc: 'axes in another order: axis i of y is axis permutation[i] of x',
   rowwise: (_inputs, _output, { permutation }) => permutation[0] === 0,

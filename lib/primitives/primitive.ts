@@ -17,6 +17,7 @@ import { WengertError } from '../errors.js'
 import { emptyTensor, Tensor } from '../tensor/tensor.js'
 import type { Dtype, TypedArray } from '../util/dtype.js'
 import type { Shape } from '../util/shape.js'
+import type { Notation } from './notation.js'
 
 /** What is known of a tensor without its values. */
 export interface Aval {
@@ -46,6 +47,8 @@ interface Row<P extends Params> {
    * (a full batch is then never cut into chunks across it).
    */
   readonly rowwise?: (inputs: readonly Aval[], output: Aval, params: P, rows: readonly boolean[]) => boolean
+  /** How an application is written on a printed or drawn tape; a call of its name where left out. */
+  readonly notation?: Notation
   /** Multiplies the tests' tolerances, with its reason in a comment. */
   readonly tolerance?: number
 }
