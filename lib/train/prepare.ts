@@ -2,7 +2,7 @@
 
 import { checkData, converted } from '../data/dataset.js'
 import { WengertError } from '../errors.js'
-import { checkLabels, checkProbabilities, type Loss } from '../nn/loss.js'
+import { checkLabels, checkProbabilities, checkSigns, type Loss } from '../nn/loss-contract.js'
 import type { Module } from '../nn/module.js'
 import { zeros } from '../tensor/creation.js'
 import type { Tensor } from '../tensor/tensor.js'
@@ -39,6 +39,7 @@ export class Preparation {
     if (targets === 'classes' && !distribution) return { x, y: checkLabels(where, rawY, samples, output[0] ?? 1), samples }
     const y = converted(rawY, dtype, targets === undefined)
     if (targets === 'classes' || targets === 'probabilities') checkProbabilities(where, 'target', y)
+    if (targets === 'signs') checkSigns(where, y)
     if (targets !== undefined && !sameShape(output, y.shape.slice(1))) {
       const expected = [samples, ...output]
       throw new WengertError(

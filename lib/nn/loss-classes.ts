@@ -1,0 +1,182 @@
+/** Losses of predictions of classes (mathematics §2): from probabilities, logarithms of them, logits or scores. */
+
+import { customGradient } from '../autodiff/transforms.js'
+import { WengertError } from '../errors.js'
+import { abs, add, div, log, log1p, maximum, mul, neg, relu, sigmoid, softplus, sub } from '../primitives/elementwise.js'
+import { gather, oneHot, takeAlong } from '../primitives/indexing.js'
+import { cast } from '../primitives/movement.js'
+import { sum } from '../primitives/reduce.js'
+import { logSoftmax, softmaxCrossEntropy } from '../primitives/softmax.js'
+import type { TensorLike } from '../tensor/creation.js'
+import type { Tensor } from '../tensor/tensor.js'
+import { type FloatDtype, isFloat } from '../util/dtype.js'
+import { formatShape, sameShape } from '../util/shape.js'
+import {
+  checkLabels,
+  checkLogarithms,
+  checkProbabilities,
+  define,
+  floatingPrediction,
+  type LossOptions,
+  pair,
+  reduced,
+  sampleWeighted,
+  toTensor,
+  weightedAndReduced,
+} from './loss-contract.js'
+
+const bceValues = customGradient((a, y) => {
+  // ln 0 is −∞, and 0 · −∞ would be NaN: logarithms stop at −100, as PyTorch's do.
+  const clamped = (p: Tensor) => maximum(log(p), -100)
+  const value = neg(add(mul(y, clamped(a)), mul(sub(1, y), maximum(log1p(neg(a)), -100))))
+  return [value, (g) => [mul(g, div(sub(a, y), maximum(mul(a, sub(1, a)), 1e-12))), mul(g, sub(maximum(log1p(neg(a)), -100), clamped(a)))]]
+})
+
+/**
+ * Binary cross-entropy, Eq. (3.54): −[y ln a + (1 − y) ln(1 − a)] of each element, a a probability; the logarithms are
+ * clamped at −100. Derivative, Eq. (3.55): (a − y)/(a(1 − a)), its denominator at least 1e−12.
+ *
+ * @throws ERR_RANGE for a probability outside [0, 1] on either side
+ */
+export const bce = define({
+  name: 'bce',
+  targets: 'probabilities',
+  value: (prediction, target, options) => {
+    const [a, y] = pair('bce', prediction, target)
+    checkProbabilities('bce', 'target', y)
+    checkProbabilities('bce', 'prediction', a)
+    return weightedAndReduced('bce', bceValues(a, y), options)
+  },
+})
+
+const logitValues = customGradient((z, y) => [
+  // softplus(z) − z y would cancel to 0 for a large z with y = 1; this form keeps the small rest.
+  add(sub(relu(z), mul(z, y)), softplus(neg(abs(z)))),
+  (g) => [mul(g, sub(sigmoid(z), y)), mul(g, neg(z))],
+])
+
+/** Binary cross-entropy from logits: max(z, 0) − z y + ln(1 + e^(−|z|)) of each element; derivative σ(z) − y. */
+export const bceWithLogits = define({
+  name: 'bceWithLogits',
+  targets: 'probabilities',
+  value: (prediction, target, options) => {
+    const [z, y] = pair('bceWithLogits', prediction, target)
+    checkProbabilities('bceWithLogits', 'target', y)
+    return weightedAndReduced('bceWithLogits', logitValues(z, y), options)
+  },
+})
+
+export interface ClassLossOptions extends LossOptions {
+  /** One factor a class; a mean then divides by the sum of the weights used (for labels). */
+  weight?: TensorLike
+}
+
+interface Scores {
+  /** [m, classes] */
+  z: Tensor
+  m: number
+  classes: number
+  /** One factor a class. */
+  weight: Tensor | undefined
+  /** Whether one sample was given without its axis. */
+  single: boolean
+}
+
+/** Scores of m samples over classes, and the classes' weights. Errors: ERR_DTYPE, ERR_SHAPE. */
+function scores(op: string, what: string, prediction: unknown, options: ClassLossOptions): Scores {
+  const given = floatingPrediction(op, prediction)
+  const single = given.rank === 1
+  const z = single ? given.reshape([1, given.size]) : given
+  const [m, classes] = z.shape as [number, number]
+  const weight = options.weight === undefined ? undefined : cast(toTensor(op, 'weight', options.weight, z), z.dtype)
+  if (z.rank !== 2 || (weight && !sameShape(weight.shape, [classes]))) {
+    const got = z.rank !== 2 ? `${what} ${formatShape(z.shape)}` : `weights ${formatShape((weight as Tensor).shape)}`
+    throw new WengertError('ERR_SHAPE', `${op}: expected ${what} [m, classes] and one weight a class, got ${got}`, { actual: given.shape })
+  }
+  return { z, m, classes, weight, single }
+}
+
+/** The reduction of one value a sample; `used` are the class weights that a mean divides by. */
+function finish(op: string, values: Tensor, single: boolean, used: Tensor | undefined, options: LossOptions): Tensor {
+  const weighted = sampleWeighted(op, values, options)
+  if (options.reduction === 'none') return single ? weighted.reshape([]) : weighted
+  return used && options.reduction !== 'sum' ? div(sum(weighted), sum(used)) : reduced(weighted, options)
+}
+
+export interface CrossEntropyOptions extends ClassLossOptions {
+  /** ε in [0, 1]: the target becomes (1 − ε)·p + ε/classes; 0 by default. */
+  labelSmoothing?: number
+}
+
+/**
+ * Softmax cross-entropy: −Σ p ln softmax(z) of each sample, from logits z [m, k] and targets that are class indices
+ * (m integers) or distributions p [m, k]; derivative (Σp) softmax(z) − p. `weight` holds one factor a class, and the
+ * mean then divides by the weights used (with distributions by m, as PyTorch). Trainers ask for one value a sample and
+ * average over samples.
+ *
+ * @throws ERR_LABEL for a label outside 0 … k − 1; ERR_RANGE for a distribution outside [0, 1]; ERR_SHAPE
+ * @example loss.crossEntropy(logits, labels, { weight: [1, 2, 4], labelSmoothing: 0.1 })
+ */
+export const crossEntropy = define<CrossEntropyOptions>({
+  name: 'crossEntropy',
+  targets: 'classes',
+  numbers: { labelSmoothing: { min: 0, max: 1 } },
+  value: (prediction, target, options) => {
+    const op = 'crossEntropy'
+    const { z, m, classes, weight, single } = scores(op, 'logits', prediction, options)
+    const { labelSmoothing: smoothing = 0 } = options
+    const raw = toTensor(op, 'target', target)
+    // The part of the target that smoothing spreads evenly.
+    const even = () => mul(sum(weight ? mul(logSoftmax(z, 1), weight) : logSoftmax(z, 1), 1), -smoothing / classes)
+    if (isFloat(raw.dtype) && sameShape(raw.shape, single ? [classes] : z.shape)) {
+      const p = cast(raw.reshape(z.shape), z.dtype)
+      checkProbabilities(op, 'target', p)
+      const sharp = neg(sum(mul(weight ? mul(p, weight) : p, logSoftmax(z, 1)), 1))
+      return finish(op, smoothing === 0 ? sharp : add(mul(sharp, 1 - smoothing), even()), single, undefined, options)
+    }
+    const labels = checkLabels(op, raw, m, classes)
+    const used = weight && gather(weight, labels)
+    const plain = softmaxCrossEntropy(z, labels)
+    const sharp = used ? mul(plain, used) : plain
+    return finish(op, smoothing === 0 ? sharp : add(mul(sharp, 1 - smoothing), even()), single, used, options)
+  },
+})
+
+/**
+ * Negative log-likelihood: −q[label] of each sample, from log-probabilities q [m, k] (the output of `LogSoftmax`) and m class
+ * indices; derivative −1 at the label. `weight` holds one factor a class, and the mean then divides by the weights used.
+ *
+ * @throws ERR_LABEL for a label outside 0 … k − 1; ERR_RANGE for a logarithm above 0; ERR_SHAPE
+ */
+export const nll = define<ClassLossOptions>({
+  name: 'nll',
+  targets: 'classes',
+  value: (prediction, target, options) => {
+    const { z, m, classes, weight, single } = scores('nll', 'log-probabilities', prediction, options)
+    const labels = checkLabels('nll', toTensor('nll', 'target', target), m, classes)
+    checkLogarithms('nll', z)
+    const used = weight && gather(weight, labels)
+    const values = neg(takeAlong(z, labels.reshape([m, 1]), 1).reshape([m]))
+    return finish('nll', used ? mul(values, used) : values, single, used, options)
+  },
+})
+
+/**
+ * Multi-class hinge: Σ_{j≠y} max(0, 1 − z_y + z_j) of each sample, from scores z [m, k] and m class indices; subgradient 0 at
+ * the kinks. `mean` is over samples; `weight` holds one factor a class, that of the label (the mean divides by m).
+ *
+ * @throws ERR_LABEL for a label outside 0 … k − 1; ERR_SHAPE
+ */
+export const multiClassHinge = define<ClassLossOptions>({
+  name: 'multiClassHinge',
+  targets: 'classes',
+  value: (prediction, target, options) => {
+    const op = 'multiClassHinge'
+    const { z, m, classes, weight, single } = scores(op, 'scores', prediction, options)
+    const labels = checkLabels(op, toTensor(op, 'target', target), m, classes)
+    const own = takeAlong(z, labels.reshape([m, 1]), 1)
+    const others = sub(1, oneHot(labels, classes, { dtype: z.dtype as FloatDtype }))
+    const values = sum(mul(relu(sub(add(z, 1), own)), others), 1)
+    return finish(op, weight ? mul(values, gather(weight, labels)) : values, single, undefined, options)
+  },
+})

@@ -1,0 +1,202 @@
+/**
+ * What a loss is, and what all of them share: conversion and checks of their arguments, weights, reductions, and options
+ * bound ahead. To add a loss: `define` it in the file of its kind and name it in `loss.ts`.
+ */
+
+import { WengertError } from '../errors.js'
+import { mul } from '../primitives/elementwise.js'
+import { cast } from '../primitives/movement.js'
+import { Abstract, Traced } from '../primitives/primitive.js'
+import { mean, sum } from '../primitives/reduce.js'
+import { asTensor, type TensorLike } from '../tensor/creation.js'
+import { Tensor } from '../tensor/tensor.js'
+import { dtypeOf, isFloat } from '../util/dtype.js'
+import { checkChoice, checkNumber, checkOptions, describe, type NumberRule } from '../util/options.js'
+import { formatShape, sameShape } from '../util/shape.js'
+
+export type Reduction = 'mean' | 'sum' | 'none'
+
+export interface LossOptions {
+  /** How the values become one: 'mean' by default. */
+  reduction?: Reduction
+  /** Factors of the values before reduction: one a sample or one an element; of losses over classes one a class. */
+  weight?: TensorLike
+  /** Factors of the samples before reduction, one each; a mean still divides by the number of values. */
+  sampleWeight?: TensorLike
+}
+
+/** What a loss teaches from: class labels, probabilities in [0, 1], −1 or 1, or any numbers. */
+export type TargetKind = 'classes' | 'probabilities' | 'signs' | 'values'
+
+/** A loss as trainers take it: any function of (prediction, target, options), given `reduction: 'none'` by them. */
+export interface Loss {
+  (prediction: Tensor, target: Tensor, options?: LossOptions): Tensor
+  /** What targets must be like; a user's own loss may leave it out. */
+  readonly targets?: TargetKind
+}
+
+/** A loss of the library: it takes anything that tensors are made of, and its options may be bound ahead. */
+export interface NamedLoss<Options extends LossOptions = LossOptions> {
+  (prediction: TensorLike, target: TensorLike, options?: Options): Tensor
+  readonly name: string
+  readonly targets: TargetKind
+  /**
+   * The same loss with these options, for a trainer; options of a call go before them.
+   *
+   * @example new MBSGD(model, { loss: loss.huber.with({ delta: 2 }), batchSize: 32, learningRate: 0.1 })
+   */
+  with(options: Options): NamedLoss<Options>
+}
+
+interface Definition<Options extends LossOptions> {
+  readonly name: string
+  readonly targets: TargetKind
+  /** Options that are numbers, with their ranges. */
+  readonly numbers?: Readonly<Partial<Record<keyof Options, NumberRule>>>
+  readonly value: (prediction: unknown, target: unknown, options: Options) => Tensor
+}
+
+/** Makes a loss of its definition. Errors: ERR_OPTION for unknown options, ERR_RANGE for numbers outside their range. */
+export function define<Options extends LossOptions>(definition: Definition<Options>, bound?: Options): NamedLoss<Options> {
+  const { name, targets, numbers = {}, value } = definition
+  const rules = Object.entries(numbers) as [keyof Options & string, NumberRule][]
+  const known = ['reduction', 'weight', 'sampleWeight', ...rules.map(([key]) => key)]
+  const merged = (options: Options | undefined): Options => {
+    checkOptions(name, options, known)
+    const all = { ...bound, ...options } as Options
+    if (all.reduction !== undefined) checkChoice(name, 'reduction', all.reduction, ['mean', 'sum', 'none'] as const)
+    for (const [key, rule] of rules) if (all[key] !== undefined) checkNumber(name, key, all[key], rule)
+    return all
+  }
+  const call = (prediction: TensorLike, target: TensorLike, options?: Options) => value(prediction, target, merged(options))
+  Object.defineProperty(call, 'name', { value: name })
+  return Object.assign(call, { targets, with: (options: Options) => define(definition, merged(options)) })
+}
+
+/** Whether a tensor's values are known, and not only its shape. */
+export function isConcrete(x: Tensor): boolean {
+  let inner = x.resolve()
+  while (inner instanceof Traced) inner = inner.value
+  return !(inner instanceof Abstract)
+}
+
+/** Any accepted value as a tensor; arrays take the type of `like`. Errors: ERR_VALUE. */
+export function toTensor(op: string, what: string, value: unknown, like?: Tensor): Tensor {
+  if (value instanceof Tensor) return value
+  if (Array.isArray(value) || typeof value === 'number' || dtypeOf(value) !== undefined)
+    return asTensor(op, value, like ? { dtype: like.dtype } : {})
+  throw new WengertError(
+    'ERR_VALUE',
+    `${op}: expected the ${what} to be a tensor, a typed array or nested arrays, got ${describe(value)}`,
+    { actual: value },
+  )
+}
+
+/** The prediction as a floating tensor. Errors: ERR_VALUE, ERR_DTYPE for integers (swapped with the target?). */
+export function floatingPrediction(op: string, prediction: unknown): Tensor {
+  const q = toTensor(op, 'prediction', prediction)
+  if (!isFloat(q.dtype)) {
+    throw new WengertError(
+      'ERR_DTYPE',
+      `${op}: expected a floating prediction as the first argument and the target second, got ${q.dtype} first; are they swapped?`,
+      { expected: 'float', actual: q.dtype },
+    )
+  }
+  return q
+}
+
+/** Brings both to tensors of one shape and floating type. Errors: ERR_VALUE, ERR_SHAPE, ERR_DTYPE. */
+export function pair(op: string, prediction: unknown, target: unknown): [Tensor, Tensor] {
+  const q = floatingPrediction(op, prediction)
+  const y = cast(toTensor(op, 'target', target, q), q.dtype)
+  if (!sameShape(q.shape, y.shape)) {
+    throw new WengertError(
+      'ERR_SHAPE',
+      `${op}: expected prediction and target of one shape, got ${formatShape(q.shape)} and ${formatShape(y.shape)}`,
+      { expected: q.shape, actual: y.shape },
+    )
+  }
+  return [q, y]
+}
+
+const order = '; the prediction is the first argument, the target the second'
+
+/** Refuses the first value that does not hold, where values are known. Errors: ERR_RANGE. */
+function checkValues(op: string, what: string, x: Tensor, expected: string, holds: (value: number) => boolean, hint = ''): void {
+  if (!isConcrete(x)) return
+  const bad = (x.data as Float32Array).findIndex((value) => !holds(value))
+  if (bad < 0) return
+  throw new WengertError('ERR_RANGE', `${op}: expected a ${what} ${expected}, got ${x.data[bad]} at position ${bad}${hint}`, {
+    expected,
+    actual: x.data[bad],
+  })
+}
+
+/** Refuses probabilities outside [0, 1], where the values are known. Errors: ERR_RANGE. */
+export function checkProbabilities(op: string, what: string, p: Tensor): void {
+  checkValues(op, what, p, 'within [0, 1]', (value) => value >= 0 && value <= 1, what === 'target' ? order : '')
+}
+
+/** Refuses targets other than −1 and 1, where the values are known. Errors: ERR_RANGE. */
+export function checkSigns(op: string, target: Tensor): void {
+  checkValues(op, 'target', target, 'of −1 or 1', (value) => value === -1 || value === 1, order)
+}
+
+/** Refuses logarithms of probabilities above 0 (but for rounding), where the values are known. Errors: ERR_RANGE. */
+export function checkLogarithms(op: string, logs: Tensor): void {
+  checkValues(op, 'prediction', logs, 'of log-probabilities, 0 or less', (value) => value <= 1e-3, '; for logits use crossEntropy')
+}
+
+/** Class labels as int32 [m]. Errors: ERR_SHAPE, ERR_LABEL. */
+export function checkLabels(op: string, target: Tensor, m: number, classes: number): Tensor {
+  if (target.size !== m || target.rank > 2) {
+    throw new WengertError(
+      'ERR_SHAPE',
+      `${op}: expected ${m} class labels or a distribution [${m}, ${classes}], got shape ${formatShape(target.shape)}`,
+      { expected: [m], actual: target.shape },
+    )
+  }
+  const flat = target.reshape([m])
+  if (isConcrete(flat)) {
+    const bad = (flat.data as Float32Array).findIndex((label) => !(Number.isInteger(label) && label >= 0 && label < classes))
+    if (bad >= 0) {
+      throw new WengertError(
+        'ERR_LABEL',
+        `${op}: expected labels that are integers in 0 … ${classes - 1}, got ${flat.data[bad]} for sample ${bad}`,
+        { expected: classes, actual: flat.data[bad] },
+      )
+    }
+  }
+  return cast(flat, 'int32')
+}
+
+/** Multiplies values by weights, one a sample (along axis 0) or, where allowed, one an element. Errors: ERR_SHAPE. */
+function weighted(op: string, name: string, values: Tensor, weight: TensorLike | undefined, elements: boolean): Tensor {
+  if (weight === undefined) return values
+  const w = cast(toTensor(op, name, weight, values), values.dtype)
+  const perSample = w.rank === 1 && values.rank > 1 && w.size === values.shape[0]
+  if (!perSample && !((elements || values.rank < 2) && sameShape(w.shape, values.shape))) {
+    const whole = elements ? `, or one an element, ${formatShape(values.shape)}` : ''
+    throw new WengertError(
+      'ERR_SHAPE',
+      `${op}: expected ${name} to hold one number a sample, [${values.shape[0] ?? 1}]${whole}, got ${formatShape(w.shape)}`,
+      { expected: values.shape, actual: w.shape },
+    )
+  }
+  return mul(values, perSample ? w.reshape([w.size, ...values.shape.slice(1).map(() => 1)]) : w)
+}
+
+/** Applies the weights of samples alone. */
+export function sampleWeighted(op: string, values: Tensor, options: LossOptions): Tensor {
+  return weighted(op, 'sampleWeight', values, options.sampleWeight, false)
+}
+
+/** The reduction over all values. */
+export function reduced(values: Tensor, { reduction = 'mean' }: LossOptions): Tensor {
+  return reduction === 'none' ? values : reduction === 'sum' ? sum(values) : mean(values)
+}
+
+/** Applies both kinds of weights, then the reduction over all values. */
+export function weightedAndReduced(op: string, values: Tensor, options: LossOptions): Tensor {
+  return reduced(sampleWeighted(op, weighted(op, 'weight', values, options.weight, true), options), options)
+}
