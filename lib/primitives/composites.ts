@@ -15,7 +15,6 @@ import {
   greater,
   greaterEqual,
   lessEqual,
-  minimum,
   mul,
   type Operand,
   sigmoid,
@@ -42,10 +41,12 @@ export function gelu(x: Tensor, options: { approximate?: 'none' | 'tanh' } = {})
   return mul(mul(x, 0.5), add(tanh(mul(cubic, Math.sqrt(2 / Math.PI))), 1))
 }
 
-/** y = x for x > 0, else α(eˣ − 1). */
+/** y = x for x > 0, else α(eˣ − 1); derivative α at 0. */
 export function elu(x: Tensor, alpha = 1): Tensor {
   checkNumber('elu', 'alpha', alpha)
-  return where(greater(x, 0), x, mul(expm1(minimum(x, 0)), alpha))
+  const rises = greater(x, 0)
+  // The inner where keeps eˣ finite on the unused side, and gives 0 the derivative of the curve.
+  return where(rises, x, mul(expm1(where(rises, 0, x)), alpha))
 }
 
 /** y = λ·elu(x, α) with α = 1.6733 and λ = 1.0507, which keep mean 0 and variance 1. */

@@ -354,15 +354,11 @@ const binaryRows: Record<BinaryName, Binary> = {
     domain: [positive, {}],
     derivatives: [
       (g, [a, b]) => mul(g, where(equal(b as Tensor, 0), 0, mul(b as Tensor, pow(a as Tensor, sub(b as Tensor, 1))))),
-      (g, [a, b], y) =>
-        mul(
-          g,
-          where(
-            logicalAnd(equal(a as Tensor, 0), greaterEqual(b as Tensor, 0)),
-            0,
-            mul(y, log(where(equal(a as Tensor, 0), 1, a as Tensor))),
-          ),
-        ),
+      (g, [a, b], y) => {
+        const none = logicalAnd(equal(a as Tensor, 0), greaterEqual(b as Tensor, 0))
+        // The inner where keeps ln 0 out of the product, where 0 · ∞ would be NaN.
+        return mul(g, where(none, 0, mul(y, log(where(none, 1, a as Tensor)))))
+      },
     ],
   }),
   atan2: binary('atan2', {

@@ -52,10 +52,12 @@ function extreme(kernel: 'max' | 'min', doc: string): GeneralPrimitive<Range> {
   }
 }
 
-const nondifferentiable = (kernel: KernelName, doc: string, dtype: Dtype): NondifferentiablePrimitive<Range> => ({
-  ...fold(kernel, doc, dtype),
-  kind: 'nondifferentiable',
-})
+const nondifferentiable = (kernel: KernelName, doc: string, dtype: Dtype): NondifferentiablePrimitive<Range> => {
+  const shared = fold(kernel, doc, dtype)
+  // What folds to truth values folds truth values.
+  const samples = () => shared.samples().map((s) => ({ ...s, inputs: s.inputs.map((x) => (dtype === 'bool' ? { ...x, dtype } : x)) }))
+  return { ...shared, kind: 'nondifferentiable', samples }
+}
 const argmaxRow = nondifferentiable('argmax', 'the index of the largest element, the first of equals', 'int32')
 const argminRow = nondifferentiable('argmin', 'the index of the smallest element, the first of equals', 'int32')
 const anyRow = nondifferentiable('any', 'whether any element is true', 'bool')
@@ -187,9 +189,15 @@ export function variance(x: Tensor, axis?: Axis, options: VarianceOptions = {}):
   return div(sum(square(centred), axis, rest), Math.max(0, n - correction))
 }
 
-/** The square root of the variance. */
+/** The square root of the variance; derivative 0 where it is 0. */
 export function std(x: Tensor, axis?: Axis, options: VarianceOptions = {}): Tensor {
-  return sqrt(variance(x, axis, options))
+  return rootOrZero(variance(x, axis, options), sqrt)
+}
+
+/** A root whose derivative at 0 is taken as 0 instead of ∞ · 0 = NaN. */
+function rootOrZero(x: Tensor, root: (x: Tensor) => Tensor): Tensor {
+  const zero = equal(x, 0)
+  return where(zero, 0, root(where(zero, 1, x)))
 }
 
 export interface NormOptions extends ReduceOptions {
@@ -205,9 +213,7 @@ export function norm(x: Tensor, axis?: Axis, options: NormOptions = {}): Tensor 
   checkNumber('norm', 'p', p, { min: 0, exclusive: true })
   if (p === 1) return sum(abs(x), axis, rest)
   const total = sum(p === 2 ? square(floating(x)) : pow(abs(floating(x)), p), axis, rest)
-  const zero = equal(total, 0)
-  const root = p === 2 ? sqrt : (t: Tensor) => pow(t, 1 / p)
-  return where(zero, 0, root(where(zero, 1, total)))
+  return rootOrZero(total, p === 2 ? sqrt : (t) => pow(t, 1 / p))
 }
 
 interface Cumulative {
