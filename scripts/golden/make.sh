@@ -1,0 +1,6 @@
+#!/bin/sh
+# Makes the golden values anew. Needs Python with PyTorch and NumPy; the tests need neither.
+set -e
+cd "$(dirname "$0")/../.."
+export PYTHONPATH=scripts/golden OMP_NUM_THREADS=1
+node scripts/golden/specs.mjs | python3 scripts/golden/ops.py
