@@ -1,0 +1,492 @@
+// elementwise: a straight-line micro-program over a grid [rows, cols], run tile by tile. Each micro-operation is one call of
+// a loop over a tile of contiguous elements (elementwise_isa.cc).
+//
+// Prepare gives every register a *place*: an operand where it lies, a constant's tile, or a scratch tile, reused as
+// registers die. Dense operands of the compute type are read and written in place; single elements and short repeated
+// rows are spread out once a run, columns and other types once a tile. A grid without repeated rows or columns is one
+// long row. Scratch is a fixed piece of the stack: the tile's width is chosen to fit it.
+//
+// Whether an output shares its memory with an input is known only when running, so there may be two plans: one for
+// operands apart, one that writes nothing before the last read of what it may destroy.
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "../program/pool.h"
+#include "checks.h"
+#include "isa.h"
+#include "rooms.h"
+
+namespace wengert {
+
+namespace {
+
+// X(name, arity, cost), in the order of the codes. cost: roughly nanoseconds for sixteen elements, for deciding when a run
+// is worth splitting.
+// clang-format off
+#define WENGERT_MICROS(X) \
+  X(copy, 1, 1) X(neg, 1, 1) X(abs, 1, 1) X(sign, 1, 1) X(floor, 1, 1) X(ceil, 1, 1) X(round, 1, 1) X(square, 1, 1) \
+  X(sqrt, 1, 4) X(rsqrt, 1, 6) X(reciprocal, 1, 4) X(exp, 1, 8) X(expm1, 1, 100) X(log, 1, 10) X(log1p, 1, 100) \
+  X(sin, 1, 100) X(cos, 1, 100) X(tan, 1, 150) X(asin, 1, 100) X(acos, 1, 100) X(atan, 1, 100) X(sinh, 1, 100) \
+  X(cosh, 1, 100) X(tanh, 1, 12) X(asinh, 1, 150) X(acosh, 1, 150) X(atanh, 1, 150) X(erf, 1, 100) \
+  X(sigmoid, 1, 12) X(logSigmoid, 1, 20) X(softplus, 1, 20) X(relu, 1, 1) X(logicalNot, 1, 1) X(isFinite, 1, 1) \
+  X(add, 2, 1) X(sub, 2, 1) X(mul, 2, 1) X(div, 2, 4) X(pow, 2, 200) X(atan2, 2, 200) X(mod, 2, 150) \
+  X(maximum, 2, 1) X(minimum, 2, 1) X(equal, 2, 1) X(notEqual, 2, 1) X(less, 2, 1) X(lessEqual, 2, 1) \
+  X(greater, 2, 1) X(greaterEqual, 2, 1) X(logicalAnd, 2, 1) X(logicalOr, 2, 1) \
+  X(where, 3, 1)
+// clang-format on
+
+struct Micro {
+  int arity, cost;
+};
+#define WENGERT_MICRO(name, arity, cost) {arity, cost},
+constexpr Micro kMicros[] = {WENGERT_MICROS(WENGERT_MICRO)};
+constexpr std::size_t kMicroCount = sizeof(kMicros) / sizeof(kMicros[0]);
+static_assert(kMicroCount == kElementwiseOps);
+
+constexpr int kMaxInputs = 32;
+constexpr int kMaxOutputs = 16;
+constexpr int kMaxConstants = 32;
+constexpr int kMaxOps = 128;
+// Inputs, constants, outputs, and a scratch tile for each of: an input, an operation's result, an input kept aside.
+constexpr int kMaxPlaces = 3 * kMaxInputs + kMaxConstants + kMaxOutputs + kMaxOps;
+
+constexpr std::size_t kScratchBytes = 32 * 1024;
+// Bytes of all the tiles of a micro-program together, operands included: what the first-level cache holds.
+constexpr std::size_t kCacheBytes = 32 * 1024;
+// Work (in units of Micro::cost × elements) from which a second thread is worth waking.
+constexpr double kSplitWork = 256 * 1024;
+
+enum class Layout { kDense, kRow, kColumn, kSingle };
+
+struct Op {
+  int code;
+  int operand[3];
+};
+
+// The checked micro-program; registers are numbered as in the call.
+struct Program {
+  std::int64_t rows, cols;
+  int inputs, outputs, constants, ops;
+  Layout layout[kMaxInputs];
+  int result[kMaxOutputs];
+  Op op[kMaxOps];
+};
+
+const char* const kOp = "elementwise";
+
+Layout CheckInput(std::int64_t rows, std::int64_t cols, std::int64_t row, std::int64_t col, std::size_t i,
+                  const Operand& operand) {
+  std::int64_t length;
+  Layout layout;
+  if (row == cols && col == 1) {
+    length = rows * cols;
+    layout = Layout::kDense;
+  } else if (row == 0 && col == 1) {
+    length = cols;
+    layout = rows <= 1 ? Layout::kDense : cols == 1 ? Layout::kSingle : Layout::kRow;
+  } else if (row == 1 && col == 0) {
+    length = rows;
+    layout = cols <= 1 ? Layout::kDense : rows == 1 ? Layout::kSingle : Layout::kColumn;
+  } else if (row == 0 && col == 0) {
+    length = 1;
+    layout = rows == 1 && cols == 1 ? Layout::kDense : Layout::kSingle;
+  } else {
+    Refuse(kOp, "strides (cols, 1), (0, 1), (1, 0) or (0, 0)",
+           "(" + std::to_string(row) + ", " + std::to_string(col) + ")");
+  }
+  CheckOperand(kOp, ("input " + std::to_string(i)).c_str(), operand, Kind::kAny, length);
+  return layout;
+}
+
+int CheckCount(const char* name, std::int64_t count, int limit) {
+  if (count < 0 || count > limit) Refuse(kOp, "0 … " + std::to_string(limit) + " " + name, count);
+  return static_cast<int>(count);
+}
+
+Program Parse(const Call& call) {
+  const std::int64_t* ints = CheckInts(kOp, call, 7, true);
+  if (ints[0] != 0 && ints[0] != 1) Refuse(kOp, "compute of 0 or 1", ints[0]);
+  Program program;
+  program.rows = ints[1];
+  program.cols = ints[2];
+  if (program.rows < 0 || program.cols < 0) {
+    Refuse(kOp, "a grid of 0 or more", std::min(program.rows, program.cols));
+  }
+  program.inputs = CheckCount("inputs", ints[3], kMaxInputs);
+  program.outputs = CheckCount("outputs", ints[4], kMaxOutputs);
+  program.constants = CheckCount("constants", ints[5], kMaxConstants);
+  program.ops = CheckCount("ops", ints[6], kMaxOps);
+  CheckInts(kOp, call, static_cast<std::size_t>(7 + 2 * program.inputs + program.outputs + 4 * program.ops));
+  CheckScalars(kOp, call, static_cast<std::size_t>(program.constants));
+  CheckCounts(kOp, call, static_cast<std::size_t>(program.outputs), static_cast<std::size_t>(program.inputs));
+  const std::int64_t size = Volume(kOp, {program.rows, program.cols});
+  ints += 7;
+  for (int i = 0; i < program.inputs; i++, ints += 2) {
+    program.layout[i] = CheckInput(program.rows, program.cols, ints[0], ints[1], static_cast<std::size_t>(i), call.inputs[i]);
+  }
+  const std::int64_t registers = program.inputs + program.constants + program.ops;
+  for (int o = 0; o < program.outputs; o++, ints++) {
+    if (*ints < 0 || *ints >= registers) Refuse(kOp, "an output from a register below " + std::to_string(registers), *ints);
+    CheckOperand(kOp, ("output " + std::to_string(o)).c_str(), call.outputs[o], Kind::kAny, size);
+    program.result[o] = static_cast<int>(*ints);
+  }
+  for (int i = 0; i < program.ops; i++, ints += 4) {
+    if (ints[0] < 0 || ints[0] >= static_cast<std::int64_t>(kMicroCount)) {
+      Refuse(kOp, "op codes below " + std::to_string(kMicroCount), ints[0]);
+    }
+    Op& op = program.op[i];
+    op.code = static_cast<int>(ints[0]);
+    const int own = program.inputs + program.constants + i;
+    for (int slot = 0; slot < 3; slot++) {
+      const std::int64_t reg = ints[1 + slot];
+      if (slot >= kMicros[op.code].arity) {
+        if (reg != 0) Refuse(kOp, "0 for the unused operands of op " + std::to_string(i), reg);
+      } else if (reg < 0 || reg >= own) {
+        Refuse(kOp, "op " + std::to_string(i) + " to read registers below " + std::to_string(own), reg);
+      }
+      op.operand[slot] = static_cast<int>(reg);
+    }
+  }
+  return program;
+}
+
+template <class F>
+constexpr Dtype kDtype = sizeof(F) == 4 ? Dtype::kFloat32 : Dtype::kFloat64;
+
+template <class F>
+class Elementwise final : public Instruction {
+ public:
+  Elementwise(const Call& call, const Program& program);
+  bool Run(void* const* operands, Context& context) const override;
+  bool InPlace(std::size_t input) const override { return dense_[input]; }
+
+ private:
+  using Table = ElementwiseTable<F>;
+  using Place = std::uint16_t;
+
+  // One micro-operation bound to places.
+  struct Bound {
+    typename Table::Map map;
+    Place dst, a, b, c;
+  };
+  // A result that is copied or converted to its output after the operations.
+  struct Store {
+    typename Table::Store store;
+    Place from;
+    std::uint16_t output;
+    std::uint16_t size;  // bytes of an element
+  };
+  struct Plan {
+    std::vector<Bound> ops;
+    std::vector<Store> stores;
+  };
+  // An input that is brought to a place; `scratch` is where.
+  struct Feed {
+    std::uint16_t input;
+    Place place;
+    std::uint16_t size;  // bytes of an element
+    bool along;          // moves along a row only: a long repeated row
+    typename Table::Load load;
+  };
+  struct Target {
+    std::uint16_t output;
+    Place place;
+  };
+
+  void Build(const Call& call, const Program& program, bool shared, Plan& plan, int& scratch) const;
+  bool Shared(void* const* operands) const;
+  void RunTiles(void* const* operands, std::int64_t begin, std::int64_t end) const;
+  static void Part(void* argument, int part);
+
+  const Table& table_;
+  std::int64_t rows_, cols_, size_;
+  std::int64_t tall_, width_;  // whole rows in a tile; elements of a row in it
+  std::int64_t across_, tiles_;
+  double work_ = 0;  // of a whole run, in the unit of kSplitWork
+  int input_count_, output_count_, constant_place_, output_place_, scratch_place_, place_count_;
+  std::size_t tile_;  // elements of a scratch tile
+  bool dense_[kMaxInputs] = {};
+  std::vector<Feed> in_place_, converts_, columns_, singles_, repeats_;
+  std::vector<Target> targets_;                          // outputs of the compute type
+  std::vector<std::pair<std::uint16_t, std::uint16_t>> pairs_;  // (output, input) that may be the same memory
+  std::vector<F> constants_;
+  Plan apart_, shared_;
+  bool two_plans_ = false;
+};
+
+template <class F>
+Elementwise<F>::Elementwise(const Call& call, const Program& program)
+    : table_(WENGERT_TABLE(Elementwise, F)), rows_(program.rows), cols_(program.cols), size_(program.rows * program.cols) {
+  input_count_ = program.inputs;
+  output_count_ = program.outputs;
+  for (int i = 0; i < program.inputs; i++) dense_[i] = program.layout[i] == Layout::kDense;
+  if (size_ == 0) return;
+  bool flat = true;
+  for (int i = 0; i < program.inputs; i++) {
+    flat = flat && (program.layout[i] == Layout::kDense || program.layout[i] == Layout::kSingle);
+  }
+  if (flat) {
+    rows_ = 1;
+    cols_ = size_;
+  }
+  constant_place_ = program.inputs;
+  output_place_ = constant_place_ + program.constants;
+  scratch_place_ = output_place_ + program.outputs;
+
+  for (int o = 0; o < program.outputs; o++) {
+    for (int i = 0; i < program.inputs; i++) {
+      if (dense_[i] && call.inputs[i].dtype == call.outputs[o].dtype) pairs_.emplace_back(o, i);
+    }
+  }
+  int scratch_apart, scratch_shared = 0;
+  Build(call, program, false, apart_, scratch_apart);
+  int scratch = scratch_apart;
+  if (!pairs_.empty()) {
+    Build(call, program, true, shared_, scratch_shared);
+    two_plans_ = shared_.ops.size() != apart_.ops.size() || shared_.stores.size() != apart_.stores.size();
+    if (two_plans_) scratch = std::max(scratch, scratch_shared);
+  }
+  for (int i = 0; i < program.ops; i++) work_ += kMicros[program.op[i].code].cost;
+  work_ = (work_ + program.inputs + program.outputs) * static_cast<double>(size_);
+
+  // The tile: as wide as the scratch allows, and not so wide that the live tiles leave the first-level cache.
+  const std::size_t live = static_cast<std::size_t>(scratch + program.inputs + program.outputs + program.constants);
+  place_count_ = scratch_place_ + scratch;
+  std::size_t widest = apart_.ops.size() <= 1 && scratch == 0 && program.constants == 0
+                           ? 16384
+                           : std::clamp<std::size_t>(kCacheBytes / (sizeof(F) * std::max<std::size_t>(live, 1)), 128, 2048);
+  if (scratch > 0) widest = std::min(widest, kScratchBytes / (sizeof(F) * static_cast<std::size_t>(scratch)));
+  widest = std::max<std::size_t>(widest / 16 * 16, 16);
+  width_ = std::min<std::int64_t>(cols_, static_cast<std::int64_t>(widest));
+  tall_ = std::clamp<std::int64_t>(static_cast<std::int64_t>(widest) / cols_, 1, rows_);
+  across_ = (cols_ + width_ - 1) / width_;
+  tiles_ = across_ * ((rows_ + tall_ - 1) / tall_);
+  tile_ = static_cast<std::size_t>((tall_ * width_ + 15) / 16 * 16);
+  if (tile_ > widest) tile_ = widest;
+
+  constants_.resize(tile_ * static_cast<std::size_t>(program.constants));
+  for (int i = 0; i < program.constants; i++) {
+    table_.fill(tile_, constants_.data() + tile_ * static_cast<std::size_t>(i), static_cast<F>(call.scalars[i]));
+  }
+  // Inputs take the first scratch tiles, in order: see Build.
+  Place next = static_cast<Place>(scratch_place_);
+  for (int i = 0; i < program.inputs; i++) {
+    const Dtype dtype = call.inputs[i].dtype;
+    const Layout layout = program.layout[i];
+    const bool native = dtype == kDtype<F>;
+    const bool long_row = layout == Layout::kRow && tall_ == 1;
+    Feed feed{static_cast<std::uint16_t>(i), static_cast<Place>(i), static_cast<std::uint16_t>(SizeOf(dtype)), long_row,
+              table_.load[static_cast<int>(dtype)]};
+    const bool placed = native && layout == Layout::kDense;
+    if (!placed) feed.place = next++;
+    if (placed || (native && long_row)) {
+      in_place_.push_back(feed);
+    } else if (layout == Layout::kSingle) {
+      singles_.push_back(feed);
+    } else if (layout == Layout::kColumn) {
+      columns_.push_back(feed);
+    } else if (layout == Layout::kRow && !long_row) {
+      repeats_.push_back(feed);
+    } else {
+      converts_.push_back(feed);
+    }
+  }
+  for (int o = 0; o < program.outputs; o++) {
+    if (call.outputs[o].dtype == kDtype<F>) {
+      targets_.push_back({static_cast<std::uint16_t>(o), static_cast<Place>(output_place_ + o)});
+    }
+  }
+}
+
+// Gives registers their places. With `shared`, a result goes straight to its output only if no input that may be the same
+// memory is read later, and an input that is itself a result is kept aside before anything is stored.
+template <class F>
+void Elementwise<F>::Build(const Call& call, const Program& program, bool shared, Plan& plan, int& scratch) const {
+  const int first = program.inputs + program.constants;
+  std::vector<int> place(static_cast<std::size_t>(first + program.ops));
+  int next = scratch_place_;
+  for (int i = 0; i < program.inputs; i++) {
+    const bool placed = program.layout[i] == Layout::kDense && call.inputs[i].dtype == kDtype<F>;
+    place[static_cast<std::size_t>(i)] = placed ? i : next++;
+  }
+  for (int i = 0; i < program.constants; i++) place[static_cast<std::size_t>(program.inputs + i)] = constant_place_ + i;
+
+  // The last operation that reads each register; `ops` stands for the stores, -1 for nobody.
+  std::vector<int> last(static_cast<std::size_t>(first + program.ops), -1);
+  for (int o = 0; o < program.outputs; o++) last[static_cast<std::size_t>(program.result[o])] = program.ops;
+  for (int i = program.ops - 1; i >= 0; i--) {
+    if (last[static_cast<std::size_t>(first + i)] < 0) continue;
+    for (int slot = 0; slot < kMicros[program.op[i].code].arity; slot++) {
+      int& reader = last[static_cast<std::size_t>(program.op[i].operand[slot])];
+      reader = std::max(reader, i);
+    }
+  }
+  const auto may_write = [&](int o, int i) {
+    for (const auto& [output, input] : pairs_) {
+      // Which inputs an output shares is unknown: all that could be are spared.
+      if (shared && output == o && last[input] > i) return false;
+    }
+    return true;
+  };
+  bool direct[kMaxOutputs] = {};
+  std::vector<int> free;
+  const auto take = [&] {
+    if (free.empty()) return next++;
+    const int top = free.back();
+    free.pop_back();
+    return top;
+  };
+  for (int i = 0; i < program.ops; i++) {
+    const int reg = first + i;
+    if (last[static_cast<std::size_t>(reg)] < 0) continue;
+    const Op& op = program.op[i];
+    const int arity = kMicros[op.code].arity;
+    int to = -1;
+    for (int o = 0; o < program.outputs && to < 0; o++) {
+      if (program.result[o] != reg || call.outputs[o].dtype != kDtype<F> || !may_write(o, i)) continue;
+      direct[o] = true;
+      to = output_place_ + o;
+    }
+    int from[3];
+    for (int slot = 0; slot < 3; slot++) {
+      from[slot] = place[static_cast<std::size_t>(op.operand[slot < arity ? slot : 0])];
+    }
+    for (int slot = 0; slot < arity; slot++) {
+      const int operand = op.operand[slot];
+      bool repeated = false;
+      for (int earlier = 0; earlier < slot; earlier++) repeated = repeated || op.operand[earlier] == operand;
+      if (!repeated && operand >= first && last[static_cast<std::size_t>(operand)] == i && from[slot] >= scratch_place_) {
+        free.push_back(from[slot]);
+      }
+    }
+    if (to < 0) to = take();
+    place[static_cast<std::size_t>(reg)] = to;
+    plan.ops.push_back({table_.map[op.code], static_cast<Place>(to), static_cast<Place>(from[0]),
+                        static_cast<Place>(from[1]), static_cast<Place>(from[2])});
+  }
+  if (shared) {
+    for (int i = 0; i < program.inputs; i++) {
+      if (last[static_cast<std::size_t>(i)] < program.ops || place[static_cast<std::size_t>(i)] != i) continue;
+      const int kept = take();
+      plan.ops.push_back({table_.map[0], static_cast<Place>(kept), static_cast<Place>(i), static_cast<Place>(i),
+                          static_cast<Place>(i)});
+      place[static_cast<std::size_t>(i)] = kept;
+    }
+  }
+  for (int o = 0; o < program.outputs; o++) {
+    if (direct[o]) continue;
+    const Dtype dtype = call.outputs[o].dtype;
+    plan.stores.push_back({table_.store[static_cast<int>(dtype)],
+                           static_cast<Place>(place[static_cast<std::size_t>(program.result[o])]),
+                           static_cast<std::uint16_t>(o), static_cast<std::uint16_t>(SizeOf(dtype))});
+  }
+  scratch = next - scratch_place_;
+}
+
+template <class F>
+bool Elementwise<F>::Shared(void* const* operands) const {
+  for (const auto& [output, input] : pairs_) {
+    if (operands[output] == operands[output_count_ + input]) return true;
+  }
+  return false;
+}
+
+template <class F>
+struct ElementwiseParts {
+  const Elementwise<F>* self;
+  void* const* operands;
+  std::int64_t tiles;
+  int parts;
+};
+
+template <class F>
+void Elementwise<F>::Part(void* argument, int part) {
+  const auto* parts = static_cast<const ElementwiseParts<F>*>(argument);
+  parts->self->RunTiles(parts->operands, parts->tiles * part / parts->parts, parts->tiles * (part + 1) / parts->parts);
+}
+
+template <class F>
+bool Elementwise<F>::Run(void* const* operands, Context& context) const {
+  if (size_ == 0) return true;
+  if (context.pool != nullptr && work_ >= kSplitWork && tiles_ > 1) {
+    const double most = std::min(static_cast<double>(tiles_), work_ / (kSplitWork / 2));
+    ElementwiseParts<F> parts{this, operands, tiles_, static_cast<int>(std::min<double>(most, Pool::threads()))};
+    if (parts.parts > 1) {
+      context.pool->Run(parts.parts, Part, &parts);
+      return true;
+    }
+  }
+  RunTiles(operands, 0, tiles_);
+  return true;
+}
+
+// Runs on any thread. Tiles are numbered row by row.
+template <class F>
+void Elementwise<F>::RunTiles(void* const* operands, std::int64_t begin, std::int64_t end) const {
+  alignas(64) unsigned char scratch[kScratchBytes];
+  F* place[kMaxPlaces];
+  void* const* inputs = operands + output_count_;
+  const Plan& plan = two_plans_ && Shared(operands) ? shared_ : apart_;
+
+  for (int i = constant_place_; i < output_place_; i++) {
+    place[i] = const_cast<F*>(constants_.data()) + tile_ * static_cast<std::size_t>(i - constant_place_);
+  }
+  for (int i = scratch_place_; i < place_count_; i++) {
+    place[i] = reinterpret_cast<F*>(scratch) + tile_ * static_cast<std::size_t>(i - scratch_place_);
+  }
+  for (const Feed& feed : singles_) {
+    F value;
+    feed.load(1, &value, inputs[feed.input]);
+    table_.fill(static_cast<std::size_t>(tall_ * width_), place[feed.place], value);
+  }
+  for (const Feed& feed : repeats_) {
+    F* to = place[feed.place];
+    feed.load(static_cast<std::size_t>(cols_), to, inputs[feed.input]);
+    for (std::int64_t r = 1; r < tall_; r++) {
+      std::memcpy(to + r * cols_, to, static_cast<std::size_t>(cols_) * sizeof(F));
+    }
+  }
+  for (std::int64_t tile = begin; tile < end; tile++) {
+    const std::int64_t row = across_ == 1 ? tile * tall_ : tile / across_;
+    const std::int64_t col = across_ == 1 ? 0 : tile % across_ * width_;
+    const std::int64_t height = std::min(tall_, rows_ - row);
+    const std::int64_t each = std::min(width_, cols_ - col);
+    const std::int64_t at = row * cols_ + col;
+    const std::size_t n = static_cast<std::size_t>(height * each);
+    for (const Feed& feed : in_place_) {
+      place[feed.place] = static_cast<F*>(inputs[feed.input]) + (feed.along ? col : at);
+    }
+    for (const Target& target : targets_) place[target.place] = static_cast<F*>(operands[target.output]) + at;
+    for (const Feed& feed : converts_) {
+      feed.load(n, place[feed.place],
+                static_cast<const unsigned char*>(inputs[feed.input]) + (feed.along ? col : at) * feed.size);
+    }
+    for (const Feed& feed : columns_) {
+      const unsigned char* from = static_cast<const unsigned char*>(inputs[feed.input]) + row * feed.size;
+      for (std::int64_t r = 0; r < height; r++) {
+        F value;
+        feed.load(1, &value, from + r * feed.size);
+        table_.fill(static_cast<std::size_t>(each), place[feed.place] + r * each, value);
+      }
+    }
+    for (const Bound& op : plan.ops) op.map(n, place[op.dst], place[op.a], place[op.b], place[op.c]);
+    for (const Store& store : plan.stores) {
+      store.store(n, static_cast<unsigned char*>(operands[store.output]) + at * store.size, place[store.from]);
+    }
+  }
+}
+
+}  // namespace
+
+#define WENGERT_NAME(name, arity, cost) #name,
+const char* const kElementwiseNames[] = {WENGERT_MICROS(WENGERT_NAME)};
+const std::size_t kElementwiseCount = kMicroCount;
+
+std::unique_ptr<Instruction> PrepareElementwise(const Call& call) {
+  const Program program = Parse(call);
+  if (call.ints[0] == 0) return std::make_unique<Elementwise<float>>(call, program);
+  return std::make_unique<Elementwise<double>>(call, program);
+}
+
+}  // namespace wengert

@@ -1,0 +1,75 @@
+// The loops of the elementwise kernel, compiled once for each instruction set: see isa.h.
+#include "elementwise_ops.h"
+
+namespace wengert {
+namespace WENGERT_ISA_NAMESPACE {
+
+namespace {
+
+// Operands that an operation does not have are not read: the optimiser drops the loads whose value is unused.
+#define WENGERT_DEFINE(name, value)                                                                       \
+  template <class F>                                                                                      \
+  void Map_##name(std::size_t n, F* dst, const F* a, const F* b, const F* c) {                            \
+    WENGERT_IVDEP                                                                                         \
+    for (std::size_t i = 0; i < n; i++) {                                                                 \
+      [[maybe_unused]] const F x = a[i];                                                                  \
+      [[maybe_unused]] const F y = b[i];                                                                  \
+      [[maybe_unused]] const F z = c[i];                                                                  \
+      dst[i] = value;                                                                                     \
+    }                                                                                                     \
+  }
+WENGERT_ELEMENTWISE(WENGERT_DEFINE)
+
+template <class F, class T>
+void Load(std::size_t n, F* dst, const void* src) {
+  const T* from = static_cast<const T*>(src);
+  WENGERT_IVDEP
+  for (std::size_t i = 0; i < n; i++) dst[i] = static_cast<F>(from[i]);
+}
+
+template <class F, class T>
+void StoreFloat(std::size_t n, void* dst, const F* src) {
+  T* to = static_cast<T*>(dst);
+  WENGERT_IVDEP
+  for (std::size_t i = 0; i < n; i++) to[i] = static_cast<T>(src[i]);
+}
+
+// Truncated, saturating, NaN to 0. 2^31 - 1 is no float: the comparison is with 2^31.
+template <class F>
+void StoreInt32(std::size_t n, void* dst, const F* src) {
+  std::int32_t* to = static_cast<std::int32_t*>(dst);
+  for (std::size_t i = 0; i < n; i++) {
+    const F x = src[i];
+    const bool inside = x > F(-2147483648.0) && x < F(2147483648.0);
+    const std::int32_t limit = x >= F(2147483648.0) ? INT32_MAX : x <= F(-2147483648.0) ? INT32_MIN : 0;
+    to[i] = inside ? static_cast<std::int32_t>(x) : limit;
+  }
+}
+
+template <class F>
+void StoreBool(std::size_t n, void* dst, const F* src) {
+  std::uint8_t* to = static_cast<std::uint8_t*>(dst);
+  for (std::size_t i = 0; i < n; i++) to[i] = src[i] != F(0);
+}
+
+template <class F>
+void Fill(std::size_t n, F* dst, F value) {
+  for (std::size_t i = 0; i < n; i++) dst[i] = value;
+}
+
+#define WENGERT_ENTRY(name, value) Map_##name<F>,
+template <class F>
+constexpr ElementwiseTable<F> kTable = {
+    {WENGERT_ELEMENTWISE(WENGERT_ENTRY)},
+    {Load<F, float>, Load<F, double>, Load<F, std::int32_t>, Load<F, std::uint8_t>},
+    {StoreFloat<F, float>, StoreFloat<F, double>, StoreInt32<F>, StoreBool<F>},
+    Fill<F>,
+};
+
+}  // namespace
+
+const ElementwiseTable<float> kElementwiseF32 = kTable<float>;
+const ElementwiseTable<double> kElementwiseF64 = kTable<double>;
+
+}  // namespace WENGERT_ISA_NAMESPACE
+}  // namespace wengert

@@ -1,0 +1,136 @@
+// One source, several instruction sets. Files named *_isa.cc are compiled once for each with WENGERT_ISA_baseline,
+// WENGERT_ISA_avx2 or WENGERT_ISA_avx512 defined; each fills the tables of its own namespace and uses no inline function
+// of the standard library (the linker may keep an AVX2 copy of one for everybody). The others pick a table with
+// WENGERT_SELECT.
+//
+// To add a table: a struct and one line of WENGERT_DECLARE here, its definition in a *_isa.cc.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#if defined(WENGERT_ISA_avx512)
+#define WENGERT_ISA_NAMESPACE isa_avx512
+#elif defined(WENGERT_ISA_avx2)
+#define WENGERT_ISA_NAMESPACE isa_avx2
+#else
+#define WENGERT_ISA_NAMESPACE isa_baseline
+#endif
+
+#if defined(__x86_64__) || defined(_M_X64)
+#define WENGERT_HAS_X86_ISAS 1
+#endif
+
+// The loop that follows carries no dependence from element to element; outputs may be exactly an input's memory.
+#if defined(__clang__)
+#define WENGERT_IVDEP _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define WENGERT_IVDEP _Pragma("GCC ivdep")
+#endif
+#define WENGERT_INLINE inline __attribute__((always_inline))
+
+namespace wengert {
+
+constexpr std::size_t kElementwiseOps = 52;
+
+// Loops of the elementwise kernel over n contiguous elements; dst may be exactly any operand. Unused operands are valid
+// pointers that are not read. load and store go by Dtype.
+template <class F>
+struct ElementwiseTable {
+  using Map = void (*)(std::size_t n, F* dst, const F* a, const F* b, const F* c);
+  using Load = void (*)(std::size_t n, F* dst, const void* src);
+  using Store = void (*)(std::size_t n, void* dst, const F* src);
+  Map map[kElementwiseOps];
+  Load load[4];
+  Store store[4];
+  void (*fill)(std::size_t n, F* dst, F value);
+};
+
+// Products with a side of one, row-major throughout. beta = 0 never reads y or c.
+template <class F>
+struct MatmulTable {
+  // y[rows] = alpha · m[rows, k] · x[k] + beta · y
+  void (*dots)(std::size_t rows, std::size_t k, F alpha, const F* m, const F* x, F beta, F* y);
+  // y[cols] = alpha · x[k] · m[k, cols] + beta · y
+  void (*axpys)(std::size_t k, std::size_t cols, F alpha, const F* m, const F* x, F beta, F* y);
+  // c[rows, cols] = alpha · x[rows] · y[cols] + beta · c
+  void (*outer)(std::size_t rows, std::size_t cols, F alpha, const F* x, const F* y, F beta, F* c);
+  // c[m, n] = alpha · a · b + beta · c; a at (i, p) is a[i · ai + p · ap], b at (p, j) is b[p · bp + j · bj]; small sizes
+  void (*small)(std::size_t m, std::size_t n, std::size_t k, F alpha, const F* a, std::size_t ai, std::size_t ap,
+                const F* b, std::size_t bp, std::size_t bj, F beta, F* c);
+};
+
+// Reductions of x[n] (rows) and of x[n, inner] over its first axis (columns); sums and products in double.
+template <class F>
+struct ReduceTable {
+  double (*sum_row)(std::size_t n, const F* x);
+  void (*sum_columns)(std::size_t n, std::size_t inner, const F* x, F* out);
+  F (*max_row)(std::size_t n, const F* x);
+  F (*min_row)(std::size_t n, const F* x);
+  void (*max_columns)(std::size_t n, std::size_t inner, const F* x, F* out);
+  void (*min_columns)(std::size_t n, std::size_t inner, const F* x, F* out);
+};
+
+// Softmax and its kin, over the rows of x[rows, n] or over the first axis of x[n, inner].
+template <class F>
+struct SoftmaxTable {
+  void (*softmax_rows)(std::size_t rows, std::size_t n, const F* x, F* y);
+  void (*log_softmax_rows)(std::size_t rows, std::size_t n, const F* x, F* y);
+  void (*log_sum_exp_rows)(std::size_t rows, std::size_t n, const F* x, F* y);
+  void (*softmax_columns)(std::size_t n, std::size_t inner, const F* x, F* y);
+  void (*log_softmax_columns)(std::size_t n, std::size_t inner, const F* x, F* y);
+  void (*log_sum_exp_columns)(std::size_t n, std::size_t inner, const F* x, F* y);
+  // Return the first row whose label is outside 0 … n − 1 (and that label), or `rows`.
+  std::size_t (*cross_entropy)(std::size_t rows, std::size_t n, const F* z, const std::int32_t* label, F* loss,
+                               std::int32_t* bad);
+  std::size_t (*cross_entropy_grad)(std::size_t rows, std::size_t n, const F* z, const std::int32_t* label, const F* g,
+                                    std::size_t g_stride, F* dz, std::int32_t* bad);
+};
+
+#define WENGERT_DECLARE(ns)                               \
+  namespace ns {                                          \
+  extern const ElementwiseTable<float> kElementwiseF32;   \
+  extern const ElementwiseTable<double> kElementwiseF64;  \
+  extern const MatmulTable<float> kMatmulF32;             \
+  extern const MatmulTable<double> kMatmulF64;            \
+  extern const ReduceTable<float> kReduceF32;             \
+  extern const ReduceTable<double> kReduceF64;            \
+  extern const SoftmaxTable<float> kSoftmaxF32;           \
+  extern const SoftmaxTable<double> kSoftmaxF64;          \
+  }
+WENGERT_DECLARE(isa_baseline)
+#if WENGERT_HAS_X86_ISAS
+WENGERT_DECLARE(isa_avx2)
+WENGERT_DECLARE(isa_avx512)
+#endif
+
+enum class Isa { kBaseline, kAvx2, kAvx512 };
+
+// The best that this processor has; the environment's WENGERT_ISA (baseline, avx2, avx512) may name a lesser one.
+Isa ActiveIsa();
+const char* IsaName(Isa isa);
+
+#if WENGERT_HAS_X86_ISAS
+#define WENGERT_SELECT(table)                                                     \
+  (::wengert::ActiveIsa() == ::wengert::Isa::kAvx512 ? ::wengert::isa_avx512::table \
+   : ::wengert::ActiveIsa() == ::wengert::Isa::kAvx2 ? ::wengert::isa_avx2::table   \
+                                                     : ::wengert::isa_baseline::table)
+#else
+#define WENGERT_SELECT(table) (::wengert::isa_baseline::table)
+#endif
+
+// The table of F: WENGERT_TABLE(Reduce, F).
+#define WENGERT_TABLE(room, F) (::wengert::Choose<F>(WENGERT_SELECT(k##room##F32), WENGERT_SELECT(k##room##F64)))
+
+template <class F, class A, class B>
+const auto& Choose(const A& f32, const B& f64) {
+  if constexpr (sizeof(F) == 4) {
+    static_cast<void>(f64);
+    return f32;
+  } else {
+    static_cast<void>(f32);
+    return f64;
+  }
+}
+
+}  // namespace wengert

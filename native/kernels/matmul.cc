@@ -1,0 +1,224 @@
+// matmul: c = alpha · s · op(a) · op(b) + beta · c, per matrix of a batch. m, n, k: c is [m, n], op(a) [m, k], op(b) [k, n].
+//
+// Large products are OpenBLAS's; those with a side of one and the very small are loops of our own (matmul_isa.cc), which
+// beat it several times there. On threads, a product is cut into rows of c such that its bits are those of one thread.
+#include <algorithm>
+
+#include "../program/pool.h"
+#include "blas.h"
+#include "checks.h"
+#include "isa.h"
+#include "rooms.h"
+
+namespace wengert {
+
+namespace {
+
+const char* const kOp = "matmul";
+
+// Multiply-adds up to which three plain loops win over everything else.
+constexpr std::int64_t kSmall = 128;
+// Multiply-adds from which a batch is worth two threads.
+constexpr double kSplitBatch = 500000;
+
+struct Shape {
+  std::int64_t batch, m, n, k;
+  bool trans_a, trans_b;
+  std::int64_t stride_a, stride_b;
+};
+
+enum class Way {
+  kNothing,    // c is empty
+  kScale,      // k = 0: c = beta · c
+  kSmall,
+  kOuter,      // k = 1
+  kRowDots,    // m = 1, b stored [n, k]
+  kRowAxpys,   // m = 1, b stored [k, n]
+  kColDots,    // n = 1, a stored [m, k]
+  kColAxpys,   // n = 1, a stored [k, m]
+  kBlas,
+};
+
+Way Choose(const Shape& s) {
+  if (s.batch == 0 || s.m == 0 || s.n == 0) return Way::kNothing;
+  if (s.k == 0) return Way::kScale;
+  if (s.k == 1) return Way::kOuter;
+  if (s.m == 1) return s.trans_b ? Way::kRowDots : s.n == 1 ? Way::kRowDots : Way::kRowAxpys;
+  if (s.n == 1) return s.trans_a ? Way::kColAxpys : Way::kColDots;
+  if (std::max({s.m, s.n, s.k}) > INT32_MAX) return Way::kSmall;  // beyond what OpenBLAS's integers hold
+  if (std::max({s.m, s.n, s.k}) <= kSmall && s.m * s.n * s.k <= kSmall) return Way::kSmall;
+  return Way::kBlas;
+}
+
+template <class F>
+class Matmul final : public Instruction {
+ public:
+  Matmul(const Shape& shape, double alpha, double beta, bool scaled)
+      : s_(shape),
+        way_(Choose(shape)),
+        alpha_(static_cast<F>(alpha)),
+        beta_(static_cast<F>(beta)),
+        scaled_(scaled),
+        table_(WENGERT_TABLE(Matmul, F)) {
+    if (way_ != Way::kBlas) return;
+    const double work = static_cast<double>(s_.m) * static_cast<double>(s_.n) * static_cast<double>(s_.k);
+    cut_ = BlasCut();
+    // Rows of a piece: a multiple of 12, and large.
+    const double row = static_cast<double>(s_.n) * static_cast<double>(s_.k);
+    const std::int64_t rows = static_cast<std::int64_t>(std::min(kLargePiece / row, static_cast<double>(s_.m))) + 1;
+    piece_ = (rows + 11) / 12 * 12;
+    most_ = s_.m / piece_;
+    batch_work_ = work * static_cast<double>(s_.batch);
+  }
+
+  bool Run(void* const* operands, Context& context) const override {
+    if (way_ == Way::kNothing) return true;
+    Task task{this, static_cast<F*>(operands[0]), static_cast<const F*>(operands[1]), static_cast<const F*>(operands[2]),
+              scaled_ ? alpha_ * *static_cast<const F*>(operands[3]) : alpha_, 1};
+    if (way_ != Way::kBlas) {
+      for (std::int64_t i = 0; i < s_.batch; i++) Vectors(task, i);
+      return true;
+    }
+    const int threads = context.pool != nullptr ? Pool::threads() : 1;
+    if (s_.batch > 1) {
+      if (threads > 1 && batch_work_ >= kSplitBatch) {
+        task.parts = static_cast<int>(std::min<std::int64_t>(threads, s_.batch));
+        context.pool->Run(task.parts, BatchPart, &task);
+      } else {
+        for (std::int64_t i = 0; i < s_.batch; i++) Pieces(task, i);
+      }
+      return true;
+    }
+    task.parts = static_cast<int>(std::min<std::int64_t>(threads, most_));
+    if (task.parts > 1) {
+      context.pool->Run(task.parts, RowPart, &task);
+    } else {
+      Pieces(task, 0);
+    }
+    return true;
+  }
+
+ private:
+  struct Task {
+    const Matmul* self;
+    F* c;
+    const F* a;
+    const F* b;
+    F alpha;
+    int parts;
+  };
+
+  static void BatchPart(void* argument, int part) {
+    const Task& task = *static_cast<const Task*>(argument);
+    const std::int64_t batch = task.self->s_.batch;
+    for (std::int64_t i = batch * part / task.parts; i < batch * (part + 1) / task.parts; i++) task.self->Pieces(task, i);
+  }
+
+  // One thread's rows: whole pieces, so many for each; the last takes what is left over.
+  static void RowPart(void* argument, int part) {
+    const Task& task = *static_cast<const Task*>(argument);
+    const Matmul& self = *task.self;
+    const std::int64_t begin = self.Boundary(part, task.parts);
+    const std::int64_t end = self.Boundary(part + 1, task.parts);
+    if (self.cut_ == Cut::kTwelves) {
+      self.Rows(task, 0, begin, end);
+    } else {
+      self.Tiles(task, 0, begin, end);
+    }
+  }
+
+  // Where part `part` of `parts` begins: at a multiple of 12 (or of a tile), never making a piece that is not large.
+  std::int64_t Boundary(int part, int parts) const {
+    if (part == parts) return s_.m;
+    const std::int64_t unit = cut_ == Cut::kTwelves ? 12 : piece_;
+    const std::int64_t even = (s_.m * part / parts + unit / 2) / unit * unit;
+    return std::clamp(even, part * piece_, (s_.m - (parts - part) * piece_) / unit * unit);
+  }
+
+  // One thread: the whole product, or the tiles fixed by its shape.
+  void Pieces(const Task& task, std::int64_t i) const {
+    if (cut_ == Cut::kTwelves || most_ < 2) {
+      Rows(task, i, 0, s_.m);
+    } else {
+      Tiles(task, i, 0, s_.m);
+    }
+  }
+
+  // The tiles of piece_ rows between two of their boundaries; the last of all takes the rows left over.
+  void Tiles(const Task& task, std::int64_t i, std::int64_t begin, std::int64_t end) const {
+    for (std::int64_t at = begin; at < end;) {
+      const std::int64_t next = at / piece_ + 1 >= most_ ? s_.m : at + piece_;
+      Rows(task, i, at, next);
+      at = next;
+    }
+  }
+
+  void Rows(const Task& task, std::int64_t i, std::int64_t begin, std::int64_t end) const {
+    const F* a = task.a + i * s_.stride_a + (s_.trans_a ? begin : begin * s_.k);
+    Gemm<F>(s_.trans_a, s_.trans_b, static_cast<std::size_t>(end - begin), static_cast<std::size_t>(s_.n),
+            static_cast<std::size_t>(s_.k), task.alpha, a, static_cast<std::size_t>(s_.trans_a ? s_.m : s_.k),
+            task.b + i * s_.stride_b, static_cast<std::size_t>(s_.trans_b ? s_.k : s_.n), beta_,
+            task.c + i * s_.m * s_.n + begin * s_.n, static_cast<std::size_t>(s_.n));
+  }
+
+  void Vectors(const Task& task, std::int64_t i) const {
+    const std::size_t m = static_cast<std::size_t>(s_.m);
+    const std::size_t n = static_cast<std::size_t>(s_.n);
+    const std::size_t k = static_cast<std::size_t>(s_.k);
+    const F* a = task.a + i * s_.stride_a;
+    const F* b = task.b + i * s_.stride_b;
+    F* c = task.c + i * s_.m * s_.n;
+    switch (way_) {
+      case Way::kScale:
+        for (std::size_t j = 0; j < m * n; j++) c[j] = beta_ == F(0) ? F(0) : beta_ * c[j];
+        break;
+      case Way::kOuter: table_.outer(m, n, task.alpha, a, b, beta_, c); break;
+      case Way::kRowDots: table_.dots(n, k, task.alpha, b, a, beta_, c); break;
+      case Way::kRowAxpys: table_.axpys(k, n, task.alpha, b, a, beta_, c); break;
+      case Way::kColDots: table_.dots(m, k, task.alpha, a, b, beta_, c); break;
+      case Way::kColAxpys: table_.axpys(k, m, task.alpha, a, b, beta_, c); break;
+      default:
+        table_.small(m, n, k, task.alpha, a, s_.trans_a ? 1 : k, s_.trans_a ? m : 1, b, s_.trans_b ? 1 : n,
+                     s_.trans_b ? k : 1, beta_, c);
+    }
+  }
+
+  Shape s_;
+  Way way_;
+  F alpha_, beta_;
+  bool scaled_;
+  const MatmulTable<F>& table_;
+  Cut cut_ = Cut::kFixed;
+  std::int64_t piece_ = 1;  // rows of the least piece
+  std::int64_t most_ = 0;   // pieces at most
+  double batch_work_ = 0;
+};
+
+// The elements that `batch` matrices of `size` at `stride` take; any number where none is read.
+std::int64_t Extent(std::int64_t batch, std::int64_t stride, std::int64_t size, const Operand& operand) {
+  if (size == 0) return 0;
+  if (batch == 0) return operand.length;
+  if (batch > 1 && stride > (kSafe - size) / (batch - 1)) Refuse(kOp, "strides with an exact extent", stride);
+  return (batch - 1) * stride + size;
+}
+
+}  // namespace
+
+std::unique_ptr<Instruction> PrepareMatmul(const Call& call) {
+  const std::int64_t* ints = CheckDims(kOp, call, 8);
+  const double* scalars = CheckScalars(kOp, call, 2);
+  const bool scaled = call.input_count == 3;
+  CheckCounts(kOp, call, 1, scaled ? 3 : 2);
+  if (ints[4] > 1 || ints[5] > 1) Refuse(kOp, "transA and transB of 0 or 1", std::max(ints[4], ints[5]));
+  const Shape shape{ints[0], ints[1], ints[2], ints[3], ints[4] == 1, ints[5] == 1, ints[6], ints[7]};
+  const Dtype dtype = CheckOperand(kOp, "c", call.outputs[0], Kind::kFloat, Volume(kOp, {shape.batch, shape.m, shape.n}));
+  CheckOperand(kOp, "a", call.inputs[0], Exactly(dtype),
+               Extent(shape.batch, shape.stride_a, Volume(kOp, {shape.m, shape.k}), call.inputs[0]));
+  CheckOperand(kOp, "b", call.inputs[1], Exactly(dtype),
+               Extent(shape.batch, shape.stride_b, Volume(kOp, {shape.k, shape.n}), call.inputs[1]));
+  if (scaled) CheckOperand(kOp, "s", call.inputs[2], Exactly(dtype), 1);
+  if (dtype == Dtype::kFloat32) return std::make_unique<Matmul<float>>(shape, scalars[0], scalars[1], scaled);
+  return std::make_unique<Matmul<double>>(shape, scalars[0], scalars[1], scaled);
+}
+
+}  // namespace wengert
