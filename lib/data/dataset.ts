@@ -4,7 +4,7 @@ import { WengertError } from '../errors.js'
 import { asTensor, type TensorLike } from '../tensor/creation.js'
 import { Tensor } from '../tensor/tensor.js'
 import { bytesPerElement, type Dtype, isFloat, viewOf } from '../util/dtype.js'
-import { describe } from '../util/options.js'
+import { checkOptions, describe } from '../util/options.js'
 import { formatShape, sizeOf } from '../util/shape.js'
 
 /** What a data set is made of: one row of x and of y a sample. */
@@ -12,6 +12,7 @@ export interface DataLike {
   x: TensorLike
   y: TensorLike
   classes?: readonly string[]
+  features?: readonly string[]
 }
 
 /** The tensor in shared memory (a copy, unless it lies there already). */
@@ -27,17 +28,21 @@ export class Dataset implements DataLike {
   readonly y: Tensor
   /** Names of the classes, where targets are class indices. */
   readonly classes?: readonly string[]
+  /** Names of the features, one for each column of x. */
+  readonly features?: readonly string[]
 
   /**
    * Copies x and y into shared memory.
    *
    * @throws ERR_DATA for an empty set, numbers of samples that differ, NaN or Infinity; ERR_VALUE, ERR_SHAPE
    */
-  constructor(x: TensorLike, y: TensorLike, options: { classes?: readonly string[] } = {}) {
+  constructor(x: TensorLike, y: TensorLike, options: Pick<DataLike, 'classes' | 'features'> = {}) {
+    checkOptions('Dataset', options, ['classes', 'features'])
     const { x: features, y: targets } = checkData('Dataset', { x, y })
     this.x = shared(features)
     this.y = shared(targets)
     if (options.classes) this.classes = options.classes
+    if (options.features) this.features = options.features
   }
 
   /** The number of samples. */
@@ -67,8 +72,13 @@ export class Dataset implements DataLike {
       }
       return new Tensor([positions.length, ...t.shape.slice(1)], t.dtype, out)
     }
-    return new Dataset(rows(this.x), rows(this.y), this.classes ? { classes: this.classes } : {})
+    return new Dataset(rows(this.x), rows(this.y), namesOf(this))
   }
+}
+
+/** The names that a data set has of its classes and features. */
+export function namesOf({ classes, features }: DataLike): Pick<DataLike, 'classes' | 'features'> {
+  return { ...(classes && { classes }), ...(features && { features }) }
 }
 
 /** x and y as tensors of one number of samples, all finite. Errors: ERR_DATA, ERR_VALUE, ERR_SHAPE, ERR_DETACHED. */

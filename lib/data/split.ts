@@ -3,7 +3,7 @@
 import { WengertError } from '../errors.js'
 import { checkNumber, checkOptions } from '../util/options.js'
 import { permutation, purposes } from '../util/random.js'
-import { type DataLike, Dataset } from './dataset.js'
+import { type DataLike, Dataset, namesOf } from './dataset.js'
 
 export interface SplitOptions {
   /** The share of the test part, in (0, 1). */
@@ -32,7 +32,7 @@ export function split(data: DataLike, options: SplitOptions): [train: Dataset, t
   checkOptions('split', options, ['test', 'seed', 'stratify'])
   const share = checkNumber('split', 'test', options?.test, { min: 0, max: 1, exclusive: true })
   const seed = checkNumber('split', 'seed', options.seed, { integer: true, min: 0, max: Number.MAX_SAFE_INTEGER })
-  const set = data instanceof Dataset ? data : new Dataset(data.x, data.y, data.classes ? { classes: data.classes } : {})
+  const set = data instanceof Dataset ? data : new Dataset(data.x, data.y, namesOf(data))
   const groups = new Map<number, number[]>()
   for (let i = 0; i < set.length; i++) {
     const label = options.stratify ? (set.y.data[i * (set.y.size / set.length)] as number) : 0

@@ -24,6 +24,7 @@ import { type MetricName, metrics } from './metrics.js'
 import { Preparation, type Prepared, sampleOf } from './prepare.js'
 import { SingleSteps } from './single-steps.js'
 import { inputIndex, type SampleSpec, type StepParts } from './step-programs.js'
+import { asBatch, consume, type StreamItem, type StreamOptions, type StreamProgress } from './stream.js'
 import { TrainingState } from './training-state.js'
 
 export interface TrainerOptions {
@@ -149,7 +150,27 @@ export abstract class Trainer {
    * @throws ERR_BUSY during a fit; ERR_DIVERGED for a cost that is not finite (nothing is changed)
    */
   step(x: TensorLike, y: TensorLike): number {
-    const data = this.#preparation.prepare('step', { x: asTensor('step: x', x, { dtype: this.model.dtype }), y })
+    return this.#update(this.#preparation.prepare('step', { x: asTensor('step: x', x, { dtype: this.model.dtype }), y }))
+  }
+
+  /**
+   * Learns online from a stream: each item is one sample or one batch, used for one update and thrown away. A slow update
+   * holds back the source (the next item is asked for when it is done); the event loop is never starved.
+   *
+   * @param source an iterable, async iterable or object-mode stream of { x, y }
+   * @throws (rejects) what `step` throws; the signal's reason
+   * @example await trainer.fitStream(events, { signal, onUpdate: ({ cost }) => gauge.set(cost) })
+   */
+  fitStream(source: Iterable<StreamItem> | AsyncIterable<StreamItem>, options: StreamOptions = {}): Promise<StreamProgress> {
+    return consume(source, options, (item) => {
+      const data = this.#preparation.prepare('fitStream', asBatch(item))
+      const cost = this.#update(data)
+      return { cost, samples: data.samples, updates: 1 }
+    })
+  }
+
+  /** One synchronous update; returns the cost before it. */
+  #update(data: Prepared): number {
     const parts = this.#parts([])
     const state = parts.state.claim()
     const scalars = new Float64Array(this.optimizer.scalarCount)

@@ -1,0 +1,336 @@
+/**
+ * Transforms of features, fitted on the training part alone and then called on anything: a data set, a batch, one sample.
+ * Statistics are float64. A transform is plain JSON when saved, so it travels with a model. To add one: a `fit…` function,
+ * a function from JSON that checks what it reads, and an entry in `kinds`.
+ */
+
+import { WengertError } from '../errors.js'
+import { asTensor, type TensorLike } from '../tensor/creation.js'
+import { Tensor } from '../tensor/tensor.js'
+import { allocate, isFloat, type TypedArray } from '../util/dtype.js'
+import { checkChoice, checkNumber, checkOptions, describe } from '../util/options.js'
+import { checkShape, formatShape, type Shape, sameShape, sizeOf } from '../util/shape.js'
+import { isPlainObject } from '../util/tree.js'
+import { checkData, checkFinite, type DataLike, Dataset } from './dataset.js'
+
+/** What `transformFromJSON` reads back. */
+export interface TransformJSON {
+  kind: string
+  [field: string]: unknown
+}
+
+/** A fitted transform: called on a data set it gives one with new features; on x of shape [m, …] or one sample, a tensor. */
+export interface Transform {
+  (data: DataLike): Dataset
+  (x: TensorLike): Tensor
+  readonly kind: string
+  /** Back to the units before. */
+  inverse(x: TensorLike): Tensor
+  toJSON(): TransformJSON
+}
+
+/** How one kind computes: on a batch of `rows` rows of `shape`, in float64, one row at a time. */
+interface Rule {
+  kind: string
+  /** The shape of one sample before and after. */
+  input: Shape
+  output: Shape
+  forward(from: TypedArray, at: number, to: TypedArray, position: number): void
+  backward(from: TypedArray, at: number, to: TypedArray, position: number): void
+  json: Record<string, unknown>
+}
+
+const isData = (value: unknown): value is DataLike => typeof value === 'object' && value !== null && 'x' in value && 'y' in value
+
+/** The rows of a batch, or one sample's values as one row. Errors: ERR_SHAPE, ERR_DATA, ERR_VALUE. */
+function apply(where: string, values: unknown, from: Shape, to: Shape, row: Rule['forward']): Tensor {
+  const t = values instanceof Tensor ? values : asTensor(where, values)
+  const single = from.length > 0 && sameShape(t.shape, from)
+  if (!single && (t.rank === 0 || !sameShape(t.shape.slice(1), from))) {
+    throw new WengertError('ERR_SHAPE', `${where}: expected x of shape ${formatShape(['m' as never, ...from])}, got ${formatShape(t.shape)}`, {
+      expected: from,
+      actual: t.shape,
+    })
+  }
+  checkFinite(where, 'x', single ? new Tensor([1, ...t.shape], t.dtype, t.data) : t)
+  const dtype = isFloat(t.dtype) ? t.dtype : 'float32'
+  const rows = single ? 1 : (t.shape[0] as number)
+  const out = allocate(dtype, rows * sizeOf(to))
+  for (let i = 0; i < rows; i++) row(t.data, i * sizeOf(from), out, i * sizeOf(to))
+  return new Tensor(single ? to : [rows, ...to], dtype, out)
+}
+
+function define(rule: Rule): Transform {
+  const { kind, input, output } = rule
+  const call = (values: unknown): unknown => {
+    if (!isData(values)) return apply(kind, values, input, output, rule.forward)
+    const { x, y } = checkData(kind, values)
+    const { classes, features } = values
+    // Names of features stand for columns: they do not outlive them.
+    const names = namesOf(sameShape(input, output) ? { x, y, classes, features } as DataLike : { x, y, classes } as DataLike)
+    return new Dataset(apply(kind, x, input, output, rule.forward), y, names)
+  }
+  return Object.assign(call as Transform, {
+    kind,
+    inverse: (x: TensorLike) => apply(`${kind}.inverse`, x, output, input, rule.backward),
+    toJSON: () => ({ kind, ...rule.json }),
+  })
+}
+
+/** The features that a transform is fitted on: [m, …], finite. */
+function training(where: string, data: unknown): Tensor {
+  if (isData(data)) return checkData(where, data).x
+  const t = data instanceof Tensor ? data : asTensor(where, data)
+  return checkData(where, { x: t, y: t }).x
+}
+
+const flat = (values: ArrayLike<number>): number[] => Array.from(values)
+
+/** (x − shift) / scale + offset of each feature. */
+function affine(kind: string, shape: Shape, shift: readonly number[], scale: readonly number[], offset: number): Transform {
+  const width = shift.length
+  return define({
+    kind,
+    input: shape,
+    output: shape,
+    forward: (from, at, to, position) => {
+      for (let j = 0; j < width; j++)
+        to[position + j] = ((from[at + j] as number) - (shift[j] as number)) / (scale[j] as number) + offset
+    },
+    backward: (from, at, to, position) => {
+      for (let j = 0; j < width; j++)
+        to[position + j] = ((from[at + j] as number) - offset) * (scale[j] as number) + (shift[j] as number)
+    },
+    json: { shape: [...shape], shift: [...shift], scale: [...scale], offset },
+  })
+}
+
+/** Which features a transform changes: all unless listed. Errors: ERR_OPTION, ERR_INDEX. */
+function chosen(where: string, columns: unknown, width: number): readonly number[] {
+  if (columns === undefined) return Array.from({ length: width }, (_, i) => i)
+  if (!Array.isArray(columns))
+    throw new WengertError('ERR_OPTION', `${where}: expected columns to be a list of positions, got ${describe(columns)}`, {
+      actual: columns,
+    })
+  columns.forEach((c, i) => {
+    if (!Number.isInteger(c) || c < 0 || c >= width || columns.indexOf(c) !== i)
+      throw new WengertError('ERR_INDEX', `${where}: expected distinct columns in 0 … ${width - 1}, got ${describe(c)}`, { actual: c })
+  })
+  return columns
+}
+
+/**
+ * Standardisation: z = (x − μ) / σ of each feature, with the mean μ and the standard deviation σ (over m, not m − 1) of the
+ * training part. A constant feature becomes 0.
+ *
+ * @param train the training part, or a tensor such as its targets
+ * @param options.columns the features to change; all by default
+ * @throws ERR_DATA for NaN, Infinity or an empty set; ERR_INDEX; when called ERR_SHAPE, ERR_DATA
+ * @example
+ * const scale = standardize(train)
+ * await trainer.fit(scale(train), { epochs: 30, validation: scale(test) })
+ */
+export function standardize(train: DataLike | TensorLike, options: { columns?: readonly number[] } = {}): Transform {
+  checkOptions('standardize', options, ['columns'])
+  const x = training('standardize', train)
+  const shape = x.shape.slice(1)
+  const [m, width] = [x.shape[0] as number, sizeOf(shape)]
+  const mean = new Float64Array(width)
+  const deviation = new Float64Array(width).fill(1)
+  for (const j of chosen('standardize', options.columns, width)) {
+    let sum = 0
+    for (let i = 0; i < m; i++) sum += x.data[i * width + j] as number
+    const mu = sum / m
+    let squares = 0
+    let rest = 0
+    let largest = 0
+    for (let i = 0; i < m; i++) {
+      const d = (x.data[i * width + j] as number) - mu
+      squares += d * d
+      rest += d
+      largest = Math.max(largest, Math.abs(x.data[i * width + j] as number))
+    }
+    // The mean of a constant is rounded: what is left of it must not be taken for a spread.
+    const variance = (squares - (rest * rest) / m) / m
+    mean[j] = mu
+    deviation[j] = variance > (m * 2 ** -52 * largest) ** 2 ? Math.sqrt(variance) : 1
+  }
+  return affine('standardize', shape, flat(mean), flat(deviation), 0)
+}
+
+/**
+ * Min-max scaling: each feature's range over the training part becomes [a, b], [0, 1] by default. A constant feature
+ * becomes a. Values outside the training part's range land outside [a, b].
+ *
+ * @param options.range [a, b]; @param options.columns the features to change; all by default
+ * @throws as `standardize`; ERR_RANGE for a range that is not two growing numbers
+ */
+export function minMax(
+  train: DataLike | TensorLike,
+  options: { range?: readonly [number, number]; columns?: readonly number[] } = {},
+): Transform {
+  checkOptions('minMax', options, ['range', 'columns'])
+  const [a, b] = options.range ?? [0, 1]
+  checkNumber('minMax', 'range[0]', a)
+  checkNumber('minMax', 'range[1]', b, { min: a, exclusive: true })
+  const x = training('minMax', train)
+  const shape = x.shape.slice(1)
+  const width = sizeOf(shape)
+  const low = new Float64Array(width)
+  const scale = new Float64Array(width).fill(1)
+  const columns = chosen('minMax', options.columns, width)
+  // The offset is common to all features: those left alone have it taken away again.
+  low.fill(a)
+  for (const j of columns) {
+    let [lo, hi] = [Infinity, -Infinity]
+    for (let i = j; i < x.size; i += width) {
+      lo = Math.min(lo, x.data[i] as number)
+      hi = Math.max(hi, x.data[i] as number)
+    }
+    low[j] = lo
+    scale[j] = hi > lo ? (hi - lo) / (b - a) : 1
+  }
+  return affine('minMax', shape, flat(low), flat(scale), a)
+}
+
+type Unknown = 'refuse' | 'zeros'
+
+function indicators(shape: Shape, columns: readonly number[], values: readonly (readonly number[])[], unknown: Unknown): Transform {
+  const width = sizeOf(shape)
+  const which = new Map(columns.map((c, i) => [c, values[i] as readonly number[]]))
+  const places = new Map([...which].map(([c, list]) => [c, new Map(list.map((v, i) => [v, i]))]))
+  const total = Array.from({ length: width }, (_, j) => which.get(j)?.length ?? 1).reduce((a, b) => a + b, 0)
+  return define({
+    kind: 'oneHot',
+    input: shape,
+    output: [total],
+    forward: (from, at, to, position) => {
+      let next = position
+      for (let j = 0; j < width; j++) {
+        const value = from[at + j] as number
+        const known = places.get(j)
+        if (!known) {
+          to[next++] = value
+          continue
+        }
+        const place = known.get(value)
+        if (place !== undefined) to[next + place] = 1
+        else if (unknown === 'refuse')
+          throw new WengertError(
+            'ERR_LABEL',
+            `oneHot: expected one of the ${known.size} values of feature ${j} in the training part, got ${value} (unknown: 'zeros' lets it pass)`,
+            { expected: which.get(j), actual: value },
+          )
+        next += known.size
+      }
+    },
+    backward: (from, at, to, position) => {
+      let next = at
+      for (let j = 0; j < width; j++) {
+        const list = which.get(j)
+        if (!list) {
+          to[position + j] = from[next++] as number
+          continue
+        }
+        let best = 0
+        for (let k = 1; k < list.length; k++) if ((from[next + k] as number) > (from[next + best] as number)) best = k
+        to[position + j] = list[best] as number
+        next += list.length
+      }
+    },
+    json: { shape: [...shape], columns: [...columns], values: values.map((list) => [...list]), unknown },
+  })
+}
+
+/** The most distinct values of one feature: each becomes a feature of its own. */
+const mostValues = 1000
+
+/**
+ * One-hot encoding: each listed feature becomes one feature for each value it has in the training part (in growing order),
+ * 1 where it has that value and 0 elsewhere. The inverse gives the value of the largest.
+ *
+ * @param options.columns the features to encode; all by default
+ * @param options.unknown what becomes of other values later: 'refuse' (the default) or 'zeros'
+ * @throws as `standardize`; ERR_RANGE for a feature with more than 1000 values; when called ERR_LABEL
+ * @example const encode = oneHotColumns(train, { columns: [3] })
+ */
+export function oneHotColumns(
+  train: DataLike | TensorLike,
+  options: { columns?: readonly number[]; unknown?: Unknown } = {},
+): Transform {
+  checkOptions('oneHotColumns', options, ['columns', 'unknown'])
+  const unknown = checkChoice('oneHotColumns', 'unknown', options.unknown ?? 'refuse', ['refuse', 'zeros'] as const)
+  const x = training('oneHotColumns', train)
+  const shape = x.shape.slice(1)
+  const width = sizeOf(shape)
+  const columns = [...chosen('oneHotColumns', options.columns, width)].sort((a, b) => a - b)
+  const values = columns.map((j) => {
+    const seen = new Set<number>()
+    // Adding 0 makes one value of 0 and −0.
+    for (let i = j; i < x.size; i += width) seen.add((x.data[i] as number) + 0)
+    if (seen.size > mostValues)
+      throw new WengertError('ERR_RANGE', `oneHotColumns: expected at most ${mostValues} values of a feature, got ${seen.size} of feature ${j}`, {
+        expected: mostValues,
+        actual: seen.size,
+      })
+    return [...seen].sort((a, b) => a - b)
+  })
+  return indicators(shape, columns, values, unknown)
+}
+
+function numbers(json: TransformJSON, field: string, length: number): number[] {
+  const list = json[field]
+  if (!Array.isArray(list) || list.length !== length || !list.every((v) => Number.isFinite(v)))
+    throw new WengertError('ERR_VALUE', `transform: expected ${field} to be ${length} finite numbers, got ${describe(list)}`, { actual: list })
+  return list
+}
+
+function affineFromJSON(json: TransformJSON): Transform {
+  checkShape('transform', json.shape)
+  const width = sizeOf(json.shape)
+  const scale = numbers(json, 'scale', width)
+  const zero = scale.findIndex((s) => !(s > 0))
+  if (zero >= 0) throw new WengertError('ERR_VALUE', `transform: expected positive scales, got ${scale[zero]}`, { actual: scale[zero] })
+  return affine(json.kind, json.shape, numbers(json, 'shift', width), scale, checkNumber('transform', 'offset', json.offset))
+}
+
+function oneHotFromJSON(json: TransformJSON): Transform {
+  checkShape('transform', json.shape)
+  const { columns, values } = json
+  chosen('transform', columns, sizeOf(json.shape))
+  if (!Array.isArray(columns) || !Array.isArray(values) || values.length !== columns.length)
+    throw new WengertError('ERR_VALUE', `transform: expected a list of values for each column, got ${describe(values)}`, { actual: values })
+  const lists = values.map((_, i) => numbers(values as unknown as TransformJSON, `${i}`, Array.isArray(values[i]) ? values[i].length : 0))
+  const unknown = checkChoice('transform', 'unknown', json.unknown, ['refuse', 'zeros'] as const)
+  return indicators(json.shape, columns, lists, unknown)
+}
+
+const kinds = new Map<string, (json: TransformJSON) => Transform>([
+  ['standardize', affineFromJSON],
+  ['minMax', affineFromJSON],
+  ['oneHot', oneHotFromJSON],
+])
+
+/** Makes a kind of transforms of one's own known to `transformFromJSON` and `loadModel`. Errors: ERR_STATE for a kind that is taken. */
+export function registerTransform(kind: string, fromJSON: (json: TransformJSON) => Transform): void {
+  if (kinds.has(kind) && kinds.get(kind) !== fromJSON)
+    throw new WengertError('ERR_STATE', `registerTransform: expected a new kind, got '${kind}', which is known already`, { actual: kind })
+  kinds.set(kind, fromJSON)
+}
+
+/**
+ * The transform that `JSON.stringify(transform)` kept.
+ *
+ * @throws ERR_VALUE for anything else
+ */
+export function transformFromJSON(json: unknown): Transform {
+  if (!isPlainObject(json) || typeof json.kind !== 'string')
+    throw new WengertError('ERR_VALUE', `transform: expected { kind, … }, got ${describe(json)}`, { actual: json })
+  const read = kinds.get(json.kind)
+  if (!read)
+    throw new WengertError('ERR_VALUE', `transform: expected a kind known here (${[...kinds.keys()].join(', ')}), got ${describe(json.kind)}`, {
+      expected: [...kinds.keys()],
+      actual: json.kind,
+    })
+  return read(json as TransformJSON)
+}
