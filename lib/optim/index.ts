@@ -1,4 +1,8 @@
 /** Optimisers, as `optim.*`. */
 
+export { type AdamOptions, adam, adamW } from './adam.js'
+export { type AdagradOptions, adagrad, type RmsPropOptions, rmsProp } from './adaptive.js'
 export { type GradientDescentOptions, gradientDescent } from './gradient-descent.js'
+export type { CommonOptions, ParameterGroup } from './groups.js'
 export type { Optimizer, OptimizerSlot, Progress, Schedule } from './optimizer.js'
+export * as schedules from './schedules.js'

@@ -3,6 +3,7 @@
  * to update (the learning rate, bias corrections) come from a table of float64 rows made ahead by `scalars`.
  */
 
+import type { Parameter } from '../nn/parameter.js'
 import type { Aval } from '../primitives/primitive.js'
 import type { Tensor } from '../tensor/tensor.js'
 
@@ -22,12 +23,16 @@ export interface Optimizer {
   readonly scalarCount: number
   /** Writes those of update `t` (counted from 1) at the scheduled `rate`. */
   scalars(out: Float64Array, offset: number, t: number, rate: number): void
-  /** The parameter and its slots after an update; `scalars` are one-element tensors. */
+  /**
+   * The parameter and its slots after an update; `scalars` are one-element tensors. `of` is the parameter whose value
+   * `parameter` is, for rules that differ from group to group.
+   */
   update(
     parameter: Tensor,
     gradient: Tensor,
     slots: readonly Tensor[],
     scalars: readonly Tensor[],
+    of?: Parameter,
   ): { parameter: Tensor; slots: readonly Tensor[] }
 }
 
@@ -38,4 +43,12 @@ export interface Progress {
 }
 
 /** The learning rate of an update, given the optimiser's own. */
-export type Schedule = (progress: Progress, learningRate: number) => number
+export interface Schedule {
+  (progress: Progress, learningRate: number): number
+  /** Where a schedule follows the cost: called after each epoch with the validation cost, or the cost where there is none. */
+  observe?(cost: number): void
+  /** What such a schedule remembers, as JSON, for checkpoints. */
+  state?(): Record<string, number>
+  /** Goes back to what `state` gave. */
+  restore?(state: Record<string, number>): void
+}
