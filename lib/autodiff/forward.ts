@@ -34,7 +34,7 @@ export class ForwardTrace implements Trace {
 }
 
 /** The tangent of a primitive's output, by the kind of its row; undefined is zero. */
-function push(
+export function push(
   primitive: Primitive,
   tangents: readonly (Tensor | undefined)[],
   inputs: readonly Tensor[],

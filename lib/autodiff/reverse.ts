@@ -13,8 +13,8 @@ import type { Entry, Tape } from './tape.js'
 export type Visit = (index: number, adjoint: Tensor) => void
 
 /**
- * Adjoints of all entries reached from the seeds. Entries on no path to a seed, or from no watched input, are never
- * visited; a broadcast is summed away here, once, and not in the rules.
+ * Adjoints of all entries reached from the seeds. Entries on no path to a seed, or through which no derivative can come, are
+ * never visited; a broadcast is summed away here, once, and not in the rules.
  */
 export function sweep(tape: Tape, seeds: ReadonlyMap<number, Tensor>, visit?: Visit): (Tensor | undefined)[] {
   const adjoints: (Tensor | undefined)[] = []
@@ -25,22 +25,39 @@ export function sweep(tape: Tape, seeds: ReadonlyMap<number, Tensor>, visit?: Vi
   }
   for (let index = last; index >= 0; index--) {
     const adjoint = adjoints[index]
-    if (adjoint === undefined) continue
-    visit?.(index, adjoint)
     const entry = tape.entries[index] as Entry
-    if (entry.primitive === undefined) continue
-    const wanted = entry.inputs.map((x, i) => (entry.sources[i] as number) >= 0 && isFloat(x.dtype))
-    if (!wanted.includes(true)) continue
-    const { primitive, scope } = entry
-    const cotangents = withScope(backward(scope), () => pull(primitive, adjoint, entry, wanted), true)
-    for (let i = 0; i < wanted.length; i++) {
+    if (adjoint === undefined || !entry.active) continue
+    visit?.(index, adjoint)
+    const cotangents = pull(tape, entry, adjoint)
+    for (let i = 0; i < cotangents.length; i++) {
       const cotangent = cotangents[i]
-      if (wanted[i] && cotangent !== undefined)
-        accumulate(adjoints, entry.sources[i] as number, sumTo(cotangent, (entry.inputs[i] as Tensor).shape))
+      if (cotangent !== undefined) accumulate(adjoints, entry.sources[i] as number, cotangent)
     }
     if (index >= tape.inputCount) adjoints[index] = undefined
   }
   return adjoints
+}
+
+let swept: Entry | undefined
+
+/** The entry whose derivative is being taken by the innermost sweep, for diagnosis. */
+export const entryBeingSwept = (): Entry | undefined => swept
+
+/** What an entry's adjoint contributes to each operand; undefined for constants and where no derivative can come through. */
+export function pull(tape: Tape, entry: Entry, adjoint: Tensor): readonly (Tensor | undefined)[] {
+  const { primitive, inputs, sources, scope } = entry
+  if (primitive === undefined) return []
+  const wanted = sources.map((s) => tape.entries[s]?.active === true)
+  if (!wanted.includes(true)) return []
+  const outer = swept
+  swept = entry
+  try {
+    const contribute = () =>
+      cotangentsOf(primitive, adjoint, entry, wanted).map((g, i) => (wanted[i] && g ? sumTo(g, (inputs[i] as Tensor).shape) : undefined))
+    return withScope(backward(scope), contribute, true)
+  } finally {
+    swept = outer
+  }
 }
 
 /** The scope of an entry's adjoint operations. */
@@ -52,10 +69,10 @@ function accumulate(adjoints: (Tensor | undefined)[], index: number, cotangent: 
 }
 
 /** The cotangents of an entry's inputs, by the kind of its row. */
-function pull(
+export function cotangentsOf(
   primitive: Primitive,
   g: Tensor,
-  { inputs, output, params }: Entry,
+  { inputs, output, params }: Pick<Entry, 'inputs' | 'output' | 'params'>,
   wanted: readonly boolean[],
 ): readonly (Tensor | undefined)[] {
   switch (primitive.kind) {

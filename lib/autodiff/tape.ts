@@ -6,6 +6,7 @@
 import { apply, type Params, type Primitive, type Trace, Traced } from '../primitives/primitive.js'
 import { currentScope } from '../primitives/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
+import { isFloat } from '../util/dtype.js'
 
 /** One line of the tape; inputs of the traced function come first and have no primitive. */
 export interface Entry {
@@ -18,6 +19,8 @@ export interface Entry {
   readonly output: Tensor
   /** The part of a model that it came from. */
   readonly scope: string
+  /** Whether a derivative can come through: a floating result with a differentiable path from an input. */
+  readonly active: boolean
 }
 
 /** A tensor on a tape. */
@@ -38,10 +41,14 @@ export class Tape implements Trace {
   /** The entries that the traced function returned. */
   outputs: readonly number[] = []
 
-  /** @param everything also record what has no derivative (for programs and for people); else such results are constants */
+  /**
+   * @param everything also record what has no derivative (for programs and for people); else such results are constants
+   * @param inlining trace through functions with a rule of their own, that rule left out (for programs)
+   */
   constructor(
     readonly level: number,
     readonly everything = false,
+    readonly inlining = everything,
   ) {}
 
   /** Registers an input. */
@@ -67,8 +74,15 @@ export class Tape implements Trace {
     return x instanceof Variable && x.trace === this ? x.index : -1
   }
 
-  push(entry: Omit<Entry, 'scope'>): Variable {
-    this.entries.push({ ...entry, scope: currentScope() })
-    return new Variable(this, entry.output, this.entries.length - 1)
+  push({ primitive, params, inputs, sources, output }: Omit<Entry, 'scope' | 'active'>): Variable {
+    const active =
+      isFloat(output.dtype) && (primitive === undefined || sources.some((s, i) => this.entries[s]?.active && transmits(primitive, i)))
+    this.entries.push({ primitive, params, inputs, sources, output, scope: currentScope(), active })
+    return new Variable(this, output, this.entries.length - 1)
   }
+}
+
+/** Whether a derivative can come through operand `i`. */
+function transmits(primitive: Primitive, i: number): boolean {
+  return primitive.kind === 'elementwise' ? primitive.derivatives[i] !== null : primitive.kind !== 'nondifferentiable'
 }

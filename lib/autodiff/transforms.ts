@@ -332,7 +332,7 @@ export function customGradient(rule: CustomRule): (...args: Tensor[]) => Tensor 
     for (const x of args) {
       if (!(x instanceof Traced)) continue
       const trace = x.trace as Tape | ForwardTrace
-      if (trace instanceof Tape && trace.everything) continue
+      if (trace instanceof Tape && trace.inlining) continue
       if (top === undefined || trace.level > top.level) top = trace
     }
     if (top === undefined) return rule(...args)[0]
@@ -342,6 +342,17 @@ export function customGradient(rule: CustomRule): (...args: Tensor[]) => Tensor 
   const cotangents = (pullback: ReturnType<CustomRule>[1], g: Tensor) => {
     const result = pullback(g)
     return result instanceof Tensor ? [result] : result
+  }
+
+  /** The tangent of the value: the pullback is linear in g, so its own pullback at any g maps tangents forward. */
+  function transposed(pullback: ReturnType<CustomRule>[1], args: readonly Tensor[], tangents: readonly (Tensor | undefined)[], y: Tensor) {
+    const present = tangents.flatMap((t, i) => (t ? [i] : []))
+    const zero = (x: Tensor) => zeros(x.shape, { dtype: x.dtype })
+    const [, transpose] = vjp((g: Tensor) => {
+      const given = cotangents(pullback, g)
+      return present.map((i) => given[i] ?? zero(args[i] as Tensor))
+    }, zero(y))
+    return transpose(present.map((i) => tangents[i]))[0] as Tensor
   }
 
   function onTape(tape: Tape, args: readonly Tensor[]): Tensor {
@@ -360,9 +371,7 @@ export function customGradient(rule: CustomRule): (...args: Tensor[]) => Tensor 
           throw new WengertError('ERR_PROGRAM', 'customGradient: expected to be traced, not lowered')
         },
         samples: () => [],
-        jvp: () => {
-          throw new WengertError('ERR_PROGRAM', 'customGradient: expected to be traced, not lowered')
-        },
+        jvp: (tangents, { output: y }) => transposed(saved, lower, tangents, y),
         vjp: (g) => cotangents(saved, g),
       },
       params: {},
@@ -376,12 +385,12 @@ export function customGradient(rule: CustomRule): (...args: Tensor[]) => Tensor 
     const own = (x: Tensor): x is Dual => x instanceof Dual && x.trace === trace
     const lower = args.map((x) => (own(x) ? x.value : x))
     const output = call(...lower)
-    // The pullback is linear in g, so its own pullback at any g maps tangents forward.
-    const [, transpose] = vjp(
-      (g: Tensor) => args.flatMap((x, i) => (own(x) ? [cotangents(rule(...lower)[1], g)[i] ?? zeros(x.shape, { dtype: x.dtype })] : [])),
-      zeros(output.shape, { dtype: output.dtype }),
+    const tangents = args.map((x) => (own(x) ? x.tangent : undefined))
+    return new Dual(
+      trace,
+      output,
+      transposed((g) => rule(...lower)[1](g), lower, tangents, output),
     )
-    return new Dual(trace, output, transpose(args.filter(own).map((x) => x.tangent))[0])
   }
 
   return call
