@@ -18,7 +18,17 @@ export {
 export type { BackendInfo, BackendName } from './backend/backend.js'
 export { backend, setBackend, setThreads } from './backend/select.js'
 export { type DataLike, Dataset } from './data/dataset.js'
+export { balancedOrder, batchCount, type OrderOptions, randomOrder, stratifiedOrder } from './data/sampling.js'
 export { type SplitOptions, split } from './data/split.js'
+export {
+  minMax,
+  oneHotColumns,
+  registerTransform,
+  standardize,
+  type Transform,
+  type TransformJSON,
+  transformFromJSON,
+} from './data/transforms.js'
 export { type ErrorCode, type ErrorDetails, errorCodes, WengertError } from './errors.js'
 export * as nn from './nn/index.js'
 export * as loss from './nn/loss.js'
@@ -120,7 +130,7 @@ export { Random, seed } from './tensor/random.js'
 export { type NestedArray, Tensor } from './tensor/tensor.js'
 export type { EpochRecord, History, StopReason } from './train/history.js'
 export type { MetricName } from './train/metrics.js'
-export { type Progress, type ProgressOptions, type ProgressStream, progress } from './train/progress.js'
+export { type ProgressLine, type ProgressOptions, type ProgressStream, progress } from './train/progress.js'
 export type { FitOptions, TrainerOptions } from './train/trainer.js'
 export { FBGD, MBSGD, type MBSGDOptions, SGD } from './train/trainers.js'
 export type { Dtype, FloatDtype, TypedArray } from './util/dtype.js'

@@ -77,9 +77,7 @@ function quotas(counts: readonly number[], batchSize: number, stream: Stream): I
   const whole = (size: number) => Int32Array.from(counts, (count) => Math.floor((count * size) / n))
   const total = (row: Int32Array) => row.reduce((a, b) => a + b, 0)
   const last = whole(rest)
-  const byRemainder = [...classes].sort(
-    (a, b) => (((counts[b] as number) * rest) % n) - (((counts[a] as number) * rest) % n),
-  )
+  const byRemainder = [...classes].sort((a, b) => (((counts[b] as number) * rest) % n) - (((counts[a] as number) * rest) % n))
   for (const c of byRemainder.slice(0, rest - total(last))) last[c] = (last[c] as number) + 1
   const base = whole(batchSize)
   const extra = batchSize - total(base)

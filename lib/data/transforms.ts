@@ -11,7 +11,7 @@ import { allocate, isFloat, type TypedArray } from '../util/dtype.js'
 import { checkChoice, checkNumber, checkOptions, describe } from '../util/options.js'
 import { checkShape, formatShape, type Shape, sameShape, sizeOf } from '../util/shape.js'
 import { isPlainObject } from '../util/tree.js'
-import { checkData, checkFinite, type DataLike, Dataset } from './dataset.js'
+import { checkData, checkFinite, type DataLike, Dataset, namesOf } from './dataset.js'
 
 /** What `transformFromJSON` reads back. */
 export interface TransformJSON {
@@ -47,10 +47,14 @@ function apply(where: string, values: unknown, from: Shape, to: Shape, row: Rule
   const t = values instanceof Tensor ? values : asTensor(where, values)
   const single = from.length > 0 && sameShape(t.shape, from)
   if (!single && (t.rank === 0 || !sameShape(t.shape.slice(1), from))) {
-    throw new WengertError('ERR_SHAPE', `${where}: expected x of shape ${formatShape(['m' as never, ...from])}, got ${formatShape(t.shape)}`, {
-      expected: from,
-      actual: t.shape,
-    })
+    throw new WengertError(
+      'ERR_SHAPE',
+      `${where}: expected x of shape ${formatShape(['m' as never, ...from])}, got ${formatShape(t.shape)}`,
+      {
+        expected: from,
+        actual: t.shape,
+      },
+    )
   }
   checkFinite(where, 'x', single ? new Tensor([1, ...t.shape], t.dtype, t.data) : t)
   const dtype = isFloat(t.dtype) ? t.dtype : 'float32'
@@ -65,10 +69,13 @@ function define(rule: Rule): Transform {
   const call = (values: unknown): unknown => {
     if (!isData(values)) return apply(kind, values, input, output, rule.forward)
     const { x, y } = checkData(kind, values)
-    const { classes, features } = values
     // Names of features stand for columns: they do not outlive them.
-    const names = namesOf(sameShape(input, output) ? { x, y, classes, features } as DataLike : { x, y, classes } as DataLike)
-    return new Dataset(apply(kind, x, input, output, rule.forward), y, names)
+    const { features, ...names } = namesOf(values)
+    return new Dataset(
+      apply(kind, x, input, output, rule.forward),
+      y,
+      features && sameShape(input, output) ? { ...names, features } : names,
+    )
   }
   return Object.assign(call as Transform, {
     kind,
@@ -84,10 +91,14 @@ function training(where: string, data: unknown): Tensor {
   return checkData(where, { x: t, y: t }).x
 }
 
-const flat = (values: ArrayLike<number>): number[] => Array.from(values)
+/** (x − shift) / scale + offset of each feature, each list one number a feature. */
+interface Affine {
+  shift: readonly number[]
+  scale: readonly number[]
+  offset: readonly number[]
+}
 
-/** (x − shift) / scale + offset of each feature. */
-function affine(kind: string, shape: Shape, shift: readonly number[], scale: readonly number[], offset: number): Transform {
+function affine(kind: string, shape: Shape, { shift, scale, offset }: Affine): Transform {
   const width = shift.length
   return define({
     kind,
@@ -95,13 +106,13 @@ function affine(kind: string, shape: Shape, shift: readonly number[], scale: rea
     output: shape,
     forward: (from, at, to, position) => {
       for (let j = 0; j < width; j++)
-        to[position + j] = ((from[at + j] as number) - (shift[j] as number)) / (scale[j] as number) + offset
+        to[position + j] = ((from[at + j] as number) - (shift[j] as number)) / (scale[j] as number) + (offset[j] as number)
     },
     backward: (from, at, to, position) => {
       for (let j = 0; j < width; j++)
-        to[position + j] = ((from[at + j] as number) - offset) * (scale[j] as number) + (shift[j] as number)
+        to[position + j] = ((from[at + j] as number) - (offset[j] as number)) * (scale[j] as number) + (shift[j] as number)
     },
-    json: { shape: [...shape], shift: [...shift], scale: [...scale], offset },
+    json: { shape: [...shape], shift: [...shift], scale: [...scale], offset: [...offset] },
   })
 }
 
@@ -155,7 +166,7 @@ export function standardize(train: DataLike | TensorLike, options: { columns?: r
     mean[j] = mu
     deviation[j] = variance > (m * 2 ** -52 * largest) ** 2 ? Math.sqrt(variance) : 1
   }
-  return affine('standardize', shape, flat(mean), flat(deviation), 0)
+  return affine('standardize', shape, { shift: Array.from(mean), scale: Array.from(deviation), offset: new Array(width).fill(0) })
 }
 
 /**
@@ -178,10 +189,8 @@ export function minMax(
   const width = sizeOf(shape)
   const low = new Float64Array(width)
   const scale = new Float64Array(width).fill(1)
-  const columns = chosen('minMax', options.columns, width)
-  // The offset is common to all features: those left alone have it taken away again.
-  low.fill(a)
-  for (const j of columns) {
+  const offset = new Float64Array(width)
+  for (const j of chosen('minMax', options.columns, width)) {
     let [lo, hi] = [Infinity, -Infinity]
     for (let i = j; i < x.size; i += width) {
       lo = Math.min(lo, x.data[i] as number)
@@ -189,8 +198,9 @@ export function minMax(
     }
     low[j] = lo
     scale[j] = hi > lo ? (hi - lo) / (b - a) : 1
+    offset[j] = a
   }
-  return affine('minMax', shape, flat(low), flat(scale), a)
+  return affine('minMax', shape, { shift: Array.from(low), scale: Array.from(scale), offset: Array.from(offset) })
 }
 
 type Unknown = 'refuse' | 'zeros'
@@ -199,7 +209,7 @@ function indicators(shape: Shape, columns: readonly number[], values: readonly (
   const width = sizeOf(shape)
   const which = new Map(columns.map((c, i) => [c, values[i] as readonly number[]]))
   const places = new Map([...which].map(([c, list]) => [c, new Map(list.map((v, i) => [v, i]))]))
-  const total = Array.from({ length: width }, (_, j) => which.get(j)?.length ?? 1).reduce((a, b) => a + b, 0)
+  const total = values.reduce((sum, list) => sum + list.length - 1, width)
   return define({
     kind: 'oneHot',
     input: shape,
@@ -254,10 +264,7 @@ const mostValues = 1000
  * @throws as `standardize`; ERR_RANGE for a feature with more than 1000 values; when called ERR_LABEL
  * @example const encode = oneHotColumns(train, { columns: [3] })
  */
-export function oneHotColumns(
-  train: DataLike | TensorLike,
-  options: { columns?: readonly number[]; unknown?: Unknown } = {},
-): Transform {
+export function oneHotColumns(train: DataLike | TensorLike, options: { columns?: readonly number[]; unknown?: Unknown } = {}): Transform {
   checkOptions('oneHotColumns', options, ['columns', 'unknown'])
   const unknown = checkChoice('oneHotColumns', 'unknown', options.unknown ?? 'refuse', ['refuse', 'zeros'] as const)
   const x = training('oneHotColumns', train)
@@ -269,10 +276,14 @@ export function oneHotColumns(
     // Adding 0 makes one value of 0 and −0.
     for (let i = j; i < x.size; i += width) seen.add((x.data[i] as number) + 0)
     if (seen.size > mostValues)
-      throw new WengertError('ERR_RANGE', `oneHotColumns: expected at most ${mostValues} values of a feature, got ${seen.size} of feature ${j}`, {
-        expected: mostValues,
-        actual: seen.size,
-      })
+      throw new WengertError(
+        'ERR_RANGE',
+        `oneHotColumns: expected at most ${mostValues} values of a feature, got ${seen.size} of feature ${j}`,
+        {
+          expected: mostValues,
+          actual: seen.size,
+        },
+      )
     return [...seen].sort((a, b) => a - b)
   })
   return indicators(shape, columns, values, unknown)
@@ -281,7 +292,9 @@ export function oneHotColumns(
 function numbers(json: TransformJSON, field: string, length: number): number[] {
   const list = json[field]
   if (!Array.isArray(list) || list.length !== length || !list.every((v) => Number.isFinite(v)))
-    throw new WengertError('ERR_VALUE', `transform: expected ${field} to be ${length} finite numbers, got ${describe(list)}`, { actual: list })
+    throw new WengertError('ERR_VALUE', `transform: expected ${field} to be ${length} finite numbers, got ${describe(list)}`, {
+      actual: list,
+    })
   return list
 }
 
@@ -291,7 +304,7 @@ function affineFromJSON(json: TransformJSON): Transform {
   const scale = numbers(json, 'scale', width)
   const zero = scale.findIndex((s) => !(s > 0))
   if (zero >= 0) throw new WengertError('ERR_VALUE', `transform: expected positive scales, got ${scale[zero]}`, { actual: scale[zero] })
-  return affine(json.kind, json.shape, numbers(json, 'shift', width), scale, checkNumber('transform', 'offset', json.offset))
+  return affine(json.kind, json.shape, { shift: numbers(json, 'shift', width), scale, offset: numbers(json, 'offset', width) })
 }
 
 function oneHotFromJSON(json: TransformJSON): Transform {
@@ -328,9 +341,13 @@ export function transformFromJSON(json: unknown): Transform {
     throw new WengertError('ERR_VALUE', `transform: expected { kind, … }, got ${describe(json)}`, { actual: json })
   const read = kinds.get(json.kind)
   if (!read)
-    throw new WengertError('ERR_VALUE', `transform: expected a kind known here (${[...kinds.keys()].join(', ')}), got ${describe(json.kind)}`, {
-      expected: [...kinds.keys()],
-      actual: json.kind,
-    })
+    throw new WengertError(
+      'ERR_VALUE',
+      `transform: expected a kind known here (${[...kinds.keys()].join(', ')}), got ${describe(json.kind)}`,
+      {
+        expected: [...kinds.keys()],
+        actual: json.kind,
+      },
+    )
   return read(json as TransformJSON)
 }
