@@ -29,6 +29,7 @@
  * | softmaxCrossEntropy | loss[m] F ← z[m,n] F, label[m] int32   | m, n                              |              |
  * | softmaxCrossEntropyGrad | dz[m,n] F ← z[m,n] F, label[m] int32, g[m] or g[1] F | m, n        |              |
  * | accumulate     | r[1] float64 ← x[n] F, int32 or bool        | n                                 |              |
+ * | dropout        | out[rows,n] F ← x[rows,n] F, counter[4] int32 | rows, n, layer, first           | rate         |
  *
  * - matmul: c[i] = alpha · s · op(a[i]) · op(b[i]) + beta · c[i]; op(a) is [m,k] (stored [k,m] if transA), op(b) is [k,n]
  *   (stored [n,k] if transB); a starts at i·strideA, b at i·strideB (a stride of 0 repeats one matrix). beta = 0 never
@@ -45,6 +46,9 @@
  *   (see `Failure`). scatterAdd and putAlong start from zero and add.
  * - softmaxCrossEntropy: loss = logSumExp(z) − z[label]; its gradient dz = g · (softmax(z) − oneHot(label)).
  * - accumulate: r += Σ x, in float64.
+ * - dropout: out[r, j] = x[r, j] · (1/(1 − rate)) where word j of the stream (seed, purpose dropout + 256 · layer,
+ *   a = first + counter[3] + r modulo 2³², b = counter[2]) of util/random.ts is at least rate · 2³², else 0; the seed is
+ *   counter[0] + 2³² · counter[1], unsigned. layer < 2²⁴; rate in [0, 1]. out may be x's memory.
  */
 
 import type { Dtype, TypedArray } from '../util/dtype.js'
@@ -53,7 +57,7 @@ import type { Dtype, TypedArray } from '../util/dtype.js'
 export const kernelNames = [
   'elementwise', 'matmul', 'sum', 'prod', 'max', 'min', 'any', 'all', 'argmax', 'argmin', 'cumsum',
   'softmax', 'logSoftmax', 'logSumExp', 'copy', 'concat', 'gather', 'scatterAdd', 'takeAlong', 'putAlong', 'oneHot',
-  'softmaxCrossEntropy', 'softmaxCrossEntropyGrad', 'accumulate',
+  'softmaxCrossEntropy', 'softmaxCrossEntropyGrad', 'accumulate', 'dropout',
 ] as const
 export type KernelName = (typeof kernelNames)[number]
 

@@ -1,6 +1,7 @@
 /** The op table: every primitive row. Tests, docs and tools walk it; nothing else needs to know the names. */
 
 import { broadcastRows } from './broadcast.js'
+import { dropoutRows } from './dropout.js'
 import { elementwiseRows } from './elementwise.js'
 import { indexingRows } from './indexing.js'
 import { linalgRows } from './linalg.js'
@@ -17,4 +18,5 @@ export const opTable: readonly Primitive[] = [
   ...linalgRows,
   ...indexingRows,
   ...softmaxRows,
+  ...dropoutRows,
 ]

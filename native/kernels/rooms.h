@@ -10,7 +10,8 @@ namespace wengert {
   X(all, All) X(argmax, Argmax) X(argmin, Argmin) X(cumsum, Cumsum) X(softmax, Softmax) X(logSoftmax, LogSoftmax)  \
   X(logSumExp, LogSumExp) X(copy, Copy) X(concat, Concat) X(gather, Gather) X(scatterAdd, ScatterAdd)              \
   X(takeAlong, TakeAlong) X(putAlong, PutAlong) X(oneHot, OneHot) X(softmaxCrossEntropy, SoftmaxCrossEntropy)      \
-  X(softmaxCrossEntropyGrad, SoftmaxCrossEntropyGrad) X(accumulate, Accumulate)
+  X(softmaxCrossEntropyGrad, SoftmaxCrossEntropyGrad) X(accumulate, Accumulate)                  \
+  X(dropout, Dropout)
 
 #define WENGERT_PREPARE(name, Name) std::unique_ptr<Instruction> Prepare##Name(const Call& call);
 WENGERT_KERNELS(WENGERT_PREPARE)

@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 import torch
 import torch.nn.functional as F
-from common import numbers, write
+from common import Stream, numbers, write
 
 SEED = 1
 torch.set_num_threads(1)
@@ -54,6 +54,15 @@ def shaped(n, x, axis):
     return list(x.shape[:axis]) + [n] + list(x.shape[axis + 1 :])
 
 
+def dropout(p, x, counter):
+    low, high, update, row = counter.tolist()
+    rows = x.reshape(-1, int(np.prod(x.shape[1:]))) if x.dim() > 1 else x.reshape(1, -1)
+    streams = [Stream(low + high * 2**32, 2 + 256 * p["layer"], p["first"] + row + r, update) for r in range(rows.shape[0])]
+    kept = [[s.word() >= p["rate"] * 2**32 for _ in range(rows.shape[1])] for s in streams]
+    mask = torch.tensor(kept, dtype=x.dtype).reshape(x.shape)
+    return x * mask / (1 - p["rate"]) if p["rate"] < 1 else x * mask
+
+
 def unary(f):
     return lambda p, x: f(x)
 
@@ -95,6 +104,7 @@ ROWS = {
     "logSumExp": lambda p, x: torch.logsumexp(x, p["axis"]),
     "softmaxCrossEntropy": lambda p, z, y: F.cross_entropy(z, y, reduction="none"),
     "softmaxCrossEntropyGrad": lambda p, z, y, g: g[:, None] * (torch.softmax(z, 1) - F.one_hot(y, z.shape[1])),
+    "dropout": dropout,
 }
 
 i64 = lambda *v: torch.tensor(v)

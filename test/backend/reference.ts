@@ -244,6 +244,24 @@ function accumulateCase(draw: Draw, dtype: Dtype): Case {
   }
 }
 
+function dropoutCase(draw: Draw, dtype: Dtype): Case {
+  const [rows, n, layer, first] = [draw.int(0, 5), draw.int(0, 9), draw.int(0, 3), draw.int(0, 100)]
+  const [low, high, update, row] = [draw.int(0, 2 ** 31 - 1), draw.int(0, 2 ** 21 - 1), draw.int(0, 9999), draw.int(0, 99)]
+  const rate = draw.of([0, 0.25, 0.5, 0.9, 1])
+  const x = draw.array(dtype, rows * n)
+  const expected = range(rows).flatMap((r) => {
+    const stream = new Stream({ seed: low + high * 2 ** 32, purpose: 2 + 256 * layer, a: first + row + r, b: update })
+    return range(n).map((j) => (stream.word() / 2 ** 32 >= rate ? at(x, r * n + j) / (1 - rate) : 0))
+  })
+  return {
+    name: `${dtype} [${rows}, ${n}] rate ${rate}`,
+    call: call('dropout', [rows, n, layer, first], [rate]),
+    inputs: [x, Int32Array.of(low, high, update, row)],
+    before: allocate(dtype, rows * n).fill(Number.NaN),
+    expected,
+  }
+}
+
 /** Straight-line programs of these are exact enough to compare at any depth. */
 const smooth: ElementwiseOp[] = [
   'add',
@@ -356,6 +374,8 @@ export function random(kernel: KernelName, draw: Draw): Case {
       return lossCase(draw, kernel === 'softmaxCrossEntropyGrad', float)
     case 'accumulate':
       return accumulateCase(draw, any)
+    case 'dropout':
+      return dropoutCase(draw, float)
     default:
       return reductionCase(draw, kernel, any)
   }

@@ -1,6 +1,7 @@
 /** The kernels of this engine by name. */
 
 import type { KernelName } from '../program.js'
+import { dropout } from './dropout.js'
 import { elementwise } from './elementwise.js'
 import { gather, oneHot, putAlong, scatterAdd, takeAlong } from './indexing.js'
 import type { Prepare } from './kernel.js'
@@ -34,4 +35,5 @@ export const registry: Readonly<Record<KernelName, Prepare>> = {
   softmaxCrossEntropy,
   softmaxCrossEntropyGrad,
   accumulate,
+  dropout,
 }
