@@ -104,9 +104,11 @@ export class TrainingState implements Home {
       this.#seen.set(parameter, state.version)
       this.#dirty.add(parameter)
     }
-    for (const parameter of this.#dirty) state.write(this.#offset(parameter), parameter.peek())
     if (this.#dirty.size > 0) {
-      // A write is a new version, but JavaScript's arrays already hold it.
+      // All are read before any is written: a write is a new version, which a later read would bring over.
+      const newer = Array.from(this.#dirty, (parameter) => ({ parameter, values: parameter.peek() }))
+      for (const { parameter, values } of newer) state.write(this.#offset(parameter), values)
+      // JavaScript's arrays already hold the new version.
       for (const { parameter } of this.parameters) if (this.#dirty.has(parameter)) this.#seen.set(parameter, state.version)
       this.#dirty.clear()
     }
