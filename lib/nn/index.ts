@@ -1,7 +1,25 @@
 /** Modules, as `nn.*`. */
 
+export {
+  ELU,
+  GELU,
+  type GELUOptions,
+  Hardtanh,
+  LeakyReLU,
+  LogSigmoid,
+  LogSoftmax,
+  Mish,
+  SELU,
+  SiLU,
+  Softplus,
+} from './activations.js'
+export { Buffer } from './buffer.js'
+export { Flatten, Parallel, Residual } from './composition.js'
+export { Dropout } from './dropout.js'
+export { Embedding, type EmbeddingOptions } from './embedding.js'
 export { type Initializer, type InitName, initializers } from './init.js'
 export { Identity, Linear, type LinearOptions, ReLU, Sequential, Sigmoid, Softmax, Tanh } from './layers.js'
 export { Module } from './module.js'
+export { BatchNorm1d, type BatchNormOptions, LayerNorm, type LayerNormOptions } from './normalization.js'
 export { Parameter } from './parameter.js'
 export { type ModuleClass, registerModule } from './registry.js'

@@ -9,6 +9,7 @@ import { Tensor } from '../tensor/tensor.js'
 import { type FloatDtype, isFloat, type TypedArray } from '../util/dtype.js'
 import { checkOptions, describe } from '../util/options.js'
 import { formatShape, sameShape } from '../util/shape.js'
+import { Buffer } from './buffer.js'
 import { Parameter } from './parameter.js'
 import { Predictor } from './predictor.js'
 import { summarize } from './summary.js'
@@ -31,8 +32,8 @@ export abstract class Module {
     })
   }
 
-  /** All parameters with their dotted names, in registration order; a shared one appears once. */
-  namedParameters(): [name: string, parameter: Parameter][] {
+  /** All parameters and buffers with their dotted names, in registration order; a shared one appears once. */
+  namedState(): [name: string, value: Parameter][] {
     const found: [string, Parameter][] = []
     const seen = new Set<Parameter>()
     const visit = (module: Module, prefix: string) => {
@@ -48,6 +49,21 @@ export abstract class Module {
     return found
   }
 
+  /** All parameters with their dotted names, in registration order; a shared one appears once. */
+  namedParameters(): [name: string, parameter: Parameter][] {
+    return this.namedState().filter(([, value]) => !(value instanceof Buffer))
+  }
+
+  /** All buffers (running statistics) with their dotted names, in registration order. */
+  namedBuffers(): [name: string, buffer: Buffer][] {
+    return this.namedState().filter((entry): entry is [string, Buffer] => entry[1] instanceof Buffer)
+  }
+
+  /** All buffers, in registration order. */
+  buffers(): Buffer[] {
+    return this.namedBuffers().map(([, buffer]) => buffer)
+  }
+
   /** All parameters, in registration order. */
   parameters(): Parameter[] {
     return this.namedParameters().map(([, parameter]) => parameter)
@@ -58,11 +74,9 @@ export abstract class Module {
     return [this, ...this.children().flatMap(([, child]) => child.modules())]
   }
 
-  /** The parameters' values: a plain object of copies, in registration order. */
+  /** The values of parameters and buffers: a plain object of copies, in registration order. */
   stateDict(): Record<string, Tensor> {
-    return Object.fromEntries(
-      this.namedParameters().map(([name, p]) => [name, new Tensor(p.shape, p.dtype, p.peek().slice() as TypedArray)]),
-    )
+    return Object.fromEntries(this.namedState().map(([name, p]) => [name, new Tensor(p.shape, p.dtype, p.peek().slice() as TypedArray)]))
   }
 
   /**
@@ -73,7 +87,7 @@ export abstract class Module {
    */
   loadStateDict(dict: Record<string, Tensor>, options: { strict?: boolean } = {}): void {
     checkOptions('loadStateDict', options, ['strict'])
-    const own = new Map(this.namedParameters())
+    const own = new Map(this.namedState())
     const missing = [...own.keys()].filter((name) => !(name in dict))
     const unexpected = Object.keys(dict).filter((name) => !own.has(name))
     if ((options.strict ?? true) && missing.length + unexpected.length > 0) {

@@ -14,6 +14,7 @@ import { type Parameter, withBindings } from './parameter.js'
 interface Compiled {
   backend: unknown
   shape: Shape
+  /** The module's parameters and buffers. */
   parameters: readonly Parameter[]
   output: Shape
   outputDtype: Dtype
@@ -26,7 +27,7 @@ const capacity = 16
 /** What a predictor needs of a module. */
 export interface Predictable {
   readonly dtype: FloatDtype
-  parameters(): Parameter[]
+  namedState(): [name: string, value: Parameter][]
   modules(): { training: boolean }[]
   forward(x: Tensor): Tensor
 }
@@ -96,7 +97,7 @@ export class Predictor {
     plan.run(undefined, arrays)
   }
 
-  /** A run of its own on the engine's thread, over copies of the parameters and of x. */
+  /** A run of its own on the engine's thread, over copies of parameters, buffers and x. */
   async predictAsync(x: Tensor): Promise<Tensor> {
     const compiled = this.#compiled(x.shape, x.dtype)
     if (!compiled.plan || !engine().offThread) return this.predict(x)
@@ -131,7 +132,7 @@ export class Predictor {
   }
 
   #compiled(shape: Shape, dtype: Dtype): Compiled {
-    const parameters = this.module.parameters()
+    const parameters = this.module.namedState().map(([, value]) => value)
     const found = this.#cache.findIndex(
       (entry) =>
         entry.backend === engine() &&

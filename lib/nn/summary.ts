@@ -1,6 +1,7 @@
 /** A model as a table: layers, parameters, totals. */
 
 import { bytesPerElement } from '../util/dtype.js'
+import { Buffer } from './buffer.js'
 import { Parameter } from './parameter.js'
 
 /** What a summary needs of a module. */
@@ -15,7 +16,7 @@ export function summarize(model: Summarizable): string {
   const rows: [string, string, string, string][] = []
   const seen = new Set<Parameter>()
   const visit = (module: Summarizable, name: string) => {
-    const own = Object.values(module).filter((value) => value instanceof Parameter)
+    const own = Object.values(module).filter((value) => value instanceof Parameter && !(value instanceof Buffer))
     const fresh = own.filter((p) => !seen.has(p))
     for (const p of fresh) seen.add(p)
     const children = module.children()

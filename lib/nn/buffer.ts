@@ -1,0 +1,35 @@
+/**
+ * A buffer: a tensor that belongs to a module's state but is not trained by gradients, such as running statistics. It is
+ * part of `stateDict` and, during a fit, of the trainer's state block.
+ */
+
+import { WengertError } from '../errors.js'
+import type { Tensor } from '../tensor/tensor.js'
+import { formatShape, sameShape } from '../util/shape.js'
+import { Parameter } from './parameter.js'
+
+export class Buffer extends Parameter {
+  constructor(initial: Tensor) {
+    super(initial)
+    this.frozen = true
+  }
+
+  /**
+   * Replaces the values. While the module is traced over a stand-in (see `withBindings`), the new value takes the stand-in's
+   * place: whoever traces finds it there and records the assignment. Errors: ERR_SHAPE, ERR_DTYPE, ERR_BUSY.
+   */
+  override assign(value: Tensor): void {
+    if (this.binding === undefined) {
+      super.assign(value)
+      return
+    }
+    if (!sameShape(value.shape, this.shape) || value.dtype !== this.dtype) {
+      throw new WengertError(
+        value.dtype === this.dtype ? 'ERR_SHAPE' : 'ERR_DTYPE',
+        `assign: expected ${this.dtype} ${formatShape(this.shape)}, got ${value.dtype} ${formatShape(value.shape)}`,
+        { expected: this.shape, actual: value.shape },
+      )
+    }
+    this.binding = value.resolve()
+  }
+}
