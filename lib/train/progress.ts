@@ -24,7 +24,7 @@ export interface ProgressOptions {
 }
 
 /** To be given to a fit as `onEpoch`. `end` finishes the line of a fit that stopped before its last epoch. */
-export interface Progress {
+export interface ProgressLine {
   (epoch: EpochRecord): void
   end(): void
 }
@@ -43,7 +43,7 @@ const barWidth = 20
  * @throws ERR_OPTION, ERR_RANGE
  * @example await trainer.fit(data, { epochs: 30, onEpoch: progress({ epochs: 30, title: trainer.name }) })
  */
-export function progress(options: ProgressOptions): Progress {
+export function progress(options: ProgressOptions): ProgressLine {
   checkOptions('progress', options, ['epochs', 'title', 'stream'])
   const epochs = checkNumber('progress', 'epochs', options?.epochs, { integer: true, min: 1 })
   const stream = options.stream ?? process.stderr
