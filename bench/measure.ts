@@ -1,0 +1,64 @@
+/**
+ * Timing contestants side by side: each in turn, over and over, so that what changes on the machine in the meantime meets
+ * all of them; ratios are taken within a turn, and medians over the turns.
+ */
+
+/** Something that makes updates. */
+export interface Contestant {
+  readonly name: string
+  /** Makes about so many updates, at least one; returns how many, and the seconds that they took. */
+  run(updates: number): Promise<{ updates: number; seconds: number }>
+  close?(): void
+}
+
+/** Microseconds an update, in each turn. */
+export type Times = Readonly<Record<string, readonly number[]>>
+
+export interface RaceOptions {
+  /** Turns. */
+  repetitions: number
+  /** What one contestant's part of a turn aims at; a single update may take longer. */
+  seconds: number
+}
+
+export async function race(contestants: readonly Contestant[], { repetitions, seconds }: RaceOptions): Promise<Times> {
+  const amounts = new Map<Contestant, number>()
+  for (const contestant of contestants) amounts.set(contestant, await calibrated(contestant, seconds))
+  const times: Record<string, number[]> = Object.fromEntries(contestants.map(({ name }) => [name, []]))
+  for (let turn = 0; turn < repetitions; turn++) {
+    for (const contestant of contestants) {
+      globalThis.gc?.()
+      const { updates, seconds: taken } = await contestant.run(amounts.get(contestant) as number)
+      times[contestant.name]?.push((1e6 * taken) / updates)
+    }
+  }
+  return times
+}
+
+/** How many updates take so long, once the code is warm: a long run counts only when a second one is as long. */
+async function calibrated(contestant: Contestant, seconds: number): Promise<number> {
+  let amount = 1
+  for (let long = 0; ; ) {
+    const { updates, seconds: taken } = await contestant.run(amount)
+    long = taken >= seconds / 2 ? long + 1 : 0
+    if (long === 2) return Math.max(1, Math.round((updates * seconds) / taken))
+    if (long === 0) amount = Math.ceil(updates * Math.min(16, Math.max(2, (0.7 * seconds) / taken)))
+  }
+}
+
+/** The p-quantile, between neighbours in proportion. */
+export function quantile(values: readonly number[], p: number): number {
+  const sorted = [...values].sort((a, b) => a - b)
+  const at = p * (sorted.length - 1)
+  const low = sorted[Math.floor(at)] ?? NaN
+  const high = sorted[Math.ceil(at)] ?? NaN
+  return low + (high - low) * (at - Math.floor(at))
+}
+
+export const median = (values: readonly number[]): number => quantile(values, 0.5)
+
+/** Half the distance of the quartiles, as a share of the median. */
+export const spread = (values: readonly number[]): number => (quantile(values, 0.75) - quantile(values, 0.25)) / (2 * median(values))
+
+/** The median over the turns of a/b. */
+export const ratio = (a: readonly number[], b: readonly number[]): number => median(a.map((time, turn) => time / (b[turn] as number)))

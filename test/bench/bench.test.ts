@@ -1,0 +1,132 @@
+import { describe, expect, test } from 'vitest'
+import { network, trainerOf } from '../../bench/contestants.js'
+import { floor, floorProgram } from '../../bench/floor.js'
+import { type Contestant, median, quantile, race, ratio, spread } from '../../bench/measure.js'
+import { PlainNetwork, shuffle } from '../../bench/plain-loops.js'
+import { generator, learningRate, samplesOf, type Workload, workloads } from '../../bench/workloads.js'
+import { jsBackend } from '../../lib/backend/js/engine.js'
+import { tensor } from '../../lib/index.js'
+
+/** Of each kind of network, small. */
+const small: Workload[] = [
+  { name: 'S1', layers: [2, 2, 1], activation: 'sigmoid', loss: 'squaredError', batch: 1, samples: 7 },
+  { name: 'S2', layers: [6, 5, 4], activation: 'relu', loss: 'crossEntropy', batch: 1, samples: 5 },
+  { name: 'S3', layers: [6, 5, 4, 3], activation: 'relu', loss: 'crossEntropy', batch: 4, samples: 12 },
+  { name: 'S4', layers: [3, 4, 2], activation: 'sigmoid', loss: 'squaredError', batch: 3, samples: 6 },
+]
+
+describe('plain loops', () => {
+  test.each(small)('$name learns what the library learns', (workload) => {
+    const { layers, batch, samples } = workload
+    const { x, y } = samplesOf(workload)
+    const inputs = layers[0] as number
+    const perTarget = y.length / samples
+    const model = network(workload)
+    const trainer = trainerOf(workload, model)
+    const plain = new PlainNetwork(
+      workload,
+      model.parameters().map((p) => p.data),
+    )
+    const order = Int32Array.from({ length: samples }, (_, i) => i)
+    for (let epoch = 0; epoch < 3; epoch++) {
+      let total = 0
+      for (let at = 0; at < samples; at += batch) {
+        const rows = tensor(x.slice(at * inputs, (at + batch) * inputs), { shape: [batch, inputs] })
+        const targets = y.slice(at * perTarget, (at + batch) * perTarget)
+        const shape = workload.loss === 'crossEntropy' ? [batch] : [batch, perTarget]
+        total += batch * trainer.step(rows, tensor(targets, { shape }))
+      }
+      expect(plain.epoch(x, y, order, learningRate) / (total / samples)).toBeCloseTo(1, 5)
+    }
+    model.parameters().forEach((p, i) => {
+      const layer = plain.layers[i >> 1] as (typeof plain.layers)[number]
+      const own = i % 2 ? layer.bias : layer.weight
+      const scale = Math.max(...Array.from(p.data, Math.abs))
+      expect(Math.max(...Array.from(own, (value, k) => Math.abs(value - (p.data[k] as number))))).toBeLessThanOrEqual(1e-6 * scale)
+    })
+  })
+
+  test('shuffle gives a permutation, another one each time', () => {
+    const next = generator(1)
+    const order = Int32Array.from({ length: 50 }, (_, i) => i)
+    shuffle(order, next)
+    const first = [...order]
+    shuffle(order, next)
+    expect([...order].sort((a, b) => a - b)).toEqual(Array.from({ length: 50 }, (_, i) => i))
+    expect([...order]).not.toEqual(first)
+  })
+})
+
+describe('the floor', () => {
+  test('is the products of an update, without the input gradient of the first layer', () => {
+    const { program } = floorProgram([784, 512, 256, 10], 128)
+    const sizes = program.steps.map(({ ints }) => ints.slice(1, 6))
+    // m, n, k, transA, transB
+    expect(sizes).toEqual([
+      [128, 512, 784, 0, 1],
+      [128, 256, 512, 0, 1],
+      [128, 10, 256, 0, 1],
+      [128, 256, 10, 0, 0],
+      [10, 256, 128, 1, 0],
+      [128, 512, 256, 0, 0],
+      [256, 512, 128, 1, 0],
+      [512, 784, 128, 1, 0],
+    ])
+    expect(program.steps.every(({ kernel }) => kernel === 'matmul')).toBe(true)
+  })
+
+  test.each(workloads.slice(0, 3))('$name is a program that an engine accepts and runs', async ({ layers, batch }) => {
+    const contestant = floor(jsBackend, layers, batch)
+    const { updates, seconds } = await contestant.run(3)
+    contestant.close?.()
+    expect(updates).toBe(3)
+    expect(seconds).toBeGreaterThan(0)
+  })
+})
+
+describe('measuring', () => {
+  test('quantiles lie between neighbours', () => {
+    expect(median([3, 1, 2])).toBe(2)
+    expect(median([4, 1, 2, 3])).toBe(2.5)
+    expect(quantile([0, 10], 0.25)).toBe(2.5)
+    expect(spread([1, 2, 3, 4, 5])).toBeCloseTo(1 / 3)
+  })
+
+  test('ratios are taken turn by turn', () => {
+    expect(ratio([10, 200, 30], [1, 20, 1])).toBe(10)
+  })
+
+  test('contestants take turns, each with as many updates as fill its time', async () => {
+    const log: string[] = []
+    /** Slow when cold, as code is before it was compiled. */
+    const contestant = (name: string, perUpdate: number): Contestant => {
+      let cold = 5
+      return {
+        name,
+        run: async (updates) => {
+          log.push(`${name} ${updates}`)
+          const seconds = updates * perUpdate + cold
+          cold = 0
+          return { updates, seconds }
+        },
+      }
+    }
+    const times = await race([contestant('a', 0.001), contestant('b', 2)], { repetitions: 3, seconds: 1 })
+    expect(log.slice(-6)).toEqual(['a 1000', 'b 1', 'a 1000', 'b 1', 'a 1000', 'b 1'])
+    expect(times.a?.map(Math.round)).toEqual([1000, 1000, 1000])
+    expect(times.b).toEqual([2e6, 2e6, 2e6])
+  })
+})
+
+test('samples are those of the workload', () => {
+  for (const workload of small) {
+    const { x, y, samples } = samplesOf(workload)
+    const outputs = workload.layers[workload.layers.length - 1] as number
+    expect(x.length).toBe(samples * (workload.layers[0] as number))
+    expect(y.length).toBe(workload.loss === 'crossEntropy' ? samples : samples * outputs)
+    expect(Math.min(...x)).toBeLessThan(0)
+    expect(Math.max(...x)).toBeLessThan(1)
+    if (workload.loss === 'crossEntropy') expect(Math.max(...y)).toBeLessThan(outputs)
+    expect(workload.samples % workload.batch).toBe(0)
+  }
+})
