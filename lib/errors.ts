@@ -26,6 +26,7 @@ export const errorCodes = {
   ERR_PROGRAM: { cause: 'A program or kernel call is malformed.', remedy: 'This is a fault of the library: please report it.' },
   ERR_BACKEND: { cause: 'The native engine could not be loaded or does not exist on this platform.', remedy: 'See `backend().reason`; the JavaScript engine runs everything meanwhile.' },
   ERR_MEMORY: { cause: 'Native memory could not be allocated.', remedy: 'Use smaller batches or free memory.' },
+  ERR_ANOMALY: { cause: 'An operation made NaN or Infinity while `detectAnomaly` watched.', remedy: 'Look at the operation and the line that the message names.' },
   ERR_CANCELLED: { cause: 'A run was cancelled because its environment is shutting down.', remedy: 'None is needed.' },
 } as const
 

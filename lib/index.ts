@@ -2,6 +2,10 @@
 
 import './primitives/methods.js'
 
+export { detectAnomaly } from './autodiff/anomaly.js'
+export { type CheckOptions, checkGradients, type GradientReport, type WorstGradient } from './autodiff/check-gradients.js'
+export type { DrawOptions } from './autodiff/drawing.js'
+export { type Adjoints, type Seed, Tape, trace } from './autodiff/trace.js'
 export {
   checkpoint,
   customGradient,
@@ -30,6 +34,17 @@ export {
   transformFromJSON,
 } from './data/transforms.js'
 export { type ErrorCode, type ErrorDetails, errorCodes, WengertError } from './errors.js'
+export { type LoadedModel, loadModel, type ModelParts, type SaveModelOptions, saveModel } from './io/model.js'
+export { decodeNpy, encodeNpy, readNpy, writeNpy } from './io/npy.js'
+export {
+  decodeSafetensors,
+  encodeSafetensors,
+  loadParameters,
+  readSafetensors,
+  type Safetensors,
+  saveParameters,
+  writeSafetensors,
+} from './io/safetensors.js'
 export * as nn from './nn/index.js'
 export * as loss from './nn/loss.js'
 export * as optim from './optim/index.js'

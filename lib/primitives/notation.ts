@@ -55,12 +55,12 @@ export function prefix(name: string, gap = ' '): Notation {
 
 /** `a²`. */
 export function postfix(mark: string): Notation {
-  return { symbol: `□${mark}`, write: (operands) => ({ text: `${wrapped(at(operands, 0), binding.atom)}${mark}`, binds: binding.power }) }
+  return { symbol: `( )${mark}`, write: (operands) => ({ text: `${wrapped(at(operands, 0), binding.atom)}${mark}`, binds: binding.power }) }
 }
 
 /** `|a|`. */
 export function around(left: string, right: string): Notation {
-  return { symbol: `${left}□${right}`, write: (operands) => ({ text: `${left}${at(operands, 0).text}${right}`, binds: binding.atom }) }
+  return { symbol: `${left} ${right}`, write: (operands) => ({ text: `${left}${at(operands, 0).text}${right}`, binds: binding.atom }) }
 }
 
 /** `a > b`. */
@@ -92,7 +92,7 @@ export const differenceNotation: Notation = {
 }
 
 export const negationNotation: Notation = {
-  symbol: '−□',
+  symbol: '−',
   write: (operands) => ({ text: `−${wrapped(at(operands, 0), binding.hadamard)}`, binds: binding.sign }),
 }
 
@@ -118,7 +118,7 @@ export const quotientNotation: Notation = {
 
 /** `1/a`. */
 export const reciprocalNotation: Notation = {
-  symbol: '1/□',
+  symbol: '1/( )',
   write: (operands) => ({ text: `1/${wrapped(at(operands, 0), binding.power)}`, binds: binding.product }),
 }
 
@@ -144,7 +144,7 @@ export const matrixProductNotation: Notation = {
 
 /** `aᵀ` for a matrix, a call otherwise. */
 export const transposeNotation: Notation = {
-  symbol: 'ᵀ',
+  symbol: '( )ᵀ',
   write: (operands, params) =>
     at(operands, 0).shape.length === 2 ? postfix('ᵀ').write(operands, params) : call('transpose').write(operands, params),
 }

@@ -14,6 +14,14 @@ export function leavesOf<T>(tree: unknown, isLeaf: (value: unknown) => value is 
   return leaves
 }
 
+/** For each leaf, in order, the way to it: `''` for a tree that is a leaf, else `.weights.0`. */
+export function pathsOf<T>(tree: unknown, isLeaf: (value: unknown) => value is T, path = ''): string[] {
+  if (isLeaf(tree)) return [path]
+  if (Array.isArray(tree)) return tree.flatMap((node, i) => pathsOf(node, isLeaf, `${path}.${i}`))
+  if (isPlainObject(tree)) return Object.entries(tree).flatMap(([key, node]) => pathsOf(node, isLeaf, `${path}.${key}`))
+  return []
+}
+
 /** The same tree with every leaf replaced; what is neither leaf nor branch stays as it is. */
 export function mapTree<T>(tree: unknown, isLeaf: (value: unknown) => value is T, replace: (leaf: T) => unknown): unknown {
   if (isLeaf(tree)) return replace(tree)
