@@ -4,3 +4,4 @@ set -e
 cd "$(dirname "$0")/../.."
 export PYTHONPATH=scripts/golden OMP_NUM_THREADS=1
 node scripts/golden/specs.mjs | python3 scripts/golden/ops.py
+python3 scripts/golden/training.py
