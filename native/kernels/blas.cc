@@ -5,18 +5,14 @@
 #include <cstring>
 #include <initializer_list>
 
-// Absent from a build of OpenBLAS without threads.
-extern "C" void openblas_set_num_threads(int threads) __attribute__((weak));
-extern "C" char* openblas_get_corename(void) __attribute__((weak));
-
 namespace wengert {
 
 namespace {
 
 // Our own pool splits products, so that the bits do not depend on the number of threads: OpenBLAS has one.
 const char* Start() {
-  if (openblas_set_num_threads) openblas_set_num_threads(1);
-  return openblas_get_corename ? openblas_get_corename() : "unknown";
+  openblas_set_num_threads(1);
+  return openblas_get_corename();
 }
 
 CBLAS_TRANSPOSE Trans(bool trans) { return trans ? CblasTrans : CblasNoTrans; }

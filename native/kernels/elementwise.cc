@@ -52,10 +52,18 @@ constexpr int kMaxOps = 128;
 constexpr int kMaxPlaces = 3 * kMaxInputs + kMaxConstants + kMaxOutputs + kMaxOps;
 
 constexpr std::size_t kScratchBytes = 32 * 1024;
+constexpr std::size_t kSmallScratchBytes = 2 * 1024;
 // Bytes of all the tiles of a micro-program together, operands included: what the first-level cache holds.
 constexpr std::size_t kCacheBytes = 32 * 1024;
 // Work (in units of Micro::cost × elements) from which a second thread is worth waking.
 constexpr double kSplitWork = 256 * 1024;
+
+// Lists of a few pointers: a call of memcpy takes longer than the loop.
+#if defined(__GNUC__) && !defined(__clang__)
+#define WENGERT_NO_MEMCPY __attribute__((optimize("no-tree-loop-distribute-patterns")))
+#else
+#define WENGERT_NO_MEMCPY
+#endif
 
 enum class Layout { kDense, kRow, kColumn, kSingle };
 
@@ -186,17 +194,16 @@ class Elementwise final : public Instruction {
     std::uint16_t input;
     Place place;
     std::uint16_t size;  // bytes of an element
+    bool native;         // of the compute type
     bool along;          // moves along a row only: a long repeated row
     typename Table::Load load;
-  };
-  struct Target {
-    std::uint16_t output;
-    Place place;
   };
 
   void Build(const Call& call, const Program& program, bool shared, Plan& plan, int& scratch) const;
   bool Shared(void* const* operands) const;
   void RunTiles(void* const* operands, std::int64_t begin, std::int64_t end) const;
+  void RunSmall(void* const* operands) const;
+  void SetFixed(F** place, unsigned char* scratch) const;
   static void Part(void* argument, int part);
 
   const Table& table_;
@@ -204,22 +211,22 @@ class Elementwise final : public Instruction {
   std::int64_t tall_, width_;  // whole rows in a tile; elements of a row in it
   std::int64_t across_, tiles_;
   double work_ = 0;  // of a whole run, in the unit of kSplitWork
-  int input_count_, output_count_, constant_place_, output_place_, scratch_place_, place_count_;
+  // Places are numbered outputs, inputs (so far as they lie where the operands do), constants, scratch tiles.
+  int input_place_, constant_place_, scratch_place_, place_count_;
   std::size_t tile_;  // elements of a scratch tile
   bool dense_[kMaxInputs] = {};
   std::vector<Feed> in_place_, converts_, columns_, singles_, repeats_;
-  std::vector<Target> targets_;                          // outputs of the compute type
+  std::vector<Place> targets_;                                  // outputs of the compute type
   std::vector<std::pair<std::uint16_t, std::uint16_t>> pairs_;  // (output, input) that may be the same memory
   std::vector<F> constants_;
   Plan apart_, shared_;
   bool two_plans_ = false;
+  bool small_ = false;  // RunSmall serves
 };
 
 template <class F>
 Elementwise<F>::Elementwise(const Call& call, const Program& program)
     : table_(WENGERT_TABLE(Elementwise, F)), rows_(program.rows), cols_(program.cols), size_(program.rows * program.cols) {
-  input_count_ = program.inputs;
-  output_count_ = program.outputs;
   for (int i = 0; i < program.inputs; i++) dense_[i] = program.layout[i] == Layout::kDense;
   if (size_ == 0) return;
   bool flat = true;
@@ -230,9 +237,9 @@ Elementwise<F>::Elementwise(const Call& call, const Program& program)
     rows_ = 1;
     cols_ = size_;
   }
-  constant_place_ = program.inputs;
-  output_place_ = constant_place_ + program.constants;
-  scratch_place_ = output_place_ + program.outputs;
+  input_place_ = program.outputs;
+  constant_place_ = input_place_ + program.inputs;
+  scratch_place_ = constant_place_ + program.constants;
 
   for (int o = 0; o < program.outputs; o++) {
     for (int i = 0; i < program.inputs; i++) {
@@ -276,8 +283,8 @@ Elementwise<F>::Elementwise(const Call& call, const Program& program)
     const Layout layout = program.layout[i];
     const bool native = dtype == kDtype<F>;
     const bool long_row = layout == Layout::kRow && tall_ == 1;
-    Feed feed{static_cast<std::uint16_t>(i), static_cast<Place>(i), static_cast<std::uint16_t>(SizeOf(dtype)), long_row,
-              table_.load[static_cast<int>(dtype)]};
+    Feed feed{static_cast<std::uint16_t>(i), static_cast<Place>(input_place_ + i), static_cast<std::uint16_t>(SizeOf(dtype)), native,
+              long_row, table_.load[static_cast<int>(dtype)]};
     const bool placed = native && layout == Layout::kDense;
     if (!placed) feed.place = next++;
     if (placed || (native && long_row)) {
@@ -292,9 +299,12 @@ Elementwise<F>::Elementwise(const Call& call, const Program& program)
       converts_.push_back(feed);
     }
   }
+  small_ = tiles_ == 1 && in_place_.size() == static_cast<std::size_t>(program.inputs) &&
+           static_cast<std::size_t>(scratch) * tile_ * sizeof(F) <= kSmallScratchBytes;
+  for (const Feed& feed : in_place_) small_ = small_ && !feed.along;
   for (int o = 0; o < program.outputs; o++) {
     if (call.outputs[o].dtype == kDtype<F>) {
-      targets_.push_back({static_cast<std::uint16_t>(o), static_cast<Place>(output_place_ + o)});
+      targets_.push_back(static_cast<Place>(o));
     }
   }
 }
@@ -308,7 +318,7 @@ void Elementwise<F>::Build(const Call& call, const Program& program, bool shared
   int next = scratch_place_;
   for (int i = 0; i < program.inputs; i++) {
     const bool placed = program.layout[i] == Layout::kDense && call.inputs[i].dtype == kDtype<F>;
-    place[static_cast<std::size_t>(i)] = placed ? i : next++;
+    place[static_cast<std::size_t>(i)] = placed ? input_place_ + i : next++;
   }
   for (int i = 0; i < program.constants; i++) place[static_cast<std::size_t>(program.inputs + i)] = constant_place_ + i;
 
@@ -346,7 +356,7 @@ void Elementwise<F>::Build(const Call& call, const Program& program, bool shared
     for (int o = 0; o < program.outputs && to < 0; o++) {
       if (program.result[o] != reg || call.outputs[o].dtype != kDtype<F> || !may_write(o, i)) continue;
       direct[o] = true;
-      to = output_place_ + o;
+      to = o;
     }
     int from[3];
     for (int slot = 0; slot < 3; slot++) {
@@ -367,10 +377,12 @@ void Elementwise<F>::Build(const Call& call, const Program& program, bool shared
   }
   if (shared) {
     for (int i = 0; i < program.inputs; i++) {
-      if (last[static_cast<std::size_t>(i)] < program.ops || place[static_cast<std::size_t>(i)] != i) continue;
+      if (last[static_cast<std::size_t>(i)] < program.ops || place[static_cast<std::size_t>(i)] != input_place_ + i) {
+        continue;
+      }
       const int kept = take();
-      plan.ops.push_back({table_.map[0], static_cast<Place>(kept), static_cast<Place>(i), static_cast<Place>(i),
-                          static_cast<Place>(i)});
+      const Place from = static_cast<Place>(input_place_ + i);
+      plan.ops.push_back({table_.map[0], static_cast<Place>(kept), from, from, from});
       place[static_cast<std::size_t>(i)] = kept;
     }
   }
@@ -387,7 +399,7 @@ void Elementwise<F>::Build(const Call& call, const Program& program, bool shared
 template <class F>
 bool Elementwise<F>::Shared(void* const* operands) const {
   for (const auto& [output, input] : pairs_) {
-    if (operands[output] == operands[output_count_ + input]) return true;
+    if (operands[output] == operands[input_place_ + input]) return true;
   }
   return false;
 }
@@ -408,6 +420,10 @@ void Elementwise<F>::Part(void* argument, int part) {
 
 template <class F>
 bool Elementwise<F>::Run(void* const* operands, Context& context) const {
+  if (small_) {
+    RunSmall(operands);
+    return true;
+  }
   if (size_ == 0) return true;
   if (context.pool != nullptr && work_ >= kSplitWork && tiles_ > 1) {
     const double most = std::min(static_cast<double>(tiles_), work_ / (kSplitWork / 2));
@@ -421,20 +437,47 @@ bool Elementwise<F>::Run(void* const* operands, Context& context) const {
   return true;
 }
 
+// The whole grid is one small tile of operands in place: nothing is moved, so little is done besides the operations. Where
+// there are no other places, the operands' list itself is the list of places.
+template <class F>
+WENGERT_NO_MEMCPY void Elementwise<F>::RunSmall(void* const* operands) const {
+  const Plan& plan = two_plans_ && Shared(operands) ? shared_ : apart_;
+  const std::size_t n = static_cast<std::size_t>(size_);
+  if (place_count_ == constant_place_) {
+    for (const Bound& op : plan.ops) {
+      op.map(n, static_cast<F*>(operands[op.dst]), static_cast<F*>(operands[op.a]), static_cast<F*>(operands[op.b]),
+             static_cast<F*>(operands[op.c]));
+    }
+    for (const Store& store : plan.stores) {
+      store.store(n, operands[store.output], static_cast<F*>(operands[store.from]));
+    }
+    return;
+  }
+  alignas(64) unsigned char scratch[kSmallScratchBytes];
+  F* place[kMaxPlaces];
+  for (int i = 0; i < constant_place_; i++) place[i] = static_cast<F*>(operands[i]);
+  SetFixed(place, scratch);
+  for (const Bound& op : plan.ops) op.map(n, place[op.dst], place[op.a], place[op.b], place[op.c]);
+  for (const Store& store : plan.stores) store.store(n, operands[store.output], place[store.from]);
+}
+
+// The places that stay where they are: constants and scratch tiles.
+template <class F>
+WENGERT_NO_MEMCPY inline void Elementwise<F>::SetFixed(F** place, unsigned char* scratch) const {
+  F* constant = const_cast<F*>(constants_.data());
+  for (int i = constant_place_; i < scratch_place_; i++, constant += tile_) place[i] = constant;
+  F* tile = reinterpret_cast<F*>(scratch);
+  for (int i = scratch_place_; i < place_count_; i++, tile += tile_) place[i] = tile;
+}
+
 // Runs on any thread. Tiles are numbered row by row.
 template <class F>
 void Elementwise<F>::RunTiles(void* const* operands, std::int64_t begin, std::int64_t end) const {
   alignas(64) unsigned char scratch[kScratchBytes];
   F* place[kMaxPlaces];
-  void* const* inputs = operands + output_count_;
+  void* const* inputs = operands + input_place_;
   const Plan& plan = two_plans_ && Shared(operands) ? shared_ : apart_;
-
-  for (int i = constant_place_; i < output_place_; i++) {
-    place[i] = const_cast<F*>(constants_.data()) + tile_ * static_cast<std::size_t>(i - constant_place_);
-  }
-  for (int i = scratch_place_; i < place_count_; i++) {
-    place[i] = reinterpret_cast<F*>(scratch) + tile_ * static_cast<std::size_t>(i - scratch_place_);
-  }
+  SetFixed(place, scratch);
   for (const Feed& feed : singles_) {
     F value;
     feed.load(1, &value, inputs[feed.input]);
@@ -443,8 +486,10 @@ void Elementwise<F>::RunTiles(void* const* operands, std::int64_t begin, std::in
   for (const Feed& feed : repeats_) {
     F* to = place[feed.place];
     feed.load(static_cast<std::size_t>(cols_), to, inputs[feed.input]);
-    for (std::int64_t r = 1; r < tall_; r++) {
-      std::memcpy(to + r * cols_, to, static_cast<std::size_t>(cols_) * sizeof(F));
+    // Rows double: one, two, four, …
+    for (std::int64_t done = 1; done < tall_; done *= 2) {
+      const std::int64_t more = std::min(done, tall_ - done);
+      std::memcpy(to + done * cols_, to, static_cast<std::size_t>(more * cols_) * sizeof(F));
     }
   }
   for (std::int64_t tile = begin; tile < end; tile++) {
@@ -457,13 +502,18 @@ void Elementwise<F>::RunTiles(void* const* operands, std::int64_t begin, std::in
     for (const Feed& feed : in_place_) {
       place[feed.place] = static_cast<F*>(inputs[feed.input]) + (feed.along ? col : at);
     }
-    for (const Target& target : targets_) place[target.place] = static_cast<F*>(operands[target.output]) + at;
+    for (const Place target : targets_) place[target] = static_cast<F*>(operands[target]) + at;
     for (const Feed& feed : converts_) {
       feed.load(n, place[feed.place],
                 static_cast<const unsigned char*>(inputs[feed.input]) + (feed.along ? col : at) * feed.size);
     }
     for (const Feed& feed : columns_) {
       const unsigned char* from = static_cast<const unsigned char*>(inputs[feed.input]) + row * feed.size;
+      if (feed.native) {
+        table_.spread(static_cast<std::size_t>(height), static_cast<std::size_t>(each), place[feed.place],
+                      reinterpret_cast<const F*>(from));
+        continue;
+      }
       for (std::int64_t r = 0; r < height; r++) {
         F value;
         feed.load(1, &value, from + r * feed.size);

@@ -57,6 +57,14 @@ void Fill(std::size_t n, F* dst, F value) {
   for (std::size_t i = 0; i < n; i++) dst[i] = value;
 }
 
+template <class F>
+void Spread(std::size_t rows, std::size_t cols, F* dst, const F* column) {
+  for (std::size_t r = 0; r < rows; r++, dst += cols) {
+    const F value = column[r];
+    for (std::size_t i = 0; i < cols; i++) dst[i] = value;
+  }
+}
+
 #define WENGERT_ENTRY(name, value) Map_##name<F>,
 template <class F>
 constexpr ElementwiseTable<F> kTable = {
@@ -64,6 +72,7 @@ constexpr ElementwiseTable<F> kTable = {
     {Load<F, float>, Load<F, double>, Load<F, std::int32_t>, Load<F, std::uint8_t>},
     {StoreFloat<F, float>, StoreFloat<F, double>, StoreInt32<F>, StoreBool<F>},
     Fill<F>,
+    Spread<F>,
 };
 
 }  // namespace

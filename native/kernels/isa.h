@@ -44,6 +44,8 @@ struct ElementwiseTable {
   Load load[4];
   Store store[4];
   void (*fill)(std::size_t n, F* dst, F value);
+  // dst[r, c] = column[r]
+  void (*spread)(std::size_t rows, std::size_t cols, F* dst, const F* column);
 };
 
 // Products with a side of one, row-major throughout. beta = 0 never reads y or c.
@@ -55,9 +57,6 @@ struct MatmulTable {
   void (*axpys)(std::size_t k, std::size_t cols, F alpha, const F* m, const F* x, F beta, F* y);
   // c[rows, cols] = alpha · x[rows] · y[cols] + beta · c
   void (*outer)(std::size_t rows, std::size_t cols, F alpha, const F* x, const F* y, F beta, F* c);
-  // c[m, n] = alpha · a · b + beta · c; a at (i, p) is a[i · ai + p · ap], b at (p, j) is b[p · bp + j · bj]; small sizes
-  void (*small)(std::size_t m, std::size_t n, std::size_t k, F alpha, const F* a, std::size_t ai, std::size_t ap,
-                const F* b, std::size_t bp, std::size_t bj, F beta, F* c);
 };
 
 // Reductions of x[n] (rows) and of x[n, inner] over its first axis (columns); sums and products in double.

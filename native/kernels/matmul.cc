@@ -50,6 +50,30 @@ Way Choose(const Shape& s) {
   return Way::kBlas;
 }
 
+// Three plain loops; a at (i, p) is a[i · ai + p · ap], b at (p, j) is b[p · bp + j · bj]. Vectors would cost more than they
+// save here.
+template <class F>
+#if defined(__GNUC__) && !defined(__clang__)
+__attribute__((optimize("no-tree-vectorize")))
+#endif
+void Small(std::int64_t m, std::int64_t n, std::int64_t k, F alpha, const F* a, std::int64_t ai, std::int64_t ap, const F* b,
+           std::int64_t bp, std::int64_t bj, F beta, F* c) {
+  for (std::int64_t i = 0; i < m; i++, a += ai) {
+    const F* column = b;
+    for (std::int64_t j = 0; j < n; j++, c++, column += bj) {
+      const F* x = a;
+      const F* y = column;
+      F s = *x * *y;
+      for (std::int64_t p = 1; p < k; p++) {
+        x += ap;
+        y += bp;
+        s += *x * *y;
+      }
+      *c = beta == F(0) ? alpha * s : alpha * s + beta * *c;
+    }
+  }
+}
+
 template <class F>
 class Matmul final : public Instruction {
  public:
@@ -63,10 +87,10 @@ class Matmul final : public Instruction {
     if (way_ != Way::kBlas) return;
     const double work = static_cast<double>(s_.m) * static_cast<double>(s_.n) * static_cast<double>(s_.k);
     cut_ = BlasCut();
-    // Rows of a piece: a multiple of 12, and large.
+    // Rows of a piece: a multiple of 12, large, and not so few that packing b anew for each costs more than it saves.
     const double row = static_cast<double>(s_.n) * static_cast<double>(s_.k);
     const std::int64_t rows = static_cast<std::int64_t>(std::min(kLargePiece / row, static_cast<double>(s_.m))) + 1;
-    piece_ = (rows + 11) / 12 * 12;
+    piece_ = std::max<std::int64_t>((rows + 11) / 12 * 12, cut_ == Cut::kTwelves ? 24 : 60);
     most_ = s_.m / piece_;
     batch_work_ = work * static_cast<double>(s_.batch);
   }
@@ -178,8 +202,8 @@ class Matmul final : public Instruction {
       case Way::kColDots: table_.dots(m, k, task.alpha, a, b, beta_, c); break;
       case Way::kColAxpys: table_.axpys(k, m, task.alpha, a, b, beta_, c); break;
       default:
-        table_.small(m, n, k, task.alpha, a, s_.trans_a ? 1 : k, s_.trans_a ? m : 1, b, s_.trans_b ? 1 : n,
-                     s_.trans_b ? k : 1, beta_, c);
+        Small<F>(s_.m, s_.n, s_.k, task.alpha, a, s_.trans_a ? 1 : s_.k, s_.trans_a ? s_.m : 1, b,
+                 s_.trans_b ? 1 : s_.n, s_.trans_b ? s_.k : 1, beta_, c);
     }
   }
 

@@ -1,4 +1,4 @@
-// Products with a side of one, and small ones, compiled once for each instruction set: see isa.h. Here a·b + c may be
+// Products with a side of one, compiled once for each instruction set: see isa.h. Here a·b + c may be
 // contracted (unlike in the other rooms): the sums' order and so their bits depend on the shape and the instruction set
 // alone.
 #include "isa.h"
@@ -198,19 +198,7 @@ void Outer(std::size_t rows, std::size_t cols, F alpha, const F* x, const F* y, 
 }
 
 template <class F>
-void Small(std::size_t m, std::size_t n, std::size_t k, F alpha, const F* a, std::size_t ai, std::size_t ap, const F* b,
-           std::size_t bp, std::size_t bj, F beta, F* c) {
-  for (std::size_t i = 0; i < m; i++) {
-    for (std::size_t j = 0; j < n; j++, c++) {
-      F s = 0;
-      for (std::size_t p = 0; p < k; p++) s += a[i * ai + p * ap] * b[p * bp + j * bj];
-      Put(c, alpha * s, beta);
-    }
-  }
-}
-
-template <class F>
-constexpr MatmulTable<F> kTable = {Dots<F>, Axpys<F>, Outer<F>, Small<F>};
+constexpr MatmulTable<F> kTable = {Dots<F>, Axpys<F>, Outer<F>};
 
 }  // namespace
 

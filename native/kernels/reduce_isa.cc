@@ -1,6 +1,6 @@
-// Sums, maxima and minima in vectors, compiled once for each instruction set: see isa.h. The order of additions is fixed
-// by the shape alone and is the same for all of them.
-#include "isa.h"
+// Sums, maxima and minima, compiled once for each instruction set: see isa.h. The order of additions is fixed by the
+// shape alone and is the same for all of them.
+#include "rows.h"
 
 namespace wengert {
 namespace WENGERT_ISA_NAMESPACE {
@@ -10,37 +10,9 @@ namespace {
 // Running results of columns are kept on the stack, so many at a time.
 constexpr std::size_t kColumns = 256;
 
-typedef double V8d __attribute__((vector_size(64)));
-
-// Adds eight elements. (By reference: a vector of this width as an argument would depend on the instruction set.)
-WENGERT_INLINE void AddTo(V8d& sum, const float* x) {
-  typedef float V8f __attribute__((vector_size(32)));
-  V8f v;
-  __builtin_memcpy(&v, x, sizeof(v));
-  sum += __builtin_convertvector(v, V8d);
-}
-WENGERT_INLINE void AddTo(V8d& sum, const double* x) {
-  V8d v;
-  __builtin_memcpy(&v, x, sizeof(v));
-  sum += v;
-}
-
 template <class F>
 double SumRow(std::size_t n, const F* x) {
-  double sum = 0;
-  std::size_t i = 0;
-  if (n >= 16) {
-    V8d a = {};
-    V8d b = {};
-    for (; i + 16 <= n; i += 16) {
-      AddTo(a, x + i);
-      AddTo(b, x + i + 8);
-    }
-    a += b;
-    sum = ((a[0] + a[4]) + (a[2] + a[6])) + ((a[1] + a[5]) + (a[3] + a[7]));
-  }
-  for (; i < n; i++) sum += static_cast<double>(x[i]);
-  return sum;
+  return SumOfRow(n, x);
 }
 
 template <class F>
@@ -67,26 +39,9 @@ void SumColumns(std::size_t n, std::size_t inner, const F* x, F* out) {
   }
 }
 
-// The greater (sign 1) or the less (sign -1) of best and x; NaN is kept from either side.
-template <int sign, class F>
-WENGERT_INLINE F Better(F best, F x) {
-  return (sign > 0 ? x > best : x < best) || x != x ? x : best;
-}
-
 template <int sign, class F>
 F ExtremeRow(std::size_t n, const F* x) {
-  F best = x[0];
-  std::size_t i = 1;
-  if (n >= 32) {
-    F lane[16];
-    for (std::size_t j = 0; j < 16; j++) lane[j] = x[j];
-    for (i = 16; i + 16 <= n; i += 16) {
-      for (std::size_t j = 0; j < 16; j++) lane[j] = Better<sign>(lane[j], x[i + j]);
-    }
-    for (std::size_t j = 0; j < 16; j++) best = Better<sign>(best, lane[j]);
-  }
-  for (; i < n; i++) best = Better<sign>(best, x[i]);
-  return best;
+  return ExtremeOfRow<sign>(n, x);
 }
 
 template <int sign, class F>
@@ -101,8 +56,7 @@ void ExtremeColumns(std::size_t n, std::size_t inner, const F* x, F* out) {
 
 template <class F>
 constexpr ReduceTable<F> kTable = {
-    SumRow<F>,           SumColumns<F>,         ExtremeRow<1, F>,
-    ExtremeRow<-1, F>, ExtremeColumns<1, F>, ExtremeColumns<-1, F>,
+    SumRow<F>, SumColumns<F>, ExtremeRow<1, F>, ExtremeRow<-1, F>, ExtremeColumns<1, F>, ExtremeColumns<-1, F>,
 };
 
 }  // namespace

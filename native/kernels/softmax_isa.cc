@@ -3,6 +3,7 @@
 //
 // Rows are taken several at a time, so that the exponentials of short rows are one long vector loop.
 #include "math.h"
+#include "rows.h"
 
 namespace wengert {
 namespace WENGERT_ISA_NAMESPACE {
@@ -11,42 +12,6 @@ namespace {
 
 // Elements handled together: whole rows, or a piece of one; columns, or a piece of them.
 constexpr std::size_t kBlock = 512;
-
-template <class F>
-WENGERT_INLINE F Larger(F best, F x) {
-  return x > best || x != x ? x : best;
-}
-
-template <class F>
-F RowTop(std::size_t n, const F* x) {
-  F best = x[0];
-  std::size_t i = 1;
-  if (n >= 32) {
-    F lane[16];
-    for (std::size_t j = 0; j < 16; j++) lane[j] = x[j];
-    for (i = 16; i + 16 <= n; i += 16) {
-      for (std::size_t j = 0; j < 16; j++) lane[j] = Larger(lane[j], x[i + j]);
-    }
-    for (std::size_t j = 0; j < 16; j++) best = Larger(best, lane[j]);
-  }
-  for (; i < n; i++) best = Larger(best, x[i]);
-  return best;
-}
-
-template <class F>
-double RowSum(std::size_t n, const F* x) {
-  double total = 0;
-  std::size_t i = 0;
-  if (n >= 16) {
-    double lane[8] = {};
-    for (; i + 8 <= n; i += 8) {
-      for (std::size_t j = 0; j < 8; j++) lane[j] += static_cast<double>(x[i + j]);
-    }
-    total = ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
-  }
-  for (; i < n; i++) total += static_cast<double>(x[i]);
-  return total;
-}
 
 template <class F>
 WENGERT_INLINE void Exponentials(std::size_t n, F* y) {
@@ -81,28 +46,28 @@ template <class F>
 WENGERT_INLINE void RowTotals(std::size_t rows, std::size_t n, const F* x, F* top, double* total) {
   F scratch[kBlock];
   if (n > kBlock) {
-    top[0] = RowTop(n, x);
+    top[0] = ExtremeOfRow<1>(n, x);
     total[0] = 0;
     for (std::size_t from = 0; from < n; from += kBlock) {
       const std::size_t count = n - from < kBlock ? n - from : kBlock;
       Subtract(count, scratch, x + from, top[0]);
       Exponentials(count, scratch);
-      total[0] += RowSum(count, scratch);
+      total[0] += SumOfRow(count, scratch);
     }
     return;
   }
   for (std::size_t r = 0; r < rows; r++) {
-    top[r] = RowTop(n, x + r * n);
+    top[r] = ExtremeOfRow<1>(n, x + r * n);
     Subtract(n, scratch + r * n, x + r * n, top[r]);
   }
   Exponentials(rows * n, scratch);
-  for (std::size_t r = 0; r < rows; r++) total[r] = RowSum(n, scratch + r * n);
+  for (std::size_t r = 0; r < rows; r++) total[r] = SumOfRow(n, scratch + r * n);
 }
 
 // y = the exponentials of a block of rows, less each row's largest element.
 template <class F>
 WENGERT_INLINE void RowExponentials(std::size_t rows, std::size_t n, const F* x, F* y) {
-  for (std::size_t r = 0; r < rows; r++) Subtract(n, y + r * n, x + r * n, RowTop(n, x + r * n));
+  for (std::size_t r = 0; r < rows; r++) Subtract(n, y + r * n, x + r * n, ExtremeOfRow<1>(n, x + r * n));
   Exponentials(rows * n, y);
 }
 
@@ -115,7 +80,7 @@ void SoftmaxRows(std::size_t rows, std::size_t n, const F* x, F* y) {
     RowExponentials(count, n, x + from * n, block);
     for (std::size_t r = 0; r < count; r++) {
       F* row = block + r * n;
-      const F scale = static_cast<F>(1 / RowSum(n, row));
+      const F scale = static_cast<F>(1 / SumOfRow(n, row));
       for (std::size_t i = 0; i < n; i++) row[i] *= scale;
     }
   }
@@ -167,7 +132,7 @@ WENGERT_INLINE void ColumnTotals(std::size_t n, std::size_t inner, std::size_t c
     total[i] = 0;
   }
   for (std::size_t r = 0; r < n; r++) {
-    for (std::size_t i = 0; i < count; i++) top[i] = Larger(top[i], x[r * inner + i]);
+    for (std::size_t i = 0; i < count; i++) top[i] = Better<1>(top[i], x[r * inner + i]);
   }
   for (std::size_t r = 0; r < n; r++) {
     F* to = keep == Column::kKeep ? y + r * inner : scratch;
@@ -262,7 +227,7 @@ std::size_t CrossEntropyGrad(std::size_t rows, std::size_t n, const F* z, const 
         return from + r;
       }
       F* row = block + r * n;
-      const double total = RowSum(n, row);
+      const double total = SumOfRow(n, row);
       const double weight = static_cast<double>(g[(from + r) * g_stride]);
       const double mine = static_cast<double>(row[own]);
       const F scale = static_cast<F>(weight / total);
