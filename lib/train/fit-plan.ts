@@ -7,6 +7,7 @@ import type { Runner, State } from '../backend/backend.js'
 import type { Block, Failure } from '../backend/program.js'
 import { engine } from '../backend/select.js'
 import { WengertError } from '../errors.js'
+import { counterLength, writeCounter } from '../nn/dropout.js'
 import { compileTogether, type PlanSpec } from '../plan/plan.js'
 import { allocate, type TypedArray } from '../util/dtype.js'
 import { EagerRunner } from './eager-runner.js'
@@ -84,7 +85,8 @@ export class FitPlan {
     const training = [this.set?.x.data ?? allocate(dtype, 0), this.set?.y.data ?? allocate(yDtype, 0)]
     const moving = this.set ? [undefined, undefined] : [new Int32Array(0), allocate(dtype, 0)]
     const validation = [this.validation?.x.data ?? allocate(dtype, 0), this.validation?.y.data ?? allocate(yDtype, 0)]
-    const inputs: (TypedArray | undefined)[] = [...training, ...moving, ...validation]
+    const draws = this.set && this.parts.state.draws ? undefined : new Int32Array(0)
+    const inputs: (TypedArray | undefined)[] = [...training, ...moving, ...validation, draws]
     if (!this.#compiled) return new EagerRunner(state, this.parts.state.layout, this.#specs, inputs)
     const { plans, constants } = this.#compiled
     return engine().createRunner(
@@ -92,6 +94,27 @@ export class FitPlan {
       plans.map((p) => p.executable),
       [...inputs, ...constants],
     )
+  }
+
+  /** Counters of the draws of so many epochs' runs, the first update being `update`; none where the model draws nothing. */
+  counters(seed: number, update: number, epochs: number): Int32Array | undefined {
+    if (!this.parts.state.draws) return undefined
+    const perEpoch = this.#programs.reduce((n, p) => n + (p.samples > 0 ? p.repeat : 0), 0)
+    const out = new Int32Array(perEpoch * epochs * counterLength)
+    let [at, now, row] = [0, update, 0]
+    for (let epoch = 0; epoch < epochs; epoch++) {
+      for (const { repeat, updates, samples } of this.#programs) {
+        for (let run = 0; run < repeat; run++) {
+          if (samples > 0) {
+            writeCounter(out, at, seed, now, row)
+            at += counterLength
+          }
+          now += updates
+          row = updates > 0 ? 0 : row + samples
+        }
+      }
+    }
+    return out
   }
 
   /** How many updates of its epoch were made when a run failed. */

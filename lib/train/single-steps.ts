@@ -3,6 +3,7 @@
 import type { State } from '../backend/backend.js'
 import { engine } from '../backend/select.js'
 import { WengertError } from '../errors.js'
+import { counterLength } from '../nn/dropout.js'
 import { compile, type Plan, type PlanSpec } from '../plan/plan.js'
 import { Tensor } from '../tensor/tensor.js'
 import { allocate, type TypedArray } from '../util/dtype.js'
@@ -29,12 +30,12 @@ export class SingleSteps {
   }
 
   /** One update; the cost before it, or undefined where that is not finite and nothing was changed. */
-  run(parts: StepParts, state: State, { x, y, samples }: Prepared, scalars: Float64Array): number | undefined {
+  run(parts: StepParts, state: State, { x, y, samples }: Prepared, scalars: Float64Array, counter: Int32Array): number | undefined {
     const key = `${engine().name} ${x.shape} ${y.shape} ${y.dtype}`
     const step = this.#cache.get(key) ?? this.#compile(key, parts, x, y, scalars.length)
     step.rates.set(scalars)
     step.report[0] = 0
-    const arrays = [x.data, y.data, step.rates]
+    const arrays = parts.state.draws ? [x.data, y.data, step.rates, counter] : [x.data, y.data, step.rates]
     if (!step.plan) return this.#eager(step, parts, state, arrays) ? (step.report[0] as number) / samples : undefined
     try {
       step.plan.run(state, arrays, step.report)
@@ -46,15 +47,16 @@ export class SingleSteps {
   }
 
   #compile(key: string, parts: StepParts, x: Tensor, y: Tensor, scalarCount: number): Step {
-    const { dtype } = parts
+    const { dtype, state } = parts
     const spec: PlanSpec = {
       inputs: [
         { name: 'x', shape: x.shape, dtype },
         { name: 'y', shape: y.shape, dtype: y.dtype },
         { name: 'rates', shape: [scalarCount], dtype },
+        ...(state.draws ? [{ name: 'draws', shape: [counterLength], dtype: 'int32' as const }] : []),
       ],
       options: { dtype, report: 1 },
-      build: (r) => directStep(r, parts, r.input(0), r.input(1), r.input(2)),
+      build: (r) => directStep(r, parts, r.input(0), r.input(1), r.input(2), state.draws ? r.input(3) : undefined),
     }
     let plan: Plan | undefined
     try {
@@ -76,7 +78,14 @@ export class SingleSteps {
         return [slot, new Tensor(shape, dtype, data)]
       }),
     )
-    const changed = runEagerly(spec, layout, values, arrays, [0, 0, 0], report)
+    const changed = runEagerly(
+      spec,
+      layout,
+      values,
+      arrays,
+      arrays.map(() => 0),
+      report,
+    )
     for (const [slot, value] of changed ?? []) state.write(layout.slots[slot]?.offset as number, value.data)
     return changed !== undefined
   }

@@ -5,13 +5,14 @@
 
 import { valueAndGrad } from '../autodiff/transforms.js'
 import { WengertError } from '../errors.js'
+import { counterLength, withDraws } from '../nn/dropout.js'
 import type { Loss } from '../nn/loss.js'
 import type { Module } from '../nn/module.js'
 import { withBindings } from '../nn/parameter.js'
 import { inEvalMode } from '../nn/predictor.js'
 import type { Optimizer } from '../optim/optimizer.js'
 import type { InputSpec, Recorder } from '../plan/record.js'
-import { add, mul } from '../primitives/elementwise.js'
+import { add, div, maximum, minimum, mul, sqrt, square } from '../primitives/elementwise.js'
 import { gather } from '../primitives/indexing.js'
 import { reshape, slice } from '../primitives/movement.js'
 import { mean, sum } from '../primitives/reduce.js'
@@ -30,6 +31,13 @@ export interface StepParts {
   readonly state: TrainingState
   readonly metrics: readonly MetricName[]
   readonly dtype: FloatDtype
+  readonly clip: Clipping
+}
+
+/** Bounds of the gradient of an update: of its norm over all parameters, and of each element. */
+export interface Clipping {
+  readonly norm?: number
+  readonly value?: number
 }
 
 /** A sample's shape and the targets' type. */
@@ -40,7 +48,7 @@ export interface SampleSpec {
 }
 
 /** Positions in the list of inputs that all programs of a fit share. */
-export const inputIndex = { x: 0, y: 1, order: 2, rates: 3, validationX: 4, validationY: 5 } as const
+export const inputIndex = { x: 0, y: 1, order: 2, rates: 3, validationX: 4, validationY: 5, draws: 6 } as const
 
 /** One loss a sample, trailing axes averaged. Errors: ERR_SHAPE for a loss without a value a sample. */
 export function perSample(losses: Tensor, m: number): Tensor {
@@ -71,35 +79,68 @@ interface Gradients {
   losses: Tensor
   prediction: Tensor
   gradients: Tensor[]
+  /** The values of what is not trained, after the forward function: it may have assigned buffers. */
+  held: Tensor[]
 }
 
+/** Where a batch stands among the samples of an update. */
+interface Place {
+  /** Of the model's random draws; none where it draws nothing. */
+  counter: Tensor | undefined
+  /** Samples of the update before this batch. */
+  first: number
+  /** The values of what is not trained; those of the state by default. */
+  held?: readonly Tensor[]
+}
+
+const untrained = (parts: StepParts): ParameterSlots[] => parts.state.parameters.filter((p) => !p.trained)
+
 /** Forward and backward of a batch; the gradient is of Σ losses / divisor. */
-function differentiate(r: Recorder, parts: StepParts, x: Tensor, y: Tensor, divisor: number): Gradients {
+function differentiate(r: Recorder, parts: StepParts, x: Tensor, y: Tensor, divisor: number, place: Place): Gradients {
   const { state, model, loss } = parts
   const trained = state.parameters.filter((p) => p.trained)
-  const frozen = state.parameters.filter((p) => !p.trained)
+  const frozen = untrained(parts)
   const m = x.shape[0] as number
   const at = (list: readonly ParameterSlots[]) => list.map(({ slot }) => r.state(slot))
   const cost = (weights: Tensor[]) =>
     withBindings(
       [...trained, ...frozen].map((p) => p.parameter),
-      [...weights, ...at(frozen)],
+      [...weights, ...(place.held ?? at(frozen))],
       () => {
-        const prediction = model.forward(x)
+        const prediction = withDraws(place.counter, place.first, () => model.forward(x))
         const losses = withScope(lossName(loss), () => perSample(loss(prediction, y, { reduction: 'none' }), m))
-        return [mul(sum(losses), 1 / divisor), { losses, prediction }]
+        const held = frozen.map(({ parameter }) => parameter.resolve())
+        return [mul(sum(losses), 1 / divisor), { losses, prediction, held }]
       },
     )
   if (trained.length === 0) {
-    const [, aux] = cost([]) as [Tensor, { losses: Tensor; prediction: Tensor }]
+    const [, aux] = cost([]) as [Tensor, Omit<Gradients, 'gradients'>]
     return { ...aux, gradients: [] }
   }
   const [[, aux], gradients] = valueAndGrad(cost, { hasAux: true })(at(trained))
   return { ...aux, gradients }
 }
 
+/** Records the assignments that the forward function made to buffers. */
+function assignHeld(r: Recorder, parts: StepParts, held: readonly Tensor[]): void {
+  untrained(parts).forEach(({ slot }, i) => {
+    if (held[i] !== r.state(slot)) r.assign(slot, held[i] as Tensor)
+  })
+}
+
+/** Gradients within the bounds: each element first, then all together: g · min(1, norm/(√Σg² + 1e−6)). */
+function clipped(gradients: readonly Tensor[], { norm, value }: Clipping): readonly Tensor[] {
+  // minimum and maximum, other than a choice, let NaN through: it must be found, not clipped.
+  const bounded = value === undefined ? gradients : gradients.map((g) => maximum(minimum(g, value), -value))
+  if (norm === undefined || bounded.length === 0) return bounded
+  const total = sqrt(bounded.map((g) => sum(square(g))).reduce(add))
+  const factor = minimum(div(norm, add(total, 1e-6)), 1)
+  return bounded.map((g) => mul(g, factor))
+}
+
 /** Applies the optimiser to every trained parameter. */
-function update(r: Recorder, parts: StepParts, gradients: readonly Tensor[], rates: Tensor): void {
+function update(r: Recorder, parts: StepParts, unbounded: readonly Tensor[], rates: Tensor): void {
+  const gradients = clipped(unbounded, parts.clip)
   const scalars = Array.from({ length: parts.optimizer.scalarCount }, (_, i) =>
     parts.optimizer.scalarCount === 1 ? reshape(rates, []) : slice(rates, i),
   )
@@ -111,6 +152,7 @@ function update(r: Recorder, parts: StepParts, gradients: readonly Tensor[], rat
         gradients[i] as Tensor,
         entry.optimizer.map((slot) => r.state(slot)),
         scalars,
+        entry.parameter,
       )
       r.assign(entry.slot, result.parameter)
       result.slots.forEach((value, k) => {
@@ -119,21 +161,48 @@ function update(r: Recorder, parts: StepParts, gradients: readonly Tensor[], rat
     })
 }
 
-/** One update on `m` samples gathered by the order. */
-export function batchStep(parts: StepParts): (r: Recorder) => void {
+/** The counter of the model's draws, where it has any. */
+const counterOf = (r: Recorder, parts: StepParts): Tensor | undefined => (parts.state.draws ? r.input(inputIndex.draws) : undefined)
+
+/**
+ * One update on samples gathered by the order, `rows` at a time: the gradients of the parts are added up, so that memory is
+ * that of one part.
+ */
+export function batchStep(parts: StepParts, rows = Infinity): (r: Recorder) => void {
   return (r) => {
     const order = r.input(inputIndex.order)
-    const x = gather(r.input(inputIndex.x), order)
-    const y = gather(r.input(inputIndex.y), order)
-    directStep(r, parts, x, y, r.input(inputIndex.rates))
+    const m = order.shape[0] as number
+    const counter = counterOf(r, parts)
+    let whole: Gradients | undefined
+    for (let first = 0; first < m; first += rows) {
+      const part = rows < m ? slice(order, [first, Math.min(m, first + rows)]) : order
+      const y = gather(r.input(inputIndex.y), part)
+      const next = differentiate(r, parts, gather(r.input(inputIndex.x), part), y, m, {
+        counter,
+        first,
+        ...(whole && { held: whole.held }),
+      })
+      reportAll(r, parts, 0, next.losses, next.prediction, y)
+      const before: readonly Tensor[] | undefined = whole?.gradients
+      whole = before ? { ...next, gradients: next.gradients.map((g, i) => add(before[i] as Tensor, g)) } : next
+    }
+    if (!whole) return
+    assignHeld(r, parts, whole.held)
+    update(r, parts, whole.gradients, r.input(inputIndex.rates))
   }
 }
 
 /** One update on the samples given. */
-export function directStep(r: Recorder, parts: StepParts, x: Tensor, y: Tensor, rates: Tensor): void {
-  const { losses, prediction, gradients } = differentiate(r, parts, x, y, x.shape[0] as number)
+export function directStep(r: Recorder, parts: StepParts, x: Tensor, y: Tensor, rates: Tensor, counter?: Tensor): void {
+  const { losses, prediction, gradients, held } = differentiate(r, parts, x, y, x.shape[0] as number, { counter, first: 0 })
   reportAll(r, parts, 0, losses, prediction, y)
+  assignHeld(r, parts, held)
   update(r, parts, gradients, rates)
+}
+
+/** One update on all samples of the inputs. */
+export function fullStep(parts: StepParts): (r: Recorder) => void {
+  return (r) => directStep(r, parts, r.input(inputIndex.x), r.input(inputIndex.y), r.input(inputIndex.rates), counterOf(r, parts))
 }
 
 /** A chunk of a full batch of `total`: adds its part of the mean gradient to the accumulators (or starts them). */
@@ -141,8 +210,9 @@ export function chunkStep(parts: StepParts, total: number, first: boolean): (r: 
   return (r) => {
     const x = r.input(inputIndex.x)
     const y = r.input(inputIndex.y)
-    const { losses, prediction, gradients } = differentiate(r, parts, x, y, total)
+    const { losses, prediction, gradients, held } = differentiate(r, parts, x, y, total, { counter: counterOf(r, parts), first: 0 })
     reportAll(r, parts, 0, losses, prediction, y)
+    assignHeld(r, parts, held)
     const trained = parts.state.parameters.filter((p) => p.trained)
     trained.forEach(({ gradient }, i) => {
       const g = gradients[i] as Tensor
@@ -190,6 +260,8 @@ export function inputSpecs(
   parts: StepParts,
   rows: { x: number; advance: number; order: number; rates: boolean; validation: number },
 ): InputSpec[] {
+  // Every program that reads training samples counts its own draws.
+  const counters = parts.state.draws && rows.x > 0 ? counterLength : 0
   const width = (shape: Shape) => shape.reduce((a, b) => a * b, 1)
   const block = (name: string, shape: Shape, dtype: Dtype, n: number, moves: number): InputSpec => ({
     name,
@@ -209,5 +281,6 @@ export function inputSpecs(
     },
     block('validation x', sample.x, parts.dtype, rows.validation, rows.validation),
     block('validation y', sample.y, sample.yDtype, rows.validation, rows.validation),
+    { name: 'draws', shape: [counters], dtype: 'int32', advance: counters },
   ]
 }

@@ -8,6 +8,7 @@ import type { BlockResult } from '../backend/program.js'
 import { engine } from '../backend/select.js'
 import type { DataLike } from '../data/dataset.js'
 import { WengertError } from '../errors.js'
+import { counterLength, writeCounter } from '../nn/dropout.js'
 import type { Loss } from '../nn/loss.js'
 import { Module } from '../nn/module.js'
 import { gradientDescent } from '../optim/gradient-descent.js'
@@ -23,7 +24,7 @@ import type { EpochRecord, History, StopReason } from './history.js'
 import { type MetricName, metrics } from './metrics.js'
 import { Preparation, type Prepared, sampleOf } from './prepare.js'
 import { SingleSteps } from './single-steps.js'
-import { inputIndex, type SampleSpec, type StepParts } from './step-programs.js'
+import { type Clipping, inputIndex, type SampleSpec, type StepParts } from './step-programs.js'
 import { asBatch, consume, type StreamItem, type StreamOptions, type StreamProgress } from './stream.js'
 import { TrainingState } from './training-state.js'
 
@@ -35,6 +36,10 @@ export interface TrainerOptions {
   optimizer?: Optimizer
   /** The learning rate of each update, from the progress and the optimiser's own. */
   schedule?: Schedule
+  /** Largest norm of an update's gradient over all parameters, > 0: a longer one is scaled down to it. */
+  clipNorm?: number
+  /** Largest absolute value of a gradient's element, > 0: applied before `clipNorm`. */
+  clipValue?: number
 }
 
 export interface FitOptions {
@@ -71,14 +76,17 @@ export abstract class Trainer {
   /** Updates made over the trainer's life. */
   updates = 0
   abstract readonly name: string
+  readonly #clip: Clipping
   readonly #preparation: Preparation
   readonly #steps = new SingleSteps()
   #state: TrainingState | undefined
+  /** Of the draws of single steps: the last fit's. */
+  #seed: number | undefined
 
   constructor(where: string, model: Module, options: TrainerOptions, extra: readonly string[] = []) {
     if (!(model instanceof Module))
       throw new WengertError('ERR_VALUE', `${where}: expected a Module, got ${describe(model)}`, { actual: model })
-    checkOptions(where, options ?? {}, ['loss', 'learningRate', 'optimizer', 'schedule', ...extra])
+    checkOptions(where, options ?? {}, ['loss', 'learningRate', 'optimizer', 'schedule', 'clipNorm', 'clipValue', ...extra])
     const { loss, learningRate, optimizer, schedule } = options ?? {}
     if (typeof loss !== 'function')
       throw new WengertError('ERR_OPTION', `${where}: expected a loss function, got ${describe(loss)}`, { actual: loss })
@@ -93,6 +101,11 @@ export abstract class Trainer {
     this.optimizer =
       optimizer ?? gradientDescent({ learningRate: checkNumber(where, 'learningRate', learningRate, { min: 0, exclusive: true }) })
     this.schedule = schedule
+    const bound = (name: 'clipNorm' | 'clipValue') => checkNumber(where, name, options[name], { min: 0, exclusive: true })
+    this.#clip = {
+      ...(options.clipNorm === undefined ? {} : { norm: bound('clipNorm') }),
+      ...(options.clipValue === undefined ? {} : { value: bound('clipValue') }),
+    }
     this.#preparation = new Preparation(model, loss)
   }
 
@@ -175,7 +188,12 @@ export abstract class Trainer {
     const state = parts.state.claim()
     const scalars = new Float64Array(this.optimizer.scalarCount)
     this.#scalars(scalars, 0, { epoch: this.epoch, update: this.updates })
-    const cost = this.#steps.run(parts, state, data, scalars)
+    const counter = new Int32Array(counterLength)
+    if (parts.state.draws) {
+      this.#seed ??= nextSeed()
+      writeCounter(counter, 0, this.#seed, this.updates, 0)
+    }
+    const cost = this.#steps.run(parts, state, data, scalars, counter)
     if (cost === undefined) throw this.#diverged(`update ${this.updates + 1}`, undefined, 'nothing was changed')
     this.updates++
     return cost
@@ -212,6 +230,7 @@ export abstract class Trainer {
       state: this.#state as TrainingState,
       metrics: names,
       dtype: this.model.dtype,
+      clip: this.#clip,
     }
   }
 
@@ -228,6 +247,7 @@ export abstract class Trainer {
     const started = performance.now()
     signal?.throwIfAborted()
     this.#state?.refuseWhileBusy()
+    this.#seed = seed
     const set = this.#preparation.prepare('fit', data)
     const validation = options.validation === undefined ? undefined : this.#preparation.prepare('fit: validation', options.validation)
     if (validation) checkAlike(set, validation)
@@ -245,7 +265,8 @@ export abstract class Trainer {
     parts.state.busy = true
     const last = this.epoch + epochs
     const most = Math.max(1, Math.min(Math.floor(blockUpdates / Math.max(1, plan.updates)), Math.floor(blockIndices / set.samples)))
-    const perBlock = observed || tolerance !== undefined || maxSeconds < Infinity ? 1 : most
+    const policy = this.schedule?.observe
+    const perBlock = observed || policy || tolerance !== undefined || maxSeconds < Infinity ? 1 : most
     const block = (n: number, checked = false) => this.#block(runner, plan, n, shuffled ? set.samples : 0, seed, checked)
     const settled = new Settling(tolerance)
     let stopped: StopReason = 'epochs'
@@ -257,6 +278,7 @@ export abstract class Trainer {
         const records = this.#records(result, plan, seconds)
         this.epoch += result.epochs
         this.updates += plan.updatesOf(result.runs)
+        for (const { cost, validation: unseen } of records) this.schedule?.observe?.(unseen?.cost ?? cost)
         if (result.status === 'cancelled') {
           signal?.throwIfAborted()
           throw new WengertError('ERR_CANCELLED', 'fit: expected to run on, got cancelled by the end of its environment')
@@ -287,7 +309,9 @@ export abstract class Trainer {
     }
     const rates = allocate(plan.parts.dtype, table.length)
     rates.set(table)
-    return runner.run({ epochs, segments: plan.segments, windows: { [inputIndex.order]: order, [inputIndex.rates]: rates }, checked })
+    const counters = plan.counters(seed, this.updates, epochs)
+    const windows = { [inputIndex.order]: order, [inputIndex.rates]: rates, ...(counters && { [inputIndex.draws]: counters }) }
+    return runner.run({ epochs, segments: plan.segments, windows, checked })
   }
 
   #records(result: BlockResult, plan: FitPlan, seconds: number): EpochRecord[] {

@@ -3,6 +3,7 @@
  * the batch alone.
  */
 
+import { withDraws } from '../nn/dropout.js'
 import type { Module } from '../nn/module.js'
 import { withBindings } from '../nn/parameter.js'
 import { record } from '../plan/record.js'
@@ -13,7 +14,7 @@ import {
   accumulatedUpdate,
   batchStep,
   chunkStep,
-  directStep,
+  fullStep,
   inputIndex,
   inputSpecs,
   perSample,
@@ -22,8 +23,17 @@ import {
 } from './step-programs.js'
 import { Trainer, type TrainerOptions } from './trainer.js'
 
-/** Batches of `size` by a shuffled order, the last one shorter unless dropped. */
-function shuffledBatches(samples: number, size: number, dropLast: boolean, sample: SampleSpec, parts: StepParts, report: number): Batching {
+interface Cut {
+  /** Samples an update. */
+  size: number
+  /** Samples computed at a time; all of an update's by default. */
+  atOnce?: number
+  dropLast?: boolean
+}
+
+/** Batches by a shuffled order, the last one shorter unless dropped. */
+function shuffledBatches(samples: number, cut: Cut, sample: SampleSpec, parts: StepParts, report: number): Batching {
+  const { size, atOnce, dropLast = false } = cut
   const rows = Math.min(size, samples)
   const cuts = [
     { rows, repeat: Math.floor(samples / rows) },
@@ -35,7 +45,7 @@ function shuffledBatches(samples: number, size: number, dropLast: boolean, sampl
       spec: {
         inputs: inputSpecs(sample, parts, { x: samples, advance: 0, order: n, rates: true, validation: 0 }),
         options: { dtype: parts.dtype, report },
-        build: batchStep(parts),
+        build: batchStep(parts, atOnce),
       },
       repeat,
       updates: 1,
@@ -67,7 +77,7 @@ export class FBGD extends Trainer {
             spec: {
               inputs: inputs(samples, true),
               options: base,
-              build: (r) => directStep(r, parts, r.input(inputIndex.x), r.input(inputIndex.y), r.input(inputIndex.rates)),
+              build: fullStep(parts),
             },
             repeat: 1,
             updates: 1,
@@ -109,7 +119,11 @@ export class FBGD extends Trainer {
       withBindings(
         state.parameters.map((p) => p.parameter),
         state.parameters.map((p) => r.state(p.slot)),
-        () => r.report(0, perSample(loss(model.forward(r.input(inputIndex.x)), r.input(inputIndex.y), { reduction: 'none' }), rows)),
+        () => {
+          const counter = state.draws ? r.input(inputIndex.draws) : undefined
+          const prediction = withDraws(counter, 0, () => model.forward(r.input(inputIndex.x)))
+          r.report(0, perSample(loss(prediction, r.input(inputIndex.y), { reduction: 'none' }), rows))
+        },
       )
     })
     return rowsApart(
@@ -130,7 +144,7 @@ export class SGD extends Trainer {
   }
 
   protected override batching(samples: number, sample: SampleSpec, parts: StepParts, report: number): Batching {
-    return shuffledBatches(samples, 1, false, sample, parts, report)
+    return shuffledBatches(samples, { size: 1 }, sample, parts, report)
   }
 }
 
@@ -139,6 +153,8 @@ export interface MBSGDOptions extends TrainerOptions {
   batchSize: number
   /** Leave out the last batch of an epoch where it is shorter. */
   dropLast?: boolean
+  /** Batches an update, >= 1: their gradients are added up, one batch in memory at a time; 1 by default. */
+  accumulate?: number
 }
 
 /**
@@ -149,14 +165,18 @@ export class MBSGD extends Trainer {
   readonly name = 'MBSGD'
   readonly batchSize: number
   readonly dropLast: boolean
+  readonly accumulate: number
 
   constructor(model: Module, options: MBSGDOptions) {
-    super('MBSGD', model, options, ['batchSize', 'dropLast'])
+    super('MBSGD', model, options, ['batchSize', 'dropLast', 'accumulate'])
     this.batchSize = checkNumber('MBSGD', 'batchSize', options.batchSize, { integer: true, min: 1 })
     this.dropLast = options.dropLast ?? false
+    this.accumulate = checkNumber('MBSGD', 'accumulate', options.accumulate ?? 1, { integer: true, min: 1 })
   }
 
   protected override batching(samples: number, sample: SampleSpec, parts: StepParts, report: number): Batching {
-    return shuffledBatches(samples, this.batchSize, this.dropLast && samples >= this.batchSize, sample, parts, report)
+    const size = this.batchSize * this.accumulate
+    const dropLast = this.dropLast && samples >= size
+    return shuffledBatches(samples, { size, atOnce: this.batchSize, dropLast }, sample, parts, report)
   }
 }

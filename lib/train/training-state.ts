@@ -6,6 +6,7 @@
 import type { Backend, State } from '../backend/backend.js'
 import { engine } from '../backend/select.js'
 import { WengertError } from '../errors.js'
+import { draws } from '../nn/dropout.js'
 import type { Module } from '../nn/module.js'
 import type { Home, Parameter } from '../nn/parameter.js'
 import type { Optimizer } from '../optim/optimizer.js'
@@ -25,7 +26,10 @@ export interface ParameterSlots {
 
 export class TrainingState implements Home {
   readonly layout = new StateLayout()
+  /** The model's parameters and, untrained, its buffers. */
   readonly parameters: readonly ParameterSlots[]
+  /** Whether the model draws random numbers in training. */
+  readonly draws: boolean
   busy = false
   #state: State | undefined
   #backend: Backend | undefined
@@ -35,7 +39,8 @@ export class TrainingState implements Home {
 
   /** @param before a layout whose optimiser state is carried over, parameter by parameter */
   constructor(model: Module, optimizer: Optimizer, before?: TrainingState) {
-    this.parameters = model.namedParameters().map(([name, parameter]) => {
+    this.draws = draws(model)
+    this.parameters = model.namedState().map(([name, parameter]) => {
       const slot = this.layout.add(name, parameter.shape, parameter.dtype)
       const trained = !parameter.frozen
       const own = trained ? optimizer.slots(parameter).map((s) => this.layout.add(`${name}.${s.name}`, s.shape, s.dtype)) : []
@@ -86,7 +91,7 @@ export class TrainingState implements Home {
 
   /** Whether this layout still fits the model: the same parameters, frozen alike. */
   fits(model: Module): boolean {
-    const now = model.parameters()
+    const now = model.namedState().map(([, value]) => value)
     return (
       now.length === this.parameters.length &&
       this.parameters.every(({ parameter, trained }, i) => parameter === now[i] && trained === !parameter.frozen)
