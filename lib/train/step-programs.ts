@@ -31,7 +31,7 @@ export interface StepParts {
   readonly state: TrainingState
   readonly metrics: readonly MetricName[]
   readonly dtype: FloatDtype
-  readonly clip: Clipping
+  readonly clip?: Clipping
 }
 
 /** Bounds of the gradient of an update: of its norm over all parameters, and of each element. */
@@ -140,7 +140,7 @@ function clipped(gradients: readonly Tensor[], { norm, value }: Clipping): reado
 
 /** Applies the optimiser to every trained parameter. */
 function update(r: Recorder, parts: StepParts, unbounded: readonly Tensor[], rates: Tensor): void {
-  const gradients = clipped(unbounded, parts.clip)
+  const gradients = clipped(unbounded, parts.clip ?? {})
   const scalars = Array.from({ length: parts.optimizer.scalarCount }, (_, i) =>
     parts.optimizer.scalarCount === 1 ? reshape(rates, []) : slice(rates, i),
   )

@@ -17,10 +17,10 @@ const values = (model: nn.Module) => Object.values(model.stateDict()).flatMap((t
 const norm = (list: readonly number[]) => Math.sqrt(list.reduce((s, v) => s + v * v, 0))
 const difference = (a: readonly number[], b: readonly number[]) => Math.max(...a.map((v, i) => Math.abs(v - (b[i] as number))))
 
-async function fitted(engine: 'js' | 'native', make: () => { model: nn.Module; fit: () => Promise<unknown> }): Promise<number[]> {
+async function fitted(engine: 'js' | 'native', make: () => { model: nn.Module; run: () => Promise<unknown> }): Promise<number[]> {
   return using(engine, () => {
-    const { model, fit } = make()
-    return fit().then(() => values(model))
+    const { model, run } = make()
+    return run().then(() => values(model))
   })
 }
 
@@ -73,7 +73,7 @@ describe.each(present)('%s', (engine) => {
     const make = (batchSize: number, accumulate: number, optimizer: optim.Optimizer) => () => {
       const model = network()
       const trainer = new MBSGD(model, { loss: loss.squaredError, optimizer, batchSize, accumulate, clipNorm: 0.5 })
-      return { model, fit: () => trainer.fit(data(22), { epochs: 3, seed: 1 }).then((h) => expect(h.updates).toBe(9)) }
+      return { model, run: () => trainer.fit(data(22), { epochs: 3, seed: 1 }).then((h) => expect(h.updates).toBe(9)) }
     }
     const large = await fitted(engine, make(8, 1, optim.adam({ learningRate: 0.01 })))
     const small = await fitted(engine, make(2, 4, optim.adam({ learningRate: 0.01 })))
@@ -133,7 +133,7 @@ describe.each(present)('%s', (engine) => {
       fitted(engine, () => {
         const model = network(new nn.Dropout(0.5), new nn.Dropout(0.25))
         const trainer = new MBSGD(model, { loss: loss.squaredError, learningRate: 0.05, batchSize, accumulate })
-        return { model, fit: () => trainer.fit(data(16), { epochs: 3, seed }) }
+        return { model, run: () => trainer.fit(data(16), { epochs: 3, seed }) }
       })
     const a = await run(1, 8)
     expect(await run(1, 8)).toEqual(a)
@@ -148,7 +148,7 @@ describe.each(present)('%s', (engine) => {
     const run = (l: (q: Tensor, t: Tensor) => Tensor) =>
       fitted(engine, () => {
         const model = network(new nn.Dropout(0.5))
-        return { model, fit: () => new FBGD(model, { loss: l, learningRate: 0.1 }).fit({ x, y }, { epochs: 2, seed: 9 }) }
+        return { model, run: () => new FBGD(model, { loss: l, learningRate: 0.1 }).fit({ x, y }, { epochs: 2, seed: 9 }) }
       })
     const chunked = await run((q, t) => q.sub(t).square().sum(1))
     const whole = await run(mix)
@@ -170,7 +170,7 @@ test('engines agree on dropout to rounding', async () => {
   const run = (engine: 'js' | 'native') =>
     fitted(engine, () => {
       const model = network(new nn.Dropout(0.5))
-      return { model, fit: () => new SGD(model, { loss: loss.squaredError, learningRate: 0.05 }).fit(data(16), { epochs: 3, seed: 5 }) }
+      return { model, run: () => new SGD(model, { loss: loss.squaredError, learningRate: 0.05 }).fit(data(16), { epochs: 3, seed: 5 }) }
     })
   expect(difference(await run('js'), await run('native'))).toBeLessThan(1e-12)
 })
