@@ -21,7 +21,8 @@ export {
 } from './autodiff/transforms.js'
 export type { BackendInfo, BackendName } from './backend/backend.js'
 export { backend, setBackend, setThreads } from './backend/select.js'
-export { type DataLike, Dataset } from './data/dataset.js'
+export { type DataLike, Dataset, type Encoder } from './data/dataset.js'
+export { recordEncoder } from './data/records.js'
 export { balancedOrder, batchCount, type OrderOptions, randomOrder, stratifiedOrder } from './data/sampling.js'
 export { type SplitOptions, split } from './data/split.js'
 export {
@@ -34,6 +35,7 @@ export {
   transformFromJSON,
 } from './data/transforms.js'
 export { type ErrorCode, type ErrorDetails, errorCodes, WengertError } from './errors.js'
+export { type CsvInfo, type CsvOptions, type CsvStream, readCsv, type StreamCsvOptions, streamCsv } from './io/csv.js'
 export { type LoadedModel, loadModel, type ModelParts, type SaveModelOptions, saveModel } from './io/model.js'
 export { decodeNpy, encodeNpy, readNpy, writeNpy } from './io/npy.js'
 export {
@@ -48,6 +50,7 @@ export {
 export * as nn from './nn/index.js'
 export * as loss from './nn/loss.js'
 export * as optim from './optim/index.js'
+export { minimize } from './optim/minimize.js'
 export { broadcastTo, tile } from './primitives/broadcast.js'
 export { clip, elu, gelu, hardtanh, leakyRelu, mish, selu, silu, squaredDifference, tril, triu } from './primitives/composites.js'
 export {

@@ -14,10 +14,12 @@ export {
   Softplus,
 } from './activations.js'
 export { Buffer } from './buffer.js'
+export { collapseLinear } from './collapse.js'
 export { Flatten, Parallel, Residual } from './composition.js'
 export { Dropout } from './dropout.js'
 export { Embedding, type EmbeddingOptions } from './embedding.js'
 export { type Initializer, type InitName, initializers } from './init.js'
+export { type LayerTrace, layerTrace, type TracedLayer } from './layer-trace.js'
 export { Identity, Linear, type LinearOptions, ReLU, Sequential, Sigmoid, Softmax, Tanh } from './layers.js'
 export { Module } from './module.js'
 export { BatchNorm1d, type BatchNormOptions, LayerNorm, type LayerNormOptions } from './normalization.js'
