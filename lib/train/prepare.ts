@@ -1,12 +1,12 @@
 /** Data made ready for a model and its loss: everything that can be refused is refused here, before anything is changed. */
 
-import { checkData, converted } from '../data/dataset.js'
+import { checkData, checkFinite, converted } from '../data/dataset.js'
 import { WengertError } from '../errors.js'
 import { checkLabels, checkProbabilities, checkSigns, type Loss } from '../nn/loss-contract.js'
 import type { Module } from '../nn/module.js'
 import { zeros } from '../tensor/creation.js'
 import type { Tensor } from '../tensor/tensor.js'
-import { isFloat } from '../util/dtype.js'
+import { type FloatDtype, isFloat } from '../util/dtype.js'
 import { formatShape, type Shape, sameShape } from '../util/shape.js'
 import type { SampleSpec } from './step-programs.js'
 
@@ -18,6 +18,13 @@ export interface Prepared {
 }
 
 export const sampleOf = ({ x, y }: Prepared): SampleSpec => ({ x: x.shape.slice(1), y: y.shape.slice(1), yDtype: y.dtype })
+
+/** In the model's type. Errors: ERR_DATA for a number that it cannot hold. */
+function fitting(where: string, name: string, values: Tensor, dtype: FloatDtype, keepIntegers = false): Tensor {
+  const t = converted(values, dtype, keepIntegers)
+  if (t !== values) checkFinite(where, name, t)
+  return t
+}
 
 export class Preparation {
   readonly #outputs: { input: Shape; output: Shape }[] = []
@@ -31,13 +38,13 @@ export class Preparation {
   prepare(where: string, data: unknown): Prepared {
     const { x: rawX, y: rawY } = checkData(where, data)
     const { dtype } = this.model
-    const x = converted(rawX, dtype)
+    const x = fitting(where, 'x', rawX, dtype)
     const samples = x.shape[0] as number
     const { targets } = this.loss
     const output = this.#outputOf(x)
     const distribution = isFloat(rawY.dtype) && rawY.rank === 2 && sameShape(rawY.shape.slice(1), output) && (output[0] as number) > 1
     if (targets === 'classes' && !distribution) return { x, y: checkLabels(where, rawY, samples, output[0] ?? 1), samples }
-    const y = converted(rawY, dtype, targets === undefined)
+    const y = fitting(where, 'y', rawY, dtype, targets === undefined)
     if (targets === 'classes' || targets === 'probabilities') checkProbabilities(where, 'target', y)
     if (targets === 'signs') checkSigns(where, y)
     if (targets !== undefined && !sameShape(output, y.shape.slice(1))) {
