@@ -13,7 +13,17 @@ export interface DataLike {
   y: TensorLike
   classes?: readonly string[]
   features?: readonly string[]
+  encoder?: Encoder
 }
+
+/** How records became features: the first of the transforms that a model is saved with. */
+export interface Encoder {
+  (records: unknown): Tensor
+  readonly kind: string
+  toJSON(): { kind: string; [field: string]: unknown }
+}
+
+type Names = Pick<DataLike, 'classes' | 'features' | 'encoder'>
 
 /** The tensor in shared memory (a copy, unless it lies there already). */
 export function shared(x: Tensor): Tensor {
@@ -30,19 +40,22 @@ export class Dataset implements DataLike {
   readonly classes?: readonly string[]
   /** Names of the features, one for each column of x. */
   readonly features?: readonly string[]
+  /** How a table's rows became x: `saveModel` takes it as the first of its transforms. */
+  readonly encoder?: Encoder
 
   /**
    * Copies x and y into shared memory.
    *
    * @throws ERR_DATA for an empty set, numbers of samples that differ, NaN or Infinity; ERR_VALUE, ERR_SHAPE
    */
-  constructor(x: TensorLike, y: TensorLike, options: Pick<DataLike, 'classes' | 'features'> = {}) {
-    checkOptions('Dataset', options, ['classes', 'features'])
+  constructor(x: TensorLike, y: TensorLike, options: Names = {}) {
+    checkOptions('Dataset', options, ['classes', 'features', 'encoder'])
     const { x: features, y: targets } = checkData('Dataset', { x, y })
     this.x = shared(features)
     this.y = shared(targets)
     if (options.classes) this.classes = options.classes
     if (options.features) this.features = options.features
+    if (options.encoder) this.encoder = options.encoder
   }
 
   /** The number of samples. */
@@ -76,9 +89,9 @@ export class Dataset implements DataLike {
   }
 }
 
-/** The names that a data set has of its classes and features. */
-export function namesOf({ classes, features }: DataLike): Pick<DataLike, 'classes' | 'features'> {
-  return { ...(classes && { classes }), ...(features && { features }) }
+/** The names that a data set has of its classes and features, and where they come from. */
+export function namesOf({ classes, features, encoder }: DataLike): Names {
+  return { ...(classes && { classes }), ...(features && { features }), ...(encoder && { encoder }) }
 }
 
 /** x and y as tensors of one number of samples, all finite. Errors: ERR_DATA, ERR_VALUE, ERR_SHAPE, ERR_DETACHED. */

@@ -69,8 +69,8 @@ function define(rule: Rule): Transform {
   const call = (values: unknown): unknown => {
     if (!isData(values)) return apply(kind, values, input, output, rule.forward)
     const { x, y } = checkData(kind, values)
-    // Names of features stand for columns: they do not outlive them.
-    const { features, ...names } = namesOf(values)
+    // Names of features stand for columns: they do not outlive them. An encoder gives the features before.
+    const { features, encoder: _, ...names } = namesOf(values)
     return new Dataset(
       apply(kind, x, input, output, rule.forward),
       y,

@@ -1,5 +1,7 @@
 /** Element types and the typed arrays that hold them. Adding one means a line in each table here and a case in each engine. */
 
+import { WengertError } from '../errors.js'
+
 export type Dtype = 'float32' | 'float64' | 'int32' | 'bool'
 export type FloatDtype = 'float32' | 'float64'
 export type TypedArray = Float32Array | Float64Array | Int32Array | Uint8Array
@@ -11,9 +13,32 @@ export const bytesPerElement: Record<Dtype, number> = { float32: 4, float64: 8, 
 
 const constructors = { float32: Float32Array, float64: Float64Array, int32: Int32Array, bool: Uint8Array } as const
 
-/** A zeroed array of `length` elements. */
+/** Bytes that may still be allocated within `withAllocationLimit`. */
+let room = Infinity
+
+/** A zeroed array of `length` elements. Errors: ERR_MEMORY beyond the limit of `withAllocationLimit`. */
 export function allocate(dtype: Dtype, length: number): TypedArray {
+  if (room < Infinity) {
+    const bytes = length * bytesPerElement[dtype]
+    if (!(bytes <= room))
+      throw new WengertError('ERR_MEMORY', `allocate: expected at most ${room} further bytes, got ${bytes}`, {
+        expected: room,
+        actual: bytes,
+      })
+    room -= bytes
+  }
   return new constructors[dtype](length)
+}
+
+/** Runs `body`, in which tensors of `bytes` bytes in all may be made: what a file describes must not cost more than the file can fill. */
+export function withAllocationLimit<T>(bytes: number, body: () => T): T {
+  const outer = room
+  room = Math.min(outer, bytes)
+  try {
+    return body()
+  } finally {
+    room = outer
+  }
 }
 
 /** A view of `length` elements of `dtype` at `byteOffset` of `buffer`. */

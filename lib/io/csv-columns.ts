@@ -1,0 +1,138 @@
+/** The columns of a table: what kind each is, what its cells mean, and how they become features and targets. */
+
+import { type Field, parseNumber } from '../data/records.js'
+import { WengertError } from '../errors.js'
+import { describe, nearest } from '../util/options.js'
+
+export type ColumnType = 'number' | 'category' | 'ignore'
+export type MissingPolicy = 'refuse' | 'drop' | 'mean'
+
+export interface ColumnRules {
+  where: string
+  missing: MissingPolicy
+  missingValues: ReadonlySet<string>
+  maxCategories: number
+}
+
+/** One column while a table is read. The kind is as given, or that of the first cell; cells of the other kind are refused. */
+export class Column {
+  kind: 'number' | 'category' | undefined
+  /** Places of the categories in their order of appearance. */
+  readonly categories = new Map<string, number>()
+  #given: boolean
+  #closed = false
+  #firstLine = 0
+  #sum = 0
+  #count = 0
+
+  constructor(
+    readonly name: string,
+    readonly position: number,
+    readonly rules: ColumnRules,
+    given?: 'number' | 'category',
+  ) {
+    this.kind = given
+    this.#given = given !== undefined
+  }
+
+  /** A column of which all is known. */
+  static of(field: Field, position: number, rules: ColumnRules): Column {
+    const column = new Column(field.name, position, rules, field.kind)
+    if (field.kind === 'category')
+      field.categories.forEach((name, i) => {
+        column.categories.set(name, i)
+      })
+    column.#closed = true
+    return column
+  }
+
+  /** The cell's number or its category's place; NaN where it is missing. Errors: ERR_DATA, ERR_LABEL naming line and column. */
+  value(cell: string, line: number): number {
+    if (this.rules.missingValues.has(cell)) return Number.NaN
+    const known = this.kind === 'number' ? undefined : this.categories.get(cell)
+    if (known !== undefined) return known
+    const number = this.kind === 'category' && this.#given ? undefined : parseNumber(cell)
+    if (this.kind === undefined) {
+      this.kind = number === undefined ? 'category' : 'number'
+      this.#firstLine = line
+    }
+    if (this.kind === 'number') {
+      if (number === undefined) throw this.refused(line, 'a number', cell, this.#hint('category'))
+      this.#sum += number
+      this.#count++
+      return number
+    }
+    if (this.#closed)
+      throw new WengertError(
+        'ERR_LABEL',
+        `${this.#at(line)}: expected one of ${[...this.categories.keys()].slice(0, 10).join(', ')}, got ${describe(cell)}`,
+        {
+          expected: [...this.categories.keys()],
+          actual: cell,
+        },
+      )
+    if (number !== undefined) throw this.refused(line, 'a category', cell, this.#hint('category'))
+    const place = this.categories.size
+    if (place === this.rules.maxCategories) {
+      throw this.refused(
+        line,
+        `at most ${place} categories`,
+        cell,
+        `: one more; types: { ${JSON.stringify(this.name)}: 'ignore' } leaves the column out, maxCategories raises the limit`,
+      )
+    }
+    this.categories.set(cell, place)
+    return place
+  }
+
+  /** Refuses a missing cell, where the policy says so. Errors: ERR_DATA. */
+  refuseMissing(line: number, cell: string): never {
+    throw this.refused(line, 'a value', cell === '' ? 'an empty field' : cell, `; missing: 'drop' leaves out such rows`, cell === '')
+  }
+
+  refused(line: number, expected: string, cell: string, hint: string, plain = false): WengertError {
+    return new WengertError('ERR_DATA', `${this.#at(line)}: expected ${expected}, got ${plain ? cell : describe(cell)}${hint}`, {
+      expected,
+      actual: cell,
+    })
+  }
+
+  #at(line: number): string {
+    return `${this.rules.where}: line ${line}, column '${this.name}'`
+  }
+
+  #hint(type: ColumnType): string {
+    return this.#given
+      ? ''
+      : ` (line ${this.#firstLine} has a ${this.kind}); types: { ${JSON.stringify(this.name)}: '${type}' } reads all of it as categories`
+  }
+
+  /** The column as it will be encoded: categories in growing order, of numbers where all are numbers. */
+  field(): Field {
+    const { name, rules } = this
+    const fill = rules.missing === 'mean'
+    if (this.kind === 'number')
+      return fill ? { name, kind: 'number', mean: this.#count > 0 ? this.#sum / this.#count : 0 } : { name, kind: 'number' }
+    const names = [...this.categories.keys()]
+    const numbers = names.map(parseNumber)
+    const numeric = numbers.every((n) => n !== undefined)
+    const compare = numeric
+      ? (a: string, b: string) => (parseNumber(a) as number) - (parseNumber(b) as number) || (a < b ? -1 : 1)
+      : (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0)
+    return { name, kind: 'category', categories: names.sort(compare), ...(fill && { optional: true }) }
+  }
+}
+
+/** The positions of the named or numbered columns. Errors: ERR_OPTION for one that is not there. */
+export function positionOf(where: string, what: string, column: unknown, names: readonly string[]): number {
+  const at = typeof column === 'number' ? (Number.isInteger(column) ? column : -1) : names.indexOf(String(column))
+  if (at < 0 || at >= names.length) {
+    const near = typeof column === 'string' ? nearest(column, names) : undefined
+    throw new WengertError(
+      'ERR_OPTION',
+      `${where}: expected ${what} to be one of ${names.slice(0, 20).join(', ')}${names.length > 20 ? ', …' : ''}, got ${describe(column)}${near ? `; did you mean '${near}'?` : ''}`,
+      { expected: names, actual: column },
+    )
+  }
+  return at
+}

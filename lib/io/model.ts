@@ -1,0 +1,179 @@
+/**
+ * A model in one file: a safetensors file whose tensors are the weights and whose metadata hold the rest as JSON: the
+ * modules, which parameters are frozen, the fitted transforms, the names of the classes.
+ */
+
+import type { Encoder } from '../data/dataset.js'
+import { recordEncoderFromJSON } from '../data/records.js'
+import { type Transform, transformFromJSON } from '../data/transforms.js'
+import { WengertError } from '../errors.js'
+import { Module } from '../nn/module.js'
+import { modulesFromJSON, modulesToJSON } from '../nn/registry.js'
+import { argmax } from '../primitives/reduce.js'
+import { asTensor, type TensorLike } from '../tensor/creation.js'
+import { Tensor } from '../tensor/tensor.js'
+import { withAllocationLimit } from '../util/dtype.js'
+import { checkOptions, describe } from '../util/options.js'
+import { isPlainObject } from '../util/tree.js'
+import { checkPath } from './atomic.js'
+import { parseJSON } from './json.js'
+import { naming, readBytes } from './read-file.js'
+import { decodeSafetensors, writeSafetensors } from './safetensors.js'
+
+export interface SaveModelOptions {
+  /** In the order in which they are applied: a table's `data.encoder` where there is one, then fitted transforms. */
+  transforms?: readonly (Transform | Encoder)[]
+  /** Names of the classes, in the order of the model's outputs. */
+  classes?: readonly string[]
+}
+
+/** What a loaded model has besides a module's: all that stands between raw features and a named class. */
+export interface ModelParts {
+  readonly transforms: readonly (Transform | Encoder)[]
+  readonly classes: readonly string[] | undefined
+  /** Raw features (records, where the first transform is an encoder) through the transforms; `predict` takes the result. */
+  preprocess(x: TensorLike | object): Tensor
+  /** The name of the class of the largest output (with one output: of a probability above ½) for each row of a prediction. */
+  classesOf(prediction: Tensor): string[]
+}
+
+export type LoadedModel = Module & ModelParts
+
+const format = 'wengert'
+const version = '1'
+
+/** A transform, or the encoder of records that may come before them. Errors: ERR_VALUE. */
+function partFromJSON(json: unknown): Transform | Encoder {
+  return isPlainObject(json) && json.kind === 'records' ? recordEncoderFromJSON(json) : transformFromJSON(json)
+}
+
+function checkClasses(code: 'ERR_OPTION' | 'ERR_FILE', where: string, classes: unknown): readonly string[] {
+  if (!Array.isArray(classes) || classes.length === 0 || !classes.every((name) => typeof name === 'string'))
+    throw new WengertError(code, `${where}: expected classes to be a list of names, got ${describe(classes)}`, { actual: classes })
+  return classes
+}
+
+/**
+ * Saves architecture, weights, fitted transforms and class names as one file, whole or not at all: a process that serves
+ * needs nothing else. Weights are those at the call (during a fit: of a finished epoch).
+ *
+ * @param options.transforms the fitted transforms of the features, in order
+ * @param options.classes the names of the classes, `data.classes`
+ * @throws (rejects) ERR_STATE for a class of modules without a name (`nn.registerModule`); ERR_OPTION; ERR_FILE
+ * @example await saveModel(model, 'digits.model', { transforms: [scale], classes: train.classes })
+ */
+export async function saveModel(model: Module, path: string, options: SaveModelOptions = {}): Promise<void> {
+  checkPath('saveModel', path)
+  checkOptions('saveModel', options, ['transforms', 'classes'])
+  if (!(model instanceof Module))
+    throw new WengertError('ERR_VALUE', `saveModel: expected a Module, got ${describe(model)}`, { actual: model })
+  const transforms = options.transforms ?? []
+  if (!Array.isArray(transforms) || !transforms.every((t) => typeof t === 'function' && typeof t.toJSON === 'function'))
+    throw new WengertError('ERR_OPTION', `saveModel: expected transforms to be a list of fitted transforms, got ${describe(transforms)}`, {
+      actual: transforms,
+    })
+  if (options.classes !== undefined) checkClasses('ERR_OPTION', 'saveModel', options.classes)
+  const json = {
+    modules: modulesToJSON(model),
+    frozen: model.namedParameters().flatMap(([name, parameter]) => (parameter.frozen ? [name] : [])),
+    transforms: transforms.map((transform) => {
+      const saved: unknown = JSON.parse(JSON.stringify(transform))
+      // What cannot be read back is refused now, not in the process that serves.
+      partFromJSON(saved)
+      return saved
+    }),
+    ...(options.classes && { classes: options.classes }),
+  }
+  await writeSafetensors(path, model.stateDict(), { metadata: { format, version, model: JSON.stringify(json) } })
+}
+
+/** The model in the bytes of a file. Errors: ERR_FILE. */
+export function decodeModel(bytes: Uint8Array): LoadedModel {
+  const { tensors, metadata } = decodeSafetensors(bytes)
+  if (metadata.format !== format || metadata.version !== version || metadata.model === undefined) {
+    const got = metadata.format === format ? `version ${describe(metadata.version)}, or parameters alone (loadParameters)` : 'another'
+    throw new WengertError('ERR_FILE', `loadModel: expected a file that saveModel wrote, version ${version}, got ${got}`, {
+      expected: version,
+      actual: metadata.version,
+    })
+  }
+  const json = parseJSON('loadModel', metadata.model)
+  if (!isPlainObject(json)) throw new WengertError('ERR_FILE', `loadModel: expected a model, got ${describe(json)}`, { actual: json })
+  const { modules, frozen, transforms, classes } = json
+  if (!Array.isArray(frozen) || !Array.isArray(transforms))
+    throw new WengertError(
+      'ERR_FILE',
+      `loadModel: expected lists of frozen parameters and transforms, got ${describe(frozen)} and ${describe(transforms)}`,
+    )
+  // A config that asks for more than the file could fill is corrupt: it must not cost memory.
+  const model = withAllocationLimit(4 * bytes.length + 65536, () => modulesFromJSON(modules))
+  let fitted: (Transform | Encoder)[]
+  try {
+    model.loadStateDict(tensors)
+    fitted = transforms.map(partFromJSON)
+  } catch (error) {
+    throw new WengertError(
+      'ERR_FILE',
+      `loadModel: expected weights and transforms that fit the model, got others: ${(error as Error).message}`,
+      {
+        cause: error,
+      },
+    )
+  }
+  const parameters = new Map(model.namedParameters())
+  for (const name of frozen) {
+    const parameter = parameters.get(name)
+    if (!parameter)
+      throw new WengertError('ERR_FILE', `loadModel: expected frozen to name parameters, got ${describe(name)}`, { actual: name })
+    parameter.frozen = true
+  }
+  return withParts(model, fitted, classes === undefined ? undefined : checkClasses('ERR_FILE', 'loadModel', classes))
+}
+
+function withParts(model: Module, transforms: ModelParts['transforms'], classes: readonly string[] | undefined): LoadedModel {
+  const parts: ModelParts = {
+    transforms,
+    classes,
+    preprocess: (x) => {
+      const [first, ...others] = transforms
+      if (!first) return asTensor('preprocess', x)
+      return others.reduce((t, transform) => transform(t), first(x as TensorLike))
+    },
+    classesOf: (prediction) => {
+      if (!classes) throw new WengertError('ERR_STATE', 'classesOf: expected a model saved with classes, got one without')
+      if (!(prediction instanceof Tensor) || prediction.rank === 0)
+        throw new WengertError('ERR_VALUE', `classesOf: expected a prediction [m, classes], got ${describe(prediction)}`, {
+          actual: prediction,
+        })
+      const outputs = prediction.shape[prediction.rank - 1] as number
+      const places =
+        outputs === 1 && classes.length === 2
+          ? Array.from(prediction.data, (p) => (p > 0.5 ? 1 : 0))
+          : Array.from(argmax(prediction, -1).data)
+      if (outputs !== 1 && outputs !== classes.length)
+        throw new WengertError('ERR_SHAPE', `classesOf: expected ${classes.length} outputs, one a class, got ${outputs}`, {
+          expected: classes.length,
+          actual: outputs,
+        })
+      return places.map((place) => classes[place] as string)
+    },
+  }
+  // Not enumerable: a module's fields are looked through for parameters and layers.
+  for (const [name, value] of Object.entries(parts)) Object.defineProperty(model, name, { value })
+  return model as LoadedModel
+}
+
+/**
+ * The model that `saveModel` kept. Its `predict` takes what the saved one's took; `preprocess` brings raw features there, and
+ * `classesOf` names a prediction's classes. A user's own classes of modules must be known here too (`nn.registerModule`).
+ * Weights can be swapped later by `loadParameters(model, path)`, all at once.
+ *
+ * @throws (rejects) ERR_FILE for a file that is truncated, corrupt, or not a model
+ * @example
+ * const model = await loadModel('digits.model')
+ * const [digit] = model.classesOf(model.predict(model.preprocess([pixels])))
+ */
+export async function loadModel(path: string): Promise<LoadedModel> {
+  const bytes = await readBytes('loadModel', path)
+  return naming(path, () => decodeModel(bytes))
+}
