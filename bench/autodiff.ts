@@ -1,0 +1,126 @@
+/**
+ * The costs of differentiation: a long tape, the gradient beside its function for many inputs, a Hessian-vector product beside
+ * the gradient of a network. `node dist/bench/autodiff.js [--json]`; the engine is `WENGERT_BACKEND`'s.
+ */
+
+import { parseArgs } from 'node:util'
+import { backend, grad, hvp, linear, loss, Random, type Tensor, tensor, valueAndGrad } from '../lib/index.js'
+import { compile } from '../lib/plan/plan.js'
+import { StateLayout } from '../lib/plan/state-layout.js'
+import { allocate, type TypedArray } from '../lib/util/dtype.js'
+
+const { values: flags } = parseArgs({ options: { json: { type: 'boolean', default: false } } })
+
+/** Seconds of one call: the least of `turns` samples, each of so many calls that it lasts. */
+function seconds(body: () => void, turns = 7, least = 0.05): number {
+  let calls = 1
+  for (;;) {
+    const start = performance.now()
+    for (let i = 0; i < calls; i++) body()
+    const taken = (performance.now() - start) / 1000
+    if (taken >= least) break
+    calls = Math.ceil(calls * Math.min(10, Math.max(2, (1.2 * least) / Math.max(taken, 1e-6))))
+  }
+  const samples = Array.from({ length: turns }, () => {
+    const start = performance.now()
+    for (let i = 0; i < calls; i++) body()
+    return (performance.now() - start) / 1000 / calls
+  })
+  return Math.min(...samples)
+}
+
+/** A tape of n entries, applied one by one; microseconds an entry of function and gradient. */
+function longTape(n: number) {
+  const chain = (x: Tensor) => {
+    let y = x
+    for (let i = 0; i < n; i += 2) y = y.sin().mul(1.0001)
+    return y
+  }
+  const x = tensor(0.5, { dtype: 'float64' })
+  const [f, g] = [seconds(() => chain(x), 5), seconds(() => grad(chain)(x), 5)]
+  return { entries: n, functionMicroseconds: (1e6 * f) / n, gradientMicroseconds: (1e6 * g) / n, ratio: g / f }
+}
+
+/** Programs over `inputs` and one output each, as functions to call. */
+function replayed(inputs: readonly Tensor[], build: (...args: Tensor[]) => Tensor[], like: readonly Tensor[]): () => void {
+  const specs = [
+    ...inputs.map((x, i) => ({ name: `x${i}`, shape: x.shape, dtype: x.dtype })),
+    ...like.map((y, i) => ({ name: `y${i}`, shape: y.shape, dtype: y.dtype, writable: true })),
+  ]
+  const plan = compile(specs, new StateLayout(), { dtype: 'float32' }, (r) => {
+    build(...inputs.map((_, i) => r.input(i))).forEach((y, i) => {
+      r.output(inputs.length + i, y)
+    })
+  })
+  const arrays: TypedArray[] = [...inputs.map((x) => x.data), ...like.map((y) => allocate(y.dtype, y.size))]
+  return () => plan.run(undefined, arrays)
+}
+
+/** A scalar function of n inputs, replayed: y = Σ sin(x)·x + e^(−x²). */
+function manyInputs(n: number) {
+  const f = (x: Tensor) => x.sin().mul(x).add(x.square().neg().exp()).sum()
+  const x = new Random(1).normal([n])
+  const one = seconds(replayed([x], (t) => [f(t)], [tensor(0)]))
+  const both = seconds(replayed([x], (t) => valueAndGrad(f)(t), [tensor(0), x]))
+  return { inputs: n, functionMicroseconds: 1e6 * one, gradientMicroseconds: 1e6 * both, ratio: both / one }
+}
+
+/** A network of 99,978 parameters on a batch of 64: its gradient and its Hessian times a vector, replayed and op by op. */
+function hessianVector() {
+  const sizes = [256, 256, 128, 10]
+  const rng = new Random(2)
+  const draw = (scale: number) =>
+    sizes.slice(1).flatMap((n, i) => [rng.normal([n, sizes[i] as number]).mul(scale), rng.normal([n]).mul(scale)])
+  const weights = draw(0.1)
+  const direction = draw(1)
+  const x = rng.normal([64, 256])
+  const labels = tensor(Int32Array.from({ length: 64 }, (_, i) => i % 10))
+  const cost = (p: Tensor[]) => {
+    let a = x
+    for (let l = 0; l < 3; l++) {
+      const z = linear(a, p[2 * l] as Tensor, p[2 * l + 1])
+      a = l < 2 ? z.tanh() : z
+    }
+    return loss.crossEntropy(a, labels)
+  }
+  const parts = (given: Tensor[]): [Tensor[], Tensor[]] => [given.slice(0, 6), given.slice(6)]
+  const gradient = seconds(
+    replayed(weights, (...p) => grad(cost)(p), weights),
+    5,
+  )
+  const product = seconds(
+    replayed([...weights, ...direction], (...all) => hvp(cost, ...parts(all)) as Tensor[], weights),
+    5,
+  )
+  const eager = { gradient: seconds(() => grad(cost)(weights), 5), product: seconds(() => hvp(cost, weights, direction), 5) }
+  return {
+    parameters: weights.reduce((n, w) => n + w.size, 0),
+    gradientMicroseconds: 1e6 * gradient,
+    hvpMicroseconds: 1e6 * product,
+    ratio: product / gradient,
+    eagerRatio: eager.product / eager.gradient,
+  }
+}
+
+longTape(1e4) // warms the code
+const tapes = [1e3, 1e4, 1e5].map(longTape)
+const inputs = [10, 100, 1e3, 1e4, 1e5, 1e6].map(manyInputs)
+const network = hessianVector()
+if (flags.json) console.log(JSON.stringify({ engine: backend().name, tapes, inputs, network }))
+else {
+  const us = (x: number) => x.toPrecision(3).padStart(9)
+  console.log(`engine: ${backend().name}\n\na tape applied op by op (µs an entry)`)
+  for (const t of tapes)
+    console.log(
+      `${String(t.entries).padStart(8)} entries  function ${us(t.functionMicroseconds)}  gradient ${us(t.gradientMicroseconds)}  ratio ${t.ratio.toFixed(2)}`,
+    )
+  console.log('\na gradient beside its function, replayed (µs a call; bound: ratio 5)')
+  for (const t of inputs)
+    console.log(
+      `${String(t.inputs).padStart(8)} inputs   function ${us(t.functionMicroseconds)}  gradient ${us(t.gradientMicroseconds)}  ratio ${t.ratio.toFixed(2)}`,
+    )
+  console.log(
+    `\nHessian times a vector, ${network.parameters} parameters, batch 64 (µs a call; bound: ratio 6)\n` +
+      `          replayed  gradient ${us(network.gradientMicroseconds)}  hvp ${us(network.hvpMicroseconds)}  ratio ${network.ratio.toFixed(2)}; op by op: ratio ${network.eagerRatio.toFixed(2)}`,
+  )
+}
