@@ -65,6 +65,22 @@ WENGERT_INLINE void Improve(V& best, const V& x) {
   best = (sign > 0 ? x > best : x < best) | (x != x) ? x : best;
 }
 
+// The best of the lanes: halves against halves.
+template <int sign>
+WENGERT_INLINE float BestLane(Lanes<float>::Type& v) {
+  Lanes<float>::Type w = __builtin_shufflevector(v, v, 4, 5, 6, 7, 4, 5, 6, 7);
+  Improve<sign>(v, w);
+  w = __builtin_shufflevector(v, v, 2, 3, 2, 3, 2, 3, 2, 3);
+  Improve<sign>(v, w);
+  return Better<sign>(v[0], v[1]);
+}
+template <int sign>
+WENGERT_INLINE double BestLane(Lanes<double>::Type& v) {
+  const Lanes<double>::Type w = __builtin_shufflevector(v, v, 2, 3, 2, 3);
+  Improve<sign>(v, w);
+  return Better<sign>(v[0], v[1]);
+}
+
 // n >= 1
 template <int sign, class F>
 WENGERT_INLINE F ExtremeOfRow(std::size_t n, const F* x) {
@@ -89,9 +105,7 @@ WENGERT_INLINE F ExtremeOfRow(std::size_t n, const F* x) {
     // What is left over is read with what precedes it: a second look changes nothing.
     __builtin_memcpy(&v, x + n - L, sizeof(V));
     Improve<sign>(a, v);
-    F best = a[0];
-    for (std::size_t j = 1; j < L; j++) best = Better<sign>(best, a[j]);
-    return best;
+    return BestLane<sign>(a);
   }
   F best = x[0];
   for (std::size_t i = 1; i < n; i++) best = Better<sign>(best, x[i]);

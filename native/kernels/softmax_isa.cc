@@ -25,14 +25,25 @@ WENGERT_INLINE void Subtract(std::size_t n, F* y, const F* x, F top) {
 }
 
 template <class F>
+WENGERT_INLINE void Multiply(std::size_t n, F* y, F scale) {
+  for (std::size_t i = 0; i < n; i++) y[i] *= scale;
+}
+
+template <class F>
 WENGERT_INLINE bool IsInfinite(F x) {
   return Abs(x) > (sizeof(F) == 4 ? F(3.40282347e38f) : F(1.7976931348623157e308));
 }
 
-// ln of the sum, plus the largest element: an infinite one is the answer itself (infinity less itself would be NaN).
+// total = ln of the sums.
+WENGERT_INLINE void Logarithms(std::size_t count, double* total) {
+  WENGERT_IVDEP
+  for (std::size_t i = 0; i < count; i++) total[i] = Log(total[i]);
+}
+
+// The largest element plus ln of the sum: an infinite one is the answer itself (infinity less itself would be NaN).
 template <class F>
-WENGERT_INLINE double Logarithm(F top, double total) {
-  return IsInfinite(top) ? static_cast<double>(top) : static_cast<double>(top) + __builtin_log(total);
+WENGERT_INLINE double LogSumExp(F top, double log) {
+  return IsInfinite(top) ? static_cast<double>(top) : static_cast<double>(top) + log;
 }
 
 WENGERT_INLINE std::size_t RowsOfBlock(std::size_t rows, std::size_t n) {
@@ -73,16 +84,16 @@ WENGERT_INLINE void RowExponentials(std::size_t rows, std::size_t n, const F* x,
 
 template <class F>
 void SoftmaxRows(std::size_t rows, std::size_t n, const F* x, F* y) {
+  double total[kBlock];
+  F scale[kBlock];
   const std::size_t step = RowsOfBlock(rows, n);
   for (std::size_t from = 0; from < rows; from += step) {
     const std::size_t count = rows - from < step ? rows - from : step;
     F* block = y + from * n;
     RowExponentials(count, n, x + from * n, block);
-    for (std::size_t r = 0; r < count; r++) {
-      F* row = block + r * n;
-      const F scale = static_cast<F>(1 / SumOfRow(n, row));
-      for (std::size_t i = 0; i < n; i++) row[i] *= scale;
-    }
+    for (std::size_t r = 0; r < count; r++) total[r] = SumOfRow(n, block + r * n);
+    for (std::size_t r = 0; r < count; r++) scale[r] = static_cast<F>(1 / total[r]);
+    for (std::size_t r = 0; r < count; r++) Multiply(n, block + r * n, scale[r]);
   }
 }
 
@@ -94,10 +105,11 @@ void LogSoftmaxRows(std::size_t rows, std::size_t n, const F* x, F* y) {
   for (std::size_t from = 0; from < rows; from += step) {
     const std::size_t count = rows - from < step ? rows - from : step;
     RowTotals(count, n, x + from * n, top, total);
+    Logarithms(count, total);
     for (std::size_t r = 0; r < count; r++) {
       const F* row = x + (from + r) * n;
       F* to = y + (from + r) * n;
-      const F log = static_cast<F>(__builtin_log(total[r]));
+      const F log = static_cast<F>(total[r]);
       for (std::size_t i = 0; i < n; i++) to[i] = (row[i] - top[r]) - log;
     }
   }
@@ -115,7 +127,8 @@ void LogSumExpRows(std::size_t rows, std::size_t n, const F* x, F* y) {
   for (std::size_t from = 0; from < rows; from += step) {
     const std::size_t count = rows - from < step ? rows - from : step;
     RowTotals(count, n, x + from * n, top, total);
-    for (std::size_t r = 0; r < count; r++) y[from + r] = static_cast<F>(Logarithm(top[r], total[r]));
+    Logarithms(count, total);
+    for (std::size_t r = 0; r < count; r++) y[from + r] = static_cast<F>(LogSumExp(top[r], total[r]));
   }
 }
 
@@ -167,7 +180,8 @@ void LogSoftmaxColumns(std::size_t n, std::size_t inner, const F* x, F* y) {
   for (std::size_t from = 0; from < inner; from += kBlock) {
     const std::size_t count = inner - from < kBlock ? inner - from : kBlock;
     ColumnTotals<Column::kDrop, F>(n, inner, count, x + from, nullptr, top, total);
-    for (std::size_t i = 0; i < count; i++) log[i] = static_cast<F>(__builtin_log(total[i]));
+    Logarithms(count, total);
+    for (std::size_t i = 0; i < count; i++) log[i] = static_cast<F>(total[i]);
     for (std::size_t r = 0; r < n; r++) {
       const F* row = x + r * inner + from;
       F* to = y + r * inner + from;
@@ -183,7 +197,8 @@ void LogSumExpColumns(std::size_t n, std::size_t inner, const F* x, F* y) {
   for (std::size_t from = 0; from < inner; from += kBlock) {
     const std::size_t count = inner - from < kBlock ? inner - from : kBlock;
     ColumnTotals<Column::kDrop, F>(n, inner, count, x + from, nullptr, top, total);
-    for (std::size_t i = 0; i < count; i++) y[from + i] = static_cast<F>(Logarithm(top[i], total[i]));
+    Logarithms(count, total);
+    for (std::size_t i = 0; i < count; i++) y[from + i] = static_cast<F>(LogSumExp(top[i], total[i]));
   }
 }
 
@@ -198,7 +213,10 @@ std::size_t CrossEntropy(std::size_t rows, std::size_t n, const F* z, const std:
   const std::size_t step = n == 0 ? 1 : RowsOfBlock(rows, n);
   for (std::size_t from = 0; from < rows; from += step) {
     const std::size_t count = rows - from < step ? rows - from : step;
-    if (n > 0) RowTotals(count, n, z + from * n, top, total);
+    if (n > 0) {
+      RowTotals(count, n, z + from * n, top, total);
+      Logarithms(count, total);
+    }
     for (std::size_t r = 0; r < count; r++) {
       const std::int32_t own = LoadLabel(label + from + r);
       if (own < 0 || static_cast<std::size_t>(own) >= n) {
@@ -206,7 +224,7 @@ std::size_t CrossEntropy(std::size_t rows, std::size_t n, const F* z, const std:
         return from + r;
       }
       const F x = z[(from + r) * n + static_cast<std::size_t>(own)];
-      loss[from + r] = static_cast<F>(Logarithm(top[r], total[r]) - static_cast<double>(x));
+      loss[from + r] = static_cast<F>(LogSumExp(top[r], total[r]) - static_cast<double>(x));
     }
   }
   return rows;
@@ -215,11 +233,14 @@ std::size_t CrossEntropy(std::size_t rows, std::size_t n, const F* z, const std:
 template <class F>
 std::size_t CrossEntropyGrad(std::size_t rows, std::size_t n, const F* z, const std::int32_t* label, const F* g,
                              std::size_t g_stride, F* dz, std::int32_t* bad) {
+  double inverse[kBlock];
   const std::size_t step = n == 0 ? 1 : RowsOfBlock(rows, n);
   for (std::size_t from = 0; from < rows; from += step) {
     const std::size_t count = rows - from < step ? rows - from : step;
     F* block = dz + from * n;
     if (n > 0) RowExponentials(count, n, z + from * n, block);
+    for (std::size_t r = 0; r < count; r++) inverse[r] = SumOfRow(n, block + r * n);
+    for (std::size_t r = 0; r < count; r++) inverse[r] = 1 / inverse[r];
     for (std::size_t r = 0; r < count; r++) {
       const std::int32_t own = LoadLabel(label + from + r);
       if (own < 0 || static_cast<std::size_t>(own) >= n) {
@@ -227,12 +248,10 @@ std::size_t CrossEntropyGrad(std::size_t rows, std::size_t n, const F* z, const 
         return from + r;
       }
       F* row = block + r * n;
-      const double total = SumOfRow(n, row);
       const double weight = static_cast<double>(g[(from + r) * g_stride]);
       const double mine = static_cast<double>(row[own]);
-      const F scale = static_cast<F>(weight / total);
-      for (std::size_t i = 0; i < n; i++) row[i] *= scale;
-      row[own] = static_cast<F>(weight * (mine / total - 1));
+      Multiply(n, row, static_cast<F>(weight * inverse[r]));
+      row[own] = static_cast<F>(weight * (mine * inverse[r] - 1));
     }
   }
   return rows;
