@@ -3,6 +3,7 @@
 import { createReadStream } from 'node:fs'
 import type { CsvError } from 'csv-parse'
 import { WengertError } from '../errors.js'
+import { describe } from '../util/options.js'
 import { checkPath, fileError } from './atomic.js'
 
 /** A file by its path, or bytes from anywhere. */
@@ -24,6 +25,8 @@ export interface RecordOptions {
 
 async function* chunksOf(where: string, source: CsvSource): AsyncGenerator<Uint8Array> {
   if (typeof source !== 'string') {
+    if (typeof source !== 'object' || source === null || !(Symbol.asyncIterator in source))
+      throw new WengertError('ERR_VALUE', `${where}: expected a path or a stream of bytes, got ${describe(source)}`, { actual: source })
     for await (const chunk of source) yield typeof chunk === 'string' ? Buffer.from(chunk) : chunk
     return
   }
