@@ -50,7 +50,7 @@ export {
 export * as nn from './nn/index.js'
 export * as loss from './nn/loss.js'
 export * as optim from './optim/index.js'
-export { minimize } from './optim/minimize.js'
+export { type MinimizeOptions, minimize, type Path } from './optim/minimize.js'
 export { broadcastTo, tile } from './primitives/broadcast.js'
 export { clip, elu, gelu, hardtanh, leakyRelu, mish, selu, silu, squaredDifference, tril, triu } from './primitives/composites.js'
 export {
