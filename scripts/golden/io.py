@@ -1,6 +1,6 @@
-"""Golden bytes for the file formats: .npy by NumPy itself, safetensors by hand (eight bytes, JSON, data), and NumPy's reading
-of the files that this library writes. Run: python3 scripts/golden/io.py > test/golden/io.json; the second form,
-python3 scripts/golden/io.py FILE…, prints what NumPy finds in safetensors files."""
+"""Golden bytes for the file formats: .npy by NumPy itself, safetensors by hand (eight bytes, JSON, data):
+python3 scripts/golden/io.py > test/golden/io.json. And NumPy's reading of a safetensors file that this library wrote:
+python3 scripts/golden/io.py FILE > test/golden/io-written.json."""
 import base64
 import io
 import json
@@ -96,7 +96,22 @@ def main():
     print()
 
 
+def reading(path):
+    """What NumPy finds in a file that this library wrote, beside the file's bytes."""
+    json.dump(
+        {
+            'generator': 'scripts/golden/io.py FILE',
+            'peer': 'numpy ' + np.__version__,
+            'seed': None,
+            'bytes': base64.b64encode(open(path, 'rb').read()).decode(),
+            'tensors': {k: [str(v.dtype), list(v.shape), v.astype('f8').ravel().tolist()] for k, v in read_safetensors(path).items()},
+        },
+        sys.stdout,
+    )
+    print()
+
+
 if len(sys.argv) > 1:
-    print(json.dumps([{k: [str(v.dtype), list(v.shape), v.astype('f8').ravel().tolist()] for k, v in read_safetensors(p).items()} for p in sys.argv[1:]]))
+    reading(sys.argv[1])
 else:
     main()

@@ -150,6 +150,16 @@ describe('safetensors', () => {
     expect(view.getFloat32(at + 4, true)).toBe(-2)
   })
 
+  test('writes the bytes in which NumPy found these tensors', () => {
+    const file = new URL('../golden/io-written.json', import.meta.url)
+    const { bytes, tensors } = JSON.parse(readFileSync(file, 'utf8')) as {
+      bytes: string
+      tensors: Record<string, [string, number[], number[]]>
+    }
+    expect(encodeSafetensors(mixed, { note: 'ü' })).toEqual(bytesOf(bytes))
+    expect(tensors).toEqual(Object.fromEntries(Object.entries(mixed).map(([name, t]) => [name, [t.dtype, t.shape, Array.from(t.data)]])))
+  })
+
   test('files there and back, in the same order', async () => {
     await writeSafetensors(path('a.safetensors'), mixed, { metadata: { a: '1' } })
     const { tensors, metadata } = await readSafetensors(path('a.safetensors'))
