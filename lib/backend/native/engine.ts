@@ -1,3 +1,85 @@
-import type { Backend } from '../backend.js'
+/** The native engine: the addon behind the contract that every engine keeps. */
+
 import { WengertError } from '../../errors.js'
-export function loadNativeBackend(): Backend { throw new WengertError('ERR_BACKEND', 'not built') }
+import type { Addon } from '../../native/addon.js'
+import { loadAddon } from '../../native/load.js'
+import type { TypedArray } from '../../util/dtype.js'
+import type { StreamKey } from '../../util/random.js'
+import type { Backend, BackendInfo, Executable, Runner, State } from '../backend.js'
+import { type Call, elementwiseOps, kernelNames, type Program } from '../program.js'
+import { encodeCall, type KernelNumbers } from './encode.js'
+import { coded, malformed } from './errors.js'
+import { NativeExecutable, NativeState } from './program.js'
+import { NativeRunner } from './runner.js'
+
+class NativeBackend implements Backend {
+  readonly name = 'native'
+  readonly offThread = true
+  readonly #addon: Addon
+  readonly #numbers: KernelNumbers
+  readonly #blas: string
+
+  constructor(addon: Addon) {
+    const { kernels, elementwise, blas } = addon.describe()
+    const numbers = new Map(kernels.map((name, i) => [name, i]))
+    const lacking: string[] = kernelNames.filter((name) => !numbers.has(name))
+    for (const [i, name] of Object.keys(elementwiseOps).entries()) if (elementwise[i] !== name) lacking.push(`elementwise ${name}`)
+    if (lacking.length > 0) {
+      const remedy = 'it was built from other sources: build it again'
+      throw new WengertError('ERR_BACKEND', `native: expected a binary of this version, got one without ${lacking.join(', ')}; ${remedy}`)
+    }
+    this.#addon = addon
+    this.#numbers = numbers
+    this.#blas = `OpenBLAS ${blas}`
+  }
+
+  run(call: Call, outputs: readonly TypedArray[], inputs: readonly TypedArray[]): void {
+    const words = encodeCall(this.#numbers, call, outputs.length, inputs.length)
+    try {
+      this.#addon.call(words, ...outputs, ...inputs)
+    } catch (error) {
+      throw coded(error)
+    }
+  }
+
+  compile(program: Program): Executable {
+    return new NativeExecutable(this.#addon, this.#numbers, program)
+  }
+
+  createState(bytes: number, floats: Parameters<Backend['createState']>[1]): State {
+    return new NativeState(this.#addon, bytes, floats)
+  }
+
+  createRunner(state: State, programs: readonly Executable[], inputs: readonly (TypedArray | undefined)[]): Runner {
+    return new NativeRunner(this.#addon, state, programs, inputs)
+  }
+
+  permutations(out: Int32Array, n: number, { seed, purpose, a, b }: StreamKey): void {
+    if (!(out instanceof Int32Array)) throw malformed('permutations', 'an Int32Array', typeof out)
+    try {
+      this.#addon.permutations(out, n, seed >>> 0, Math.floor(seed / 4294967296) >>> 0, purpose >>> 0, a >>> 0, b >>> 0)
+    } catch (error) {
+      throw coded(error)
+    }
+  }
+
+  info(): BackendInfo {
+    return { name: 'native', blas: this.#blas, threads: this.#addon.threads() }
+  }
+
+  setThreads(threads: number): void {
+    this.#addon.setThreads(threads)
+  }
+}
+
+let backend: NativeBackend | undefined
+
+/**
+ * The native engine, made at the first call.
+ *
+ * @throws ERR_BACKEND where no binary loads, or one built from other sources
+ */
+export function loadNativeBackend(): Backend {
+  backend ??= new NativeBackend(loadAddon())
+  return backend
+}

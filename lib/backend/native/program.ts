@@ -1,0 +1,81 @@
+/** States and programs over the addon. What is checked here is only what has a name or a class; the rest C++ checks. */
+
+import type { Addon, ProgramHandle, StateHandle } from '../../native/addon.js'
+import type { Dtype, TypedArray } from '../../util/dtype.js'
+import type { Executable, State } from '../backend.js'
+import type { Program } from '../program.js'
+import { dtypeNumbers, encodeProgram, type KernelNumbers } from './encode.js'
+import { coded, malformed } from './errors.js'
+
+export class NativeState implements State {
+  readonly handle: StateHandle
+  readonly #addon: Addon
+
+  constructor(
+    addon: Addon,
+    readonly bytes: number,
+    floats: readonly { offset: number; length: number; dtype: Dtype }[],
+  ) {
+    this.#addon = addon
+    try {
+      const words = floats.flatMap(({ offset, length, dtype }) => [offset, length, dtypeNumbers[dtype] ?? -1])
+      this.handle = addon.createState(bytes, Float64Array.from(words))
+    } catch (error) {
+      throw coded(error)
+    }
+  }
+
+  get version(): number {
+    return this.#addon.stateVersion(this.handle)
+  }
+
+  write(offset: number, source: TypedArray): void {
+    try {
+      this.#addon.writeState(this.handle, offset, source)
+    } catch (error) {
+      throw coded(error)
+    }
+  }
+
+  read(offset: number, target: TypedArray): void {
+    try {
+      this.#addon.readState(this.handle, offset, target)
+    } catch (error) {
+      throw coded(error)
+    }
+  }
+}
+
+/** The addon's state behind a state. */
+export function handleOf(op: string, state: State): StateHandle {
+  if (!(state instanceof NativeState)) throw malformed(op, 'a state made by the native engine', 'another')
+  return state.handle
+}
+
+export class NativeExecutable implements Executable {
+  readonly handle: ProgramHandle
+  readonly #addon: Addon
+
+  constructor(
+    addon: Addon,
+    numbers: KernelNumbers,
+    readonly program: Program,
+  ) {
+    this.#addon = addon
+    const words = encodeProgram(numbers, program)
+    try {
+      this.handle = addon.compile(words)
+    } catch (error) {
+      throw coded(error)
+    }
+  }
+
+  run(state: State | undefined, inputs: readonly TypedArray[], report?: Float64Array): void {
+    const handle = state === undefined ? undefined : handleOf('program', state)
+    try {
+      this.#addon.run(this.handle, handle, report, ...inputs)
+    } catch (error) {
+      throw coded(error)
+    }
+  }
+}

@@ -1,0 +1,74 @@
+/**
+ * The typed surface of the addon: exactly what native/addon.cc exports. Programs, calls and blocks cross as arrays of numbers
+ * ("words"), whose order is written down in native/program/program.h, native/boundary/eager.h and native/program/runner.h.
+ * Every function checks all it is given and throws an `Error` with a code of `errorCodes`.
+ */
+
+import type { TypedArray } from '../util/dtype.js'
+
+declare const program: unique symbol
+declare const state: unique symbol
+declare const runner: unique symbol
+
+/** Objects of the addon; freed when they are collected. */
+export type ProgramHandle = { readonly [program]: true }
+export type StateHandle = { readonly [state]: true }
+export type RunnerHandle = { readonly [runner]: true }
+
+/** What the binary is: the names of its kernels and micro-operations in the order of their numbers, and how it computes here. */
+export interface Description {
+  kernels: string[]
+  elementwise: string[]
+  /** OpenBLAS's kernel for this processor. */
+  blas: string
+  /** The instruction set of the library's own kernels. */
+  isa: string
+  threads: number
+}
+
+/** Of a finished block; the same as `BlockResult` of the engine contract. */
+export interface NativeBlockResult {
+  status: 'done' | 'cancelled' | 'failed'
+  epochs: number
+  runs: number
+  kept: number
+  report: Float64Array
+  failure?: {
+    kind: 'index' | 'nonfinite'
+    program: number
+    epoch: number
+    run: number
+    step: number
+    position?: number
+    value?: number
+    size?: number
+  }
+}
+
+export interface Addon {
+  describe(): Description
+  threads(): number
+  /** As many as the machine allows, at most. */
+  setThreads(threads: number): void
+  /** Permutations of 0 … n − 1, one after the other, of the streams (seed, purpose, a, b), (seed, purpose, a + 1, b), … All words below 2³². */
+  permutations(out: Int32Array, n: number, seedLow: number, seedHigh: number, purpose: number, a: number, b: number): void
+
+  /** One kernel call: outputs first. `words` may be longer than the call. */
+  call(words: Float64Array, ...operands: TypedArray[]): void
+
+  compile(words: Float64Array): ProgramHandle
+  run(program: ProgramHandle, state: StateHandle | undefined, report: Float64Array | undefined, ...inputs: TypedArray[]): void
+
+  /** `floats`: offset (bytes), length and type of each floating range. */
+  createState(bytes: number, floats: Float64Array): StateHandle
+  writeState(state: StateHandle, offset: number, source: TypedArray): void
+  readState(state: StateHandle, offset: number, target: TypedArray): void
+  stateVersion(state: StateHandle): number
+
+  createRunner(state: StateHandle, programs: readonly ProgramHandle[], ...inputs: (TypedArray | undefined)[]): RunnerHandle
+  runBlock(runner: RunnerHandle, words: Float64Array, ...windows: (TypedArray | undefined)[]): Promise<NativeBlockResult>
+  cancelRunner(runner: RunnerHandle): void
+  /** Writes runs, epochs and cost. */
+  runnerProgress(runner: RunnerHandle, out: Float64Array): void
+  closeRunner(runner: RunnerHandle): void
+}

@@ -1,0 +1,47 @@
+// What the addon exports. lib/native/addon.ts declares the same list with its types.
+#include <node_api.h>
+
+#include "async/async.h"
+#include "boundary/boundary.h"
+#include "boundary/errors.h"
+#include "boundary/handles.h"
+
+namespace wengert {
+
+static const struct {
+  const char* name;
+  napi_callback function;
+} kExports[] = {
+    {"describe", Describe},
+    {"threads", Threads},
+    {"setThreads", SetThreads},
+    {"permutations", Permutations},
+    {"call", EagerCall},
+    {"compile", CompileProgram},
+    {"run", RunProgram},
+    {"createState", CreateState},
+    {"writeState", WriteState},
+    {"readState", ReadState},
+    {"stateVersion", StateVersion},
+    {"createRunner", CreateRunner},
+    {"runBlock", RunBlock},
+    {"cancelRunner", CancelRunner},
+    {"runnerProgress", RunnerProgress},
+    {"closeRunner", CloseRunner},
+};
+
+static napi_value Initialize(napi_env env, napi_value exports) {
+  return Guard(env, [&]() -> napi_value {
+    Instance::Create(env);
+    for (const auto& entry : kExports) {
+      napi_value function;
+      Check(env, napi_create_function(env, entry.name, NAPI_AUTO_LENGTH, entry.function, nullptr, &function));
+      Check(env, napi_set_named_property(env, exports, entry.name, function));
+    }
+    return exports;
+  });
+}
+
+}  // namespace wengert
+
+NAPI_MODULE_INIT() { return wengert::Initialize(env, exports); }

@@ -1,0 +1,40 @@
+// A thread that works off one runner's blocks, one at a time. It touches no JavaScript: what it has finished it hands to
+// a function that wakes the JavaScript thread.
+#pragma once
+
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+#include "../program/runner.h"
+
+namespace wengert {
+
+class TrainingThread {
+ public:
+  // `finished(argument)` is called on the training thread after each block, unless the runner was abandoned. Throws
+  // std::system_error where no thread is to be had.
+  TrainingThread(Runner& runner, void (*finished)(void* argument), void* argument);
+  // Joins, abandoning a block that runs.
+  ~TrainingThread();
+
+  // Begins a block that the runner was given (Runner::Begin). From any thread but its own.
+  void Start();
+  // Stops as fast as the running instruction allows, and joins. May be called again, and while the process exits.
+  void Stop();
+
+ private:
+  void Live();
+
+  Runner& runner_;
+  void (*const finished_)(void*);
+  void* const argument_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  bool begun_ = false;
+  bool stop_ = false;
+  std::mutex joining_;
+  std::thread thread_;
+};
+
+}  // namespace wengert

@@ -1,0 +1,95 @@
+// A program tied to memory: one array of pointers for all operands of all steps, made ahead, so that a run is a loop of
+// calls. What moves between runs (windows) or is exchanged (the state, a caller's arrays) is patched through lists.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "program.h"
+
+namespace wengert {
+
+enum class RunOutcome { kDone, kNonFinite, kBadIndex, kAbandoned };
+
+// Belongs to one thread at a time.
+class Binding {
+ public:
+  // `arena` holds program->arena_bytes, `row` program->report entries; both belong to the caller and outlive the binding.
+  Binding(std::shared_ptr<const Program> program, char* arena, double* row, Pool* pool);
+
+  const Program& program() const { return *program_; }
+
+  // `state` holds program().state_bytes.
+  void AttachState(char* state);
+  // The inputs' arrays, each seen from its cursor (elements; null: from the start). The caller has checked their lengths.
+  void AttachInputs(void* const* arrays, const std::int64_t* cursors);
+  // Moves the windows on to the next run's.
+  void Advance() {
+    for (const Window& window : windows_) pointers_[window.at] = Moved(pointers_[window.at], window.bytes);
+  }
+
+  // One run. Between any two instructions it may be abandoned for good, which leaves the state half changed.
+  RunOutcome Run(const std::atomic<bool>& abandon) {
+    const std::size_t count = calls_.size();
+    for (std::size_t i = 0; i < count; i++) {
+      const BoundCall& call = calls_[i];
+      if (abandon.load(std::memory_order_relaxed)) return RunOutcome::kAbandoned;
+      if (!call.instruction->Run(call.operands, context_)) return Stopped(i, RunOutcome::kBadIndex);
+      if (call.writes_cost && !Finite(*row_)) return Stopped(i, RunOutcome::kNonFinite);
+    }
+    return RunOutcome::kDone;
+  }
+  // One run that tests every floating output of every step.
+  RunOutcome RunChecked(const std::atomic<bool>& abandon);
+
+  // After a run that stopped: the step, and the index that was bad.
+  std::size_t stopped_at() const { return stopped_at_; }
+  const BadIndex& bad_index() const { return context_.bad_index; }
+
+ private:
+  struct BoundCall {
+    const Instruction* instruction;
+    void* const* operands;
+    bool writes_cost;
+  };
+  struct Patch {
+    std::size_t at;  // in pointers_
+    std::size_t input;
+    std::uintptr_t offset;  // bytes
+    std::uintptr_t size;    // of an element
+  };
+  struct Window {
+    std::size_t at;
+    std::uintptr_t bytes;  // by which a run moves it
+  };
+
+  // In integers: a window that has passed its last run may point outside its array, and is not looked through.
+  static void* Moved(void* pointer, std::uintptr_t bytes) {
+    return reinterpret_cast<void*>(reinterpret_cast<std::uintptr_t>(pointer) + bytes);
+  }
+  static bool Finite(double value) { return value - value == 0; }
+
+  RunOutcome Stopped(std::size_t step, RunOutcome outcome) {
+    stopped_at_ = step;
+    return outcome;
+  }
+
+  std::shared_ptr<const Program> program_;
+  std::vector<void*> pointers_;  // one for each of program_->operands
+  std::vector<BoundCall> calls_;
+  std::vector<Patch> state_;
+  std::vector<Patch> inputs_;
+  std::vector<Window> windows_;
+  double* row_;
+  char* attached_ = nullptr;
+  Context context_;
+  std::size_t stopped_at_ = 0;
+};
+
+// Whether `length` elements of a floating type are neither NaN nor infinite.
+bool AllFinite(const void* data, std::int64_t length, Dtype dtype);
+
+}  // namespace wengert

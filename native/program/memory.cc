@@ -1,0 +1,23 @@
+#include "memory.h"
+
+#if !defined(_WIN32)
+#include <unistd.h>
+#endif
+
+namespace wengert {
+
+std::size_t MemoryLimit() {
+#if defined(_SC_PHYS_PAGES) && defined(_SC_PAGESIZE)
+  static const std::size_t limit = [] {
+    const long pages = sysconf(_SC_PHYS_PAGES);
+    const long size = sysconf(_SC_PAGESIZE);
+    if (pages <= 0 || size <= 0) return static_cast<std::size_t>(1) << 40;
+    return static_cast<std::size_t>(pages) * static_cast<std::size_t>(size);
+  }();
+  return limit;
+#else
+  return static_cast<std::size_t>(1) << 40;
+#endif
+}
+
+}  // namespace wengert
