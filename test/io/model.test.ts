@@ -67,6 +67,37 @@ describe('saveModel and loadModel', () => {
     expect(loaded.classes).toBeUndefined()
   })
 
+  test('so do compositions, normalisations, dropout and activations, running statistics too', async () => {
+    const norm = new nn.BatchNorm1d(4)
+    for (const buffer of norm.buffers()) buffer.data.fill(3)
+    const inner = new nn.Sequential(
+      norm,
+      new nn.LeakyReLU(0.2),
+      new nn.ELU(0.5),
+      new nn.SELU(),
+      new nn.GELU({ approximate: 'tanh' }),
+      new nn.SiLU(),
+    )
+    const model = new nn.Sequential(
+      new nn.Linear(3, 4),
+      new nn.Residual(inner),
+      new nn.Parallel(new nn.Mish(), new nn.Softplus(), new nn.LogSigmoid(), new nn.Hardtanh(-2, 2)),
+      new nn.LayerNorm(16, { eps: 1e-3 }),
+      new nn.Dropout(0.3),
+      new nn.Flatten(),
+      new nn.LogSoftmax(),
+    )
+    await saveModel(model, path('all.model'))
+    const loaded = await loadModel(path('all.model'))
+    const settings = (m: nn.Module) => `${m.describe()} ${JSON.stringify(m.config(), (_, v) => (v instanceof nn.Module ? '' : v))}`
+    expect(loaded.modules().map(settings)).toEqual(model.modules().map(settings))
+    expect(valuesOf(loaded)).toEqual(valuesOf(model))
+    expect(loaded.buffers().length).toBeGreaterThan(1)
+    expect(loaded.predict(x).data).toEqual(model.predict(x).data)
+    await saveModel(new nn.Embedding(7, 3), path('embedding.model'))
+    expect((await loadModel(path('embedding.model'))).parameters()[0]?.shape).toEqual([7, 3])
+  })
+
   test('float64, frozen layers, a layer used twice', async () => {
     const twice = new nn.Linear(3, 3, { dtype: 'float64' })
     const model = new nn.Sequential(twice, new nn.Tanh(), twice)
