@@ -98,7 +98,7 @@ function fieldsOf(record: EpochRecord, first: EpochRecord, epochs: number): stri
     ...(validation ? [`val ${validation.cost.toPrecision(3)}`] : []),
     ...(accuracy === undefined ? [] : [`acc ${(100 * accuracy).toFixed(1)} %`]),
     ...(Number.isFinite(rate) ? [`${count(rate)} updates/s`] : []),
-    done < epochs ? `${Math.ceil(left)} s left` : `${record.seconds.toFixed(2)} s`,
+    done < epochs ? `${Math.round(left)} s left` : `${record.seconds.toFixed(2)} s`,
   ]
 }
 
