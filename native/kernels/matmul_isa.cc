@@ -1,7 +1,10 @@
-// Products with a side of one, compiled once for each instruction set: see isa.h. Here a·b + c may be
-// contracted (unlike in the other rooms): the sums' order and so their bits depend on the shape and the instruction set
-// alone.
-#include "isa.h"
+// Products with a side of one, compiled once for each instruction set: see isa.h. Multiply-adds are fused where the
+// instruction set has them, whatever the compiler's flags say; the order of a sum depends on the shape alone.
+#include "math.h"
+
+#if defined(__FMA__)
+#include <immintrin.h>
+#endif
 
 namespace wengert {
 namespace WENGERT_ISA_NAMESPACE {
@@ -38,6 +41,21 @@ template <class F>
 WENGERT_INLINE void StoreV(F* x, const V<F>& v) {
   __builtin_memcpy(x, &v, sizeof(v));
 }
+
+// s += a · b
+#if defined(__FMA__)
+WENGERT_INLINE void MultiplyAdd(V<float>& s, const V<float>& a, const V<float>& b) {
+  s = (V<float>)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)s);
+}
+WENGERT_INLINE void MultiplyAdd(V<double>& s, const V<double>& a, const V<double>& b) {
+  s = (V<double>)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)s);
+}
+#else
+template <class T>
+WENGERT_INLINE void MultiplyAdd(T& s, const T& a, const T& b) {
+  s += a * b;
+}
+#endif
 
 // out[r] = the sum of the lanes of v[r], four at once.
 WENGERT_INLINE void SumLanes(const V<float>* v, float* out) {
@@ -76,19 +94,19 @@ WENGERT_INLINE void FourDots(std::size_t k, const F* m, const F* x, F* s) {
       LoadV<F>(v, x + p);
       for (int r = 0; r < 4; r++) {
         LoadV<F>(w, m + r * k + p);
-        a[r] += v * w;
+        MultiplyAdd(a[r], v, w);
       }
       LoadV<F>(v, x + p + L);
       for (int r = 0; r < 4; r++) {
         LoadV<F>(w, m + r * k + p + L);
-        b[r] += v * w;
+        MultiplyAdd(b[r], v, w);
       }
     }
     if (p + L <= k) {
       LoadV<F>(v, x + p);
       for (int r = 0; r < 4; r++) {
         LoadV<F>(w, m + r * k + p);
-        a[r] += v * w;
+        MultiplyAdd(a[r], v, w);
       }
       p += L;
     }
@@ -98,7 +116,7 @@ WENGERT_INLINE void FourDots(std::size_t k, const F* m, const F* x, F* s) {
     for (int r = 0; r < 4; r++) s[r] = 0;
   }
   for (; p < k; p++) {
-    for (int r = 0; r < 4; r++) s[r] += m[r * k + p] * x[p];
+    for (int r = 0; r < 4; r++) s[r] = Fma(m[r * k + p], x[p], s[r]);
   }
 }
 
@@ -114,19 +132,19 @@ WENGERT_INLINE F OneDot(std::size_t k, const F* m, const F* x) {
       for (std::size_t j = 0; j < 4; j++) {
         LoadV<F>(v, x + p + j * L);
         LoadV<F>(w, m + p + j * L);
-        a[j] += v * w;
+        MultiplyAdd(a[j], v, w);
       }
     }
     for (; p + L <= k; p += L) {
       LoadV<F>(v, x + p);
       LoadV<F>(w, m + p);
-      a[0] += v * w;
+      MultiplyAdd(a[0], v, w);
     }
     F t[4];
     SumLanes(a, t);
     s = (t[0] + t[1]) + (t[2] + t[3]);
   }
-  for (; p < k; p++) s += m[p] * x[p];
+  for (; p < k; p++) s = Fma(m[p], x[p], s);
   return s;
 }
 
@@ -148,10 +166,10 @@ WENGERT_INLINE void ColumnBlock(std::size_t k, std::size_t cols, F alpha, const 
   V<F> s[N] = {};
   V<F> w;
   for (std::size_t p = 0; p < k; p++) {
-    const F scale = x[p];
+    const V<F> scale = x[p] - V<F>{};
     for (std::size_t j = 0; j < N; j++) {
       LoadV<F>(w, m + p * cols + j * L);
-      s[j] += scale * w;
+      MultiplyAdd(s[j], scale, w);
     }
   }
   for (std::size_t j = 0; j < N; j++) {
@@ -175,7 +193,7 @@ void Axpys(std::size_t k, std::size_t cols, F alpha, const F* m, const F* x, F b
   if (rest == 0) return;
   F s[L] = {};
   for (std::size_t p = 0; p < k; p++) {
-    for (std::size_t i = 0; i < rest; i++) s[i] += x[p] * m[p * cols + j + i];
+    for (std::size_t i = 0; i < rest; i++) s[i] = Fma(x[p], m[p * cols + j + i], s[i]);
   }
   for (std::size_t i = 0; i < rest; i++) Put(y + j + i, alpha * s[i], beta);
 }
@@ -186,13 +204,13 @@ void Outer(std::size_t rows, std::size_t cols, F alpha, const F* x, const F* y, 
     const F scale = alpha * x[i];
     if (beta == F(1)) {
       WENGERT_IVDEP
-      for (std::size_t j = 0; j < cols; j++) c[j] += scale * y[j];
+      for (std::size_t j = 0; j < cols; j++) c[j] = Fma(scale, y[j], c[j]);
     } else if (beta == F(0)) {
       WENGERT_IVDEP
       for (std::size_t j = 0; j < cols; j++) c[j] = scale * y[j];
     } else {
       WENGERT_IVDEP
-      for (std::size_t j = 0; j < cols; j++) c[j] = scale * y[j] + beta * c[j];
+      for (std::size_t j = 0; j < cols; j++) c[j] = Fma(scale, y[j], beta * c[j]);
     }
   }
 }
