@@ -235,6 +235,13 @@ describe.each(present)('on %s', (engine) => {
     )
     close(grad((x: Tensor) => jvp(tripled, [x], [f64(1)])[1] as Tensor)(f64(2)), 3)
     close(grad((x: Tensor) => tripled(tripled(x)))(f64(2)), 3 * 4 * 6)
+    // The value keeps its rule for a transform outside of the one that records it: 3x for x², then the rule's own 3.
+    const both = (x: Tensor) => {
+      const [value, slope] = valueAndGrad(tripled)(x)
+      return value.add(slope)
+    }
+    close(grad(both)(f64(2)), 9)
+    close(jvp(both, [f64(2)], [f64(1)])[1], 9)
     const product = customGradient((a, b) => [a.mul(b), (g) => [g.mul(b), undefined]])
     close(grad(product, { argnums: [0, 1] })(f64(2), f64(5))[0], 5)
     close(grad(product, { argnums: [0, 1] })(f64(2), f64(5))[1], 0)

@@ -227,6 +227,9 @@ describe.each(present)('prediction on %s', (engine) => {
       model.weight.data.set([0, 1])
       expect(model.predict([[1, 2]]).toArray()).toEqual([[3]])
       expect(model.predict([[5, 9]]).toArray()).toEqual([[10]])
+      // A parameter replaced by another is found.
+      model.weight = new nn.Parameter(tensor([[7, 0]]))
+      expect(model.predict([[5, 9]]).toArray()).toEqual([[36]])
       // More shapes than the cache holds.
       for (let m = 1; m <= 40; m++) expect(model.predict(new Random(m).normal([m, 2])).shape).toEqual([m, 1])
     })

@@ -91,7 +91,7 @@ function draw(number: number, dtype: FloatDtype): Subject {
   }
 }
 
-const count = 300
+const count = 150
 const tolerance: Record<FloatDtype, number> = { float32: 5e-5, float64: 1e-11 }
 
 describe.each(present)('on %s', (engine) => {
@@ -112,5 +112,29 @@ describe.each(present)('on %s', (engine) => {
       })
     }
     expect(wrong).toEqual([])
+  })
+
+  test('integers keep their precision beside float32', () => {
+    using(engine, () => {
+      const s: Subject = {
+        name: 'integers',
+        // 2²⁴ + 1 is an int32, but no float32.
+        f: (x, y) =>
+          (x as Tensor)
+            .cast('int32')
+            .add(1)
+            .sub(16777216)
+            .cast('float32')
+            .mul(y as Tensor),
+        inputs: [w.tensor([16777216, -16777216, 3]), w.tensor([2, 0, 1])],
+        golden: { shapes: [], inputs: [], value: [], g: [1, 1, 1] },
+        differentiable: true,
+        smooth: false,
+        slack: 1,
+      }
+      const results = eager(s)
+      expect(Array.from(results[0]?.data ?? [])).toEqual([2, -0, -16777212])
+      expect(replayed(s, results).map((y) => Array.from(y.data))).toEqual(results.map((y) => Array.from(y.data)))
+    })
   })
 })
