@@ -1,20 +1,37 @@
 /** What a fit leaves to look at. */
 
+import type { MetricName, MetricValue } from './metrics.js'
+
+/** The cost (mean of the samples' losses) and the metrics asked for, by name; those of a user's own stand in `custom`. */
+export type Scores = { cost: number } & { [Name in MetricName]?: MetricValue<Name> } & { custom?: Record<string, number> }
+
+/** How one parameter's gradients and updates were over an epoch. */
+export interface ParameterHealth {
+  /** √(mean over the epoch's updates of ‖g‖²). */
+  gradientNorm: number
+  /** ‖Δθ‖/‖θ‖, both as root mean squares over the epoch's updates. */
+  updateRatio: number
+  /** The share of the gradient's elements that were exactly 0. */
+  zeroShare: number
+}
+
 /** One finished epoch. `cost` is the mean of the samples' losses as met during the epoch; metrics likewise. */
-export interface EpochRecord {
+export type EpochRecord = Scores & {
   /** Counted from 1 over the trainer's life. */
   epoch: number
   /** Updates made in all. */
   updates: number
-  cost: number
-  accuracy?: number
-  validation?: { cost: number; accuracy?: number }
+  /** Of the epoch's last update. */
+  learningRate: number
+  validation?: Scores
+  /** By parameter, where `health` was asked for. */
+  health?: Record<string, ParameterHealth>
   /** Since the fit began. */
   seconds: number
 }
 
 /** Why a fit ended. */
-export type StopReason = 'epochs' | 'tolerance' | 'time'
+export type StopReason = 'epochs' | 'tolerance' | 'time' | 'callback'
 
 export interface History {
   trainer: string

@@ -15,6 +15,8 @@ export interface Prepared {
   readonly x: Tensor
   readonly y: Tensor
   readonly samples: number
+  /** The shape of the model's output for one sample. */
+  readonly output: Shape
 }
 
 export const sampleOf = ({ x, y }: Prepared): SampleSpec => ({ x: x.shape.slice(1), y: y.shape.slice(1), yDtype: y.dtype })
@@ -43,7 +45,7 @@ export class Preparation {
     const { targets } = this.loss
     const output = this.#outputOf(x)
     const distribution = isFloat(rawY.dtype) && rawY.rank === 2 && sameShape(rawY.shape.slice(1), output) && (output[0] as number) > 1
-    if (targets === 'classes' && !distribution) return { x, y: checkLabels(where, rawY, samples, output[0] ?? 1), samples }
+    if (targets === 'classes' && !distribution) return { x, y: checkLabels(where, rawY, samples, output[0] ?? 1), samples, output }
     const y = fitting(where, 'y', rawY, dtype, targets === undefined)
     if (targets === 'classes' || targets === 'probabilities') checkProbabilities(where, 'target', y)
     if (targets === 'signs') checkSigns(where, y)
@@ -55,7 +57,7 @@ export class Preparation {
         { expected, actual: y.shape },
       )
     }
-    return { x, y, samples }
+    return { x, y, samples, output }
   }
 
   /** The shape of the model's output for one sample. */

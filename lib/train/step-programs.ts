@@ -12,7 +12,7 @@ import { withBindings } from '../nn/parameter.js'
 import { inEvalMode } from '../nn/predictor.js'
 import type { Optimizer } from '../optim/optimizer.js'
 import type { InputSpec, Recorder } from '../plan/record.js'
-import { add, div, maximum, minimum, mul, sqrt, square } from '../primitives/elementwise.js'
+import { add, div, equal, maximum, minimum, mul, sqrt, square, sub } from '../primitives/elementwise.js'
 import { gather } from '../primitives/indexing.js'
 import { reshape, slice } from '../primitives/movement.js'
 import { mean, sum } from '../primitives/reduce.js'
@@ -20,7 +20,7 @@ import { withScope } from '../primitives/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { Dtype, FloatDtype } from '../util/dtype.js'
 import { formatShape, type Shape } from '../util/shape.js'
-import { type MetricName, metrics } from './metrics.js'
+import type { MeanMetric, MetricContext } from './metrics.js'
 import type { ParameterSlots, TrainingState } from './training-state.js'
 
 /** What a step is made of. */
@@ -29,7 +29,10 @@ export interface StepParts {
   readonly loss: Loss
   readonly optimizer: Optimizer
   readonly state: TrainingState
-  readonly metrics: readonly MetricName[]
+  /** Means over samples, computed by the programs. */
+  readonly metrics: readonly MeanMetric[]
+  /** The report's entry at which the sums of gradient health begin; none by default. */
+  readonly health?: number
   readonly dtype: FloatDtype
   readonly clip?: Clipping
 }
@@ -48,7 +51,7 @@ export interface SampleSpec {
 }
 
 /** Positions in the list of inputs that all programs of a fit share. */
-export const inputIndex = { x: 0, y: 1, order: 2, rates: 3, validationX: 4, validationY: 5, draws: 6 } as const
+export const inputIndex = { x: 0, y: 1, order: 2, rates: 3, validationX: 4, validationY: 5, draws: 6, carry: 7, predictions: 8 } as const
 
 /** One loss a sample, trailing axes averaged. Errors: ERR_SHAPE for a loss without a value a sample. */
 export function perSample(losses: Tensor, m: number): Tensor {
@@ -62,18 +65,37 @@ export function perSample(losses: Tensor, m: number): Tensor {
   return losses.rank === 1 ? losses : mean(reshape(losses, [m, losses.size / Math.max(1, m)]), 1)
 }
 
-/** Entries of the report: the sum of the losses, then of each metric; validation's follow. */
-export const reportEntries = (count: number, validation: boolean): number => (1 + count) * (validation ? 2 : 1)
+/** Sums of health for each trained parameter: Σ‖g‖², Σ‖Δθ‖², Σ‖θ‖², and how many elements of g were 0. */
+export const healthEntries = 4
+
+/** Where things stand in the report: the sum of the losses, then of each metric; validation's follow, then health's. */
+export interface ReportLayout {
+  readonly validation: number
+  readonly health: number
+  readonly length: number
+}
+
+/** @param count metrics; @param trained parameters whose health is reported */
+export function reportLayout(count: number, training: boolean, validation: boolean, trained: number): ReportLayout {
+  const group = 1 + count
+  const first = training ? group : 0
+  const health = first + (validation ? group : 0)
+  return { validation: first, health, length: health + healthEntries * trained }
+}
 
 function reportAll(r: Recorder, parts: StepParts, first: number, losses: Tensor, prediction: Tensor, target: Tensor): void {
   r.report(first, losses)
-  parts.metrics.forEach((name, i) => {
-    r.report(first + 1 + i, metrics[name](prediction, target, { targets: parts.loss.targets ?? 'values', loss: lossName(parts.loss) }))
+  const context = contextOf(parts.loss)
+  parts.metrics.forEach((metric, i) => {
+    r.report(first + 1 + i, metric.perSample(prediction, target, context))
   })
 }
 
 /** How messages call a loss. */
 export const lossName = (loss: Loss): string => (loss.name ? `loss.${loss.name}` : 'the loss')
+
+/** What metrics know of a loss. */
+export const contextOf = (loss: Loss): MetricContext => ({ targets: loss.targets ?? 'values', loss: lossName(loss) })
 
 interface Gradients {
   losses: Tensor
@@ -155,10 +177,27 @@ function update(r: Recorder, parts: StepParts, unbounded: readonly Tensor[], rat
         entry.parameter,
       )
       r.assign(entry.slot, result.parameter)
+      if (parts.health !== undefined)
+        reportHealth(r, parts.health + healthEntries * i, r.state(entry.slot), unbounded[i] as Tensor, result.parameter)
       result.slots.forEach((value, k) => {
         r.assign(entry.optimizer[k] as number, value)
       })
     })
+}
+
+/** Adds one update's sums for a parameter; the gradient is that before clipping. */
+function reportHealth(r: Recorder, entry: number, before: Tensor, gradient: Tensor, after: Tensor): void {
+  r.report(entry, square(gradient))
+  r.report(entry + 1, square(sub(after, before)))
+  r.report(entry + 2, square(before))
+  r.report(entry + 3, equal(gradient, 0))
+}
+
+/** Brings the sums of an epoch's earlier part back into the report, so that the whole adds up as if it had never been cut. */
+export function carryStep(entries: number): (r: Recorder) => void {
+  return (r) => {
+    for (let i = 0; i < entries; i++) r.report(i, slice(r.input(inputIndex.carry), i))
+  }
 }
 
 /** The counter of the model's draws, where it has any. */
@@ -234,11 +273,11 @@ export function accumulatedUpdate(parts: StepParts): (r: Recorder) => void {
   }
 }
 
-/** Cost and metrics of the given samples, as in use. `entry` is where they go in the report. */
-export function evaluationStep(parts: StepParts, entry: number, xIndex: number, yIndex: number): (r: Recorder) => void {
+/** Cost and metrics of the validation samples, as in use, and their predictions where asked for. `entry` is the report's. */
+export function evaluationStep(parts: StepParts, entry: number, predictions: boolean): (r: Recorder) => void {
   return (r) => {
-    const x = r.input(xIndex)
-    const y = r.input(yIndex)
+    const x = r.input(inputIndex.validationX)
+    const y = r.input(inputIndex.validationY)
     const all = parts.state.parameters
     inEvalMode(parts.model, () =>
       withBindings(
@@ -248,6 +287,7 @@ export function evaluationStep(parts: StepParts, entry: number, xIndex: number, 
           const prediction = parts.model.forward(x)
           const losses = perSample(parts.loss(prediction, y, { reduction: 'none' }), x.shape[0] as number)
           reportAll(r, parts, entry, losses, prediction, y)
+          if (predictions) r.output(inputIndex.predictions, prediction)
         },
       ),
     )
@@ -258,7 +298,7 @@ export function evaluationStep(parts: StepParts, entry: number, xIndex: number, 
 export function inputSpecs(
   sample: SampleSpec,
   parts: StepParts,
-  rows: { x: number; advance: number; order: number; rates: boolean; validation: number },
+  rows: { x: number; advance: number; order: number; rates: boolean; validation: number; carry?: number; output?: Shape },
 ): InputSpec[] {
   // Every program that reads training samples counts its own draws.
   const counters = parts.state.draws && rows.x > 0 ? counterLength : 0
@@ -282,5 +322,12 @@ export function inputSpecs(
     block('validation x', sample.x, parts.dtype, rows.validation, rows.validation),
     block('validation y', sample.y, sample.yDtype, rows.validation, rows.validation),
     { name: 'draws', shape: [counters], dtype: 'int32', advance: counters },
+    { name: 'carry', shape: [rows.carry ?? 0], dtype: 'float64' },
+    {
+      ...(rows.output
+        ? block('predictions', rows.output, parts.dtype, rows.validation, rows.validation)
+        : block('predictions', [], parts.dtype, 0, 0)),
+      writable: true,
+    },
   ]
 }

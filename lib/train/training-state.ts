@@ -11,8 +11,9 @@ import type { Module } from '../nn/module.js'
 import type { Home, Parameter } from '../nn/parameter.js'
 import type { Optimizer } from '../optim/optimizer.js'
 import { StateLayout, type StateSlot } from '../plan/state-layout.js'
-import { allocate, type TypedArray } from '../util/dtype.js'
-import { sizeOf } from '../util/shape.js'
+import { Tensor } from '../tensor/tensor.js'
+import { allocate, type Dtype, type TypedArray } from '../util/dtype.js'
+import { type Shape, sizeOf } from '../util/shape.js'
 
 /** One parameter's slots: its own, the optimiser's, and the accumulator of its gradient. */
 export interface ParameterSlots {
@@ -138,6 +139,46 @@ export class TrainingState implements Home {
     this.#backend = backend
     for (const { parameter } of this.parameters) this.#seen.set(parameter, state.version)
     return state
+  }
+
+  /** The block as it was last claimed: during a fit the engine may be chosen anew, for what starts later. */
+  get #claimed(): State {
+    return this.#state ?? this.claim()
+  }
+
+  /** Everything that is trained, remembered or counted, by name, as copies. The trainer's own fit may be under way, between two blocks. */
+  slots(): Record<string, Tensor> {
+    const state = this.#claimed
+    return Object.fromEntries(
+      this.#lasting().map(({ name, offset, shape, dtype }) => {
+        const values = allocate(dtype, sizeOf(shape))
+        state.read(offset, values)
+        return [name, new Tensor(shape, dtype, values)]
+      }),
+    )
+  }
+
+  /** Writes what `slots` gave; names, shapes and types must be those of `expectedSlots`. */
+  restore(slots: Readonly<Record<string, Tensor>>): void {
+    const state = this.#claimed
+    for (const { name, offset } of this.#lasting()) state.write(offset, (slots[name] as Tensor).data)
+  }
+
+  /** What `restore` takes. */
+  expectedSlots(): Record<string, { shape: Shape; dtype: Dtype }> {
+    return Object.fromEntries(this.#lasting().map(({ name, shape, dtype }) => [name, { shape, dtype }]))
+  }
+
+  #lasting(): (StateSlot & { name: string })[] {
+    const used = new Set<string>()
+    return this.layout.slots
+      .filter((slot) => !slot.transient)
+      .map((slot) => {
+        let { name } = slot
+        while (used.has(name)) name += "'"
+        used.add(name)
+        return { ...slot, name }
+      })
   }
 
   #offset(parameter: Parameter): number {

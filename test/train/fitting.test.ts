@@ -50,7 +50,7 @@ describe.each(present)('on %s', (engine) => {
     ])
     expect(history.last).toBe(history.epochs[2])
     for (const e of history.epochs) {
-      expect(Object.keys(e).sort()).toEqual(['accuracy', 'cost', 'epoch', 'seconds', 'updates', 'validation'])
+      expect(Object.keys(e).sort()).toEqual(['accuracy', 'cost', 'epoch', 'learningRate', 'seconds', 'updates', 'validation'])
       expect(e.accuracy).toBeGreaterThanOrEqual(0)
       expect(e.accuracy).toBeLessThanOrEqual(1)
       expect(Number.isInteger(Math.round((e.accuracy ?? -1) * 40 * 1e6) / 1e6)).toBe(true)

@@ -12,6 +12,7 @@ const record = (epoch: number, seconds: number, rest: Partial<EpochRecord> = {})
   epoch,
   updates: epoch * 45,
   cost: 1 / epoch,
+  learningRate: 0.1,
   seconds,
   ...rest,
 })

@@ -1,0 +1,151 @@
+/** Watching a fit from outside, and stopping it: what is called after each epoch. */
+
+import { WengertError } from '../errors.js'
+import type { Module } from '../nn/module.js'
+import type { Tensor } from '../tensor/tensor.js'
+import { checkChoice, checkNumber, checkOptions, describe } from '../util/options.js'
+import type { EpochRecord, History } from './history.js'
+
+/** The trainer as a callback sees it. Its parameters may be read, and are those of the epoch. */
+export interface Watched {
+  readonly name: string
+  readonly model: Module
+  readonly epoch: number
+  readonly updates: number
+}
+
+/** What a callback remembers, for checkpoints: JSON values and tensors by name. */
+export interface CallbackState {
+  values: Record<string, unknown>
+  tensors?: Record<string, Tensor>
+}
+
+/**
+ * Something that watches a fit. One with `onEpoch` makes each epoch a crossing of its own (a synchronisation point): for
+ * networks whose epochs take microseconds, that is what the time goes to.
+ */
+export interface Callback {
+  /** How a checkpoint calls it; its place in the list by default. */
+  readonly name?: string
+  onStart?(trainer: Watched): void | Promise<void>
+  /** Called after each epoch, awaited; `false` ends the fit (`history.stopped` is 'callback'). */
+  onEpoch?(record: EpochRecord, trainer: Watched): unknown
+  /** Called once when the fit is over; without a history where it failed or was aborted. */
+  onEnd?(history: History | undefined, trainer: Watched): void | Promise<void>
+  state?(): CallbackState
+  restore?(state: CallbackState): void
+}
+
+/** The callbacks, if they are such. Errors: ERR_OPTION. */
+export function checkCallbacks(callbacks: unknown): readonly Callback[] {
+  if (callbacks === undefined) return []
+  const hooks = ['onStart', 'onEpoch', 'onEnd', 'state', 'restore'] as const
+  const list = Array.isArray(callbacks) ? callbacks : [undefined]
+  for (const callback of list) {
+    const given = typeof callback === 'object' && callback !== null ? (callback as Record<string, unknown>) : {}
+    const known = hooks.filter((hook) => given[hook] !== undefined)
+    if (known.length > 0 && known.every((hook) => typeof given[hook] === 'function')) continue
+    throw new WengertError(
+      'ERR_OPTION',
+      `fit: expected callbacks as a list of objects with ${hooks.join(', ')}, got ${describe(callbacks)}`,
+      {
+        expected: hooks,
+        actual: callback,
+      },
+    )
+  }
+  return list as Callback[]
+}
+
+export interface EarlyStoppingOptions {
+  /**
+   * What is watched: 'cost', 'validation.cost', 'validation.accuracy', 'validation.custom.mine', …; the validation cost by
+   * default, the cost where there is no validation.
+   */
+  monitor?: string
+  /** Epochs without improvement after which the fit ends; an integer >= 1. */
+  patience: number
+  /** How much better counts as an improvement; >= 0; 0 by default. */
+  minDelta?: number
+  /** Whether small or large is good; large by default for accuracies, topK, precision, recall, f1, rocAuc and r2. */
+  mode?: 'min' | 'max'
+  /** Go back to the parameters of the best epoch at the end of the fit, however it ends; true by default. */
+  restoreBest?: boolean
+}
+
+const growing = /(accuracy|top\d+|precision|recall|f1|rocAuc|r2)$/
+
+/** The number that a path such as 'validation.cost' names. */
+function lookUp(record: EpochRecord, path: string): number {
+  const value = path
+    .split('.')
+    .reduce<unknown>((at, key) => (typeof at === 'object' && at !== null ? (at as Record<string, unknown>)[key] : undefined), record)
+  if (typeof value === 'number') return value
+  throw new WengertError(
+    'ERR_OPTION',
+    `earlyStopping: expected monitor to name a number of each epoch, got '${path}'; epochs have ${Object.keys(record).join(', ')}`,
+    {
+      actual: path,
+    },
+  )
+}
+
+/**
+ * Ends a fit when what it watches has not improved for `patience` epochs, and restores the best epoch's parameters.
+ *
+ * @throws ERR_OPTION, ERR_RANGE
+ * @example await trainer.fit(train, { epochs: 500, validation, callbacks: [earlyStopping({ patience: 10 })] })
+ */
+export function earlyStopping(options: EarlyStoppingOptions): Callback & { readonly best: number | undefined; readonly bestEpoch: number } {
+  checkOptions('earlyStopping', options, ['monitor', 'patience', 'minDelta', 'mode', 'restoreBest'])
+  const patience = checkNumber('earlyStopping', 'patience', options?.patience, { integer: true, min: 1 })
+  const minDelta = checkNumber('earlyStopping', 'minDelta', options.minDelta ?? 0, { min: 0 })
+  const mode = options.mode === undefined ? undefined : checkChoice('earlyStopping', 'mode', options.mode, ['min', 'max'] as const)
+  const { monitor, restoreBest = true } = options
+  let best: number | undefined
+  let bestEpoch = 0
+  let waited = 0
+  let parameters: Record<string, Tensor> | undefined
+  return {
+    name: 'earlyStopping',
+    get best() {
+      return best
+    },
+    get bestEpoch() {
+      return bestEpoch
+    },
+    onStart: () => {
+      best = undefined
+      bestEpoch = waited = 0
+      parameters = undefined
+    },
+    onEpoch: (record, { model }) => {
+      const path = monitor ?? (record.validation ? 'validation.cost' : 'cost')
+      const value = lookUp(record, path)
+      const sign = (mode ?? (growing.test(path) ? 'max' : 'min')) === 'max' ? -1 : 1
+      if (best === undefined || sign * (best - value) > minDelta) {
+        best = value
+        bestEpoch = record.epoch
+        waited = 0
+        if (restoreBest) parameters = model.stateDict()
+      } else waited++
+      return waited < patience
+    },
+    onEnd: (_history, { model }) => {
+      if (parameters) model.loadStateDict(parameters)
+    },
+    state: () => ({
+      values: { ...(best === undefined ? {} : { best }), bestEpoch, waited },
+      ...(parameters ? { tensors: parameters } : {}),
+    }),
+    restore: ({ values, tensors }) => {
+      const { best: value, bestEpoch: epoch, waited: count } = values
+      if ((value !== undefined && typeof value !== 'number') || !Number.isInteger(epoch) || !Number.isInteger(count))
+        throw new WengertError('ERR_STATE', 'earlyStopping: expected a state that earlyStopping gave, got another', { actual: values })
+      best = value
+      bestEpoch = epoch as number
+      waited = count as number
+      parameters = tensors
+    },
+  }
+}

@@ -1,0 +1,186 @@
+/**
+ * The file of a checkpoint: a safetensors file whose tensors are the state block's slots (`state.…`), the sums of an
+ * unfinished epoch (`sums`) and what callbacks keep (`callback.0.…`), and whose metadata hold the counters as JSON.
+ */
+
+import { createHash } from 'node:crypto'
+import { WengertError } from '../errors.js'
+import { parseJSON } from '../io/json.js'
+import type { Safetensors } from '../io/safetensors.js'
+import { Tensor } from '../tensor/tensor.js'
+import type { Dtype, TypedArray } from '../util/dtype.js'
+import { formatShape, type Shape, sameShape } from '../util/shape.js'
+import { isPlainObject } from '../util/tree.js'
+import type { Course, Unfinished } from './course.js'
+import type { Prepared } from './prepare.js'
+
+const format = 'wengert-checkpoint'
+const version = '1'
+
+/** All that a checkpoint holds. */
+export interface Checkpoint {
+  trainer: string
+  optimizer: string
+  course: Course
+  /** What the schedule remembers, where it remembers anything. */
+  schedule?: Record<string, number>
+  slots: Record<string, Tensor>
+}
+
+/** The tensors and metadata of a checkpoint. */
+export function encodeCheckpoint({ trainer, optimizer, course, schedule, slots }: Checkpoint): Safetensors {
+  const { epoch, updates, baseline, seed, unfinished } = course
+  const { partial, callbacks, policies, best } = unfinished ?? {}
+  const kept = callbacks?.flatMap(({ tensors = {} }, i) =>
+    Object.entries(tensors).map(([name, t]) => [`callback.${i}.${name}`, t] as const),
+  )
+  const counters = {
+    trainer,
+    optimizer,
+    epoch,
+    updates,
+    baseline,
+    seed,
+    schedule,
+    unfinished: unfinished && {
+      seed: unfinished.seed,
+      policies,
+      best,
+      partial: partial && { seed: partial.seed, updates: partial.updates, key: partial.key },
+      callbacks: callbacks?.map(({ name, values }) => ({ name, values })),
+    },
+  }
+  return {
+    tensors: {
+      ...Object.fromEntries(Object.entries(slots).map(([name, t]) => [`state.${name}`, t])),
+      ...(partial && { sums: new Tensor([partial.sums.length], 'float64', partial.sums) }),
+      ...Object.fromEntries(kept ?? []),
+    },
+    metadata: { format, version, counters: JSON.stringify(counters) },
+  }
+}
+
+const foreign = (text: string, actual: unknown): WengertError => new WengertError('ERR_FILE', `resume: expected ${text}`, { actual })
+
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0
+const optionalNumber = (value: unknown): value is number | undefined => value === undefined || typeof value === 'number'
+
+/** Reads a checkpoint back; fit and consistency with a trainer are checked apart. Errors: ERR_FILE. */
+export function decodeCheckpoint({ tensors, metadata }: Safetensors, file: string): Checkpoint {
+  if (metadata.format !== format || metadata.version !== version || metadata.counters === undefined) {
+    throw foreign(
+      `a checkpoint (${format} ${version}), got ${metadata.format ?? 'a file of another kind'} ${metadata.version ?? ''}`,
+      metadata.format,
+    )
+  }
+  const counters = parseJSON('resume: counters', metadata.counters)
+  const fields = (isPlainObject(counters) ? counters : {}) as Record<string, unknown>
+  const { trainer, optimizer, epoch, updates, baseline, seed, schedule } = fields
+  const sound =
+    typeof trainer === 'string' &&
+    typeof optimizer === 'string' &&
+    isCount(epoch) &&
+    isCount(updates) &&
+    optionalNumber(baseline) &&
+    (seed === undefined || isCount(seed)) &&
+    (schedule === undefined || isPlainObject(schedule))
+  if (!sound) throw foreign('counters of a training, got others', counters)
+  const slots = Object.fromEntries(
+    Object.entries(tensors).flatMap(([name, t]) => (name.startsWith('state.') ? [[name.slice('state.'.length), t] as const] : [])),
+  )
+  const unfinished = fields.unfinished === undefined ? undefined : decodeUnfinished(fields.unfinished, tensors, file)
+  return {
+    trainer,
+    optimizer,
+    course: { epoch, updates, baseline, seed, unfinished },
+    ...(schedule === undefined ? {} : { schedule: schedule as Record<string, number> }),
+    slots,
+  }
+}
+
+function decodeUnfinished(value: unknown, tensors: Record<string, Tensor>, file: string): Unfinished {
+  const fields = (isPlainObject(value) ? value : {}) as Record<string, unknown>
+  const { seed, partial, policies, best, callbacks } = fields
+  const begun = partial as { seed: number; updates: number; key: string } | undefined
+  const sums = tensors.sums
+  const sound =
+    isCount(seed) &&
+    optionalNumber(best) &&
+    (partial === undefined ||
+      (isPlainObject(partial) &&
+        isCount(begun?.seed) &&
+        isCount(begun?.updates) &&
+        typeof begun?.key === 'string' &&
+        sums?.dtype === 'float64')) &&
+    (policies === undefined ||
+      (isPlainObject(policies) &&
+        isCount(policies.calm) &&
+        isCount(policies.high) &&
+        optionalNumber(policies.previous) &&
+        optionalNumber(policies.first))) &&
+    (callbacks === undefined ||
+      (Array.isArray(callbacks) && callbacks.every((c) => isPlainObject(c) && typeof c.name === 'string' && isPlainObject(c.values))))
+  if (!sound) throw foreign('an unfinished fit as a training writes it, got another', value)
+  return {
+    seed,
+    file,
+    ...(begun && { partial: { ...begun, sums: (sums as Tensor).data as Float64Array } }),
+    ...(policies === undefined ? {} : { policies: policies as unknown as NonNullable<Unfinished['policies']> }),
+    ...(best === undefined ? {} : { best }),
+    ...(callbacks === undefined
+      ? {}
+      : {
+          callbacks: (callbacks as { name: string; values: Record<string, unknown> }[]).map(({ name, values }, i) => {
+            const prefix = `callback.${i}.`
+            const own = Object.entries(tensors).flatMap(([key, t]) =>
+              key.startsWith(prefix) ? [[key.slice(prefix.length), t] as const] : [],
+            )
+            return { name, values, ...(own.length > 0 && { tensors: Object.fromEntries(own) }) }
+          }),
+        }),
+  }
+}
+
+/** Refuses slots that are not exactly those of a trainer. Errors: ERR_STATE. */
+export function checkSlots(slots: Record<string, Tensor>, expected: Record<string, { shape: Shape; dtype: Dtype }>): void {
+  const missing = Object.keys(expected).filter((name) => !Object.hasOwn(slots, name))
+  const unexpected = Object.keys(slots).filter((name) => !Object.hasOwn(expected, name))
+  if (missing.length + unexpected.length > 0) {
+    throw new WengertError(
+      'ERR_STATE',
+      `resume: expected the state of this model and optimiser, got another${missing.length > 0 ? `; missing ${missing.join(', ')}` : ''}${unexpected.length > 0 ? `; unexpected ${unexpected.join(', ')}` : ''}`,
+      { expected: Object.keys(expected), actual: Object.keys(slots) },
+    )
+  }
+  for (const [name, { shape, dtype }] of Object.entries(expected)) {
+    const t = slots[name] as Tensor
+    if (sameShape(t.shape, shape) && t.dtype === dtype) continue
+    throw new WengertError(
+      'ERR_STATE',
+      `resume: expected ${dtype} ${formatShape(shape)} for ${name}, got ${t.dtype} ${formatShape(t.shape)}`,
+      {
+        expected: shape,
+        actual: t.shape,
+      },
+    )
+  }
+}
+
+const sampled = 4096
+
+/** A short name for a data set's shapes and contents: all bytes of up to 16 MiB, 4,096 pieces of 4 KiB of larger ones. */
+export function fingerprint({ x, y }: Prepared): string {
+  const hash = createHash('sha256')
+  for (const t of [x, y]) {
+    hash.update(`${t.dtype} ${t.shape};`)
+    const { buffer, byteOffset, byteLength } = t.data as TypedArray
+    const bytes = new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength)
+    if (byteLength <= sampled * sampled) hash.update(bytes)
+    else
+      for (let i = 0; i < sampled; i++) {
+        const from = Math.floor((i * (byteLength - sampled)) / (sampled - 1))
+        hash.update(bytes.subarray(from, from + sampled))
+      }
+  }
+  return hash.digest('hex').slice(0, 32)
+}

@@ -1,0 +1,54 @@
+/** How far a trainer has come: all of it that changes and is no parameter or optimiser state. */
+
+import type { Optimizer, Schedule } from '../optim/optimizer.js'
+import type { Tensor } from '../tensor/tensor.js'
+import { checkNumber } from '../util/options.js'
+import type { PolicyState } from './policies.js'
+
+/** An epoch that was begun and not finished. */
+export interface PartialEpoch {
+  /** Of its order of samples. */
+  seed: number
+  /** Its updates so far. */
+  updates: number
+  /** The report's sums so far. */
+  sums: Float64Array
+  /** Of the data, how they are cut, and what is summed: an epoch goes on only where all are the same. */
+  key: string
+}
+
+/** What a fit that was stopped hands to the next one. */
+export interface Unfinished {
+  /** The default of the next fit's seed. */
+  seed: number
+  partial?: PartialEpoch
+  /** From a checkpoint that a fit wrote: the memory of its policies and callbacks. */
+  policies?: PolicyState
+  best?: number
+  callbacks?: readonly { name: string; values: Record<string, unknown>; tensors?: Record<string, Tensor> }[]
+  /** The file that it was read from, for messages. */
+  file?: string
+}
+
+export interface Course {
+  /** Epochs finished, and updates made, over the trainer's life. */
+  epoch: number
+  updates: number
+  /** The first epoch's cost of the trainer's life. */
+  baseline: number | undefined
+  /** Of random draws in single steps: the last fit's seed. */
+  seed: number | undefined
+  unfinished: Unfinished | undefined
+}
+
+/** Writes one update's scalars: the scheduled learning rate and what else the optimiser needs. Errors: ERR_RANGE. */
+export function writeScalars(
+  { optimizer, schedule }: { optimizer: Optimizer; schedule: Schedule | undefined },
+  out: Float64Array,
+  offset: number,
+  progress: { epoch: number; update: number },
+): void {
+  const base = optimizer.learningRate
+  const rate = schedule ? checkNumber('schedule', 'the learning rate', schedule(progress, base), { min: 0 }) : base
+  optimizer.scalars(out, offset, progress.update + 1, rate)
+}

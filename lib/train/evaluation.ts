@@ -1,0 +1,88 @@
+/** Cost and metrics of a set of samples, from the sums and predictions that programs leave. */
+
+import type { State } from '../backend/backend.js'
+import type { BlockResult } from '../backend/program.js'
+import type { Loss } from '../nn/loss.js'
+import { Tensor } from '../tensor/tensor.js'
+import { isFloat, type TypedArray } from '../util/dtype.js'
+import { sizeOf } from '../util/shape.js'
+import { FitPlan } from './fit-plan.js'
+import type { Scores } from './history.js'
+import { isNamed, limits, type Metrics } from './metrics.js'
+import type { Prepared } from './prepare.js'
+import { contextOf, reportLayout, type StepParts } from './step-programs.js'
+
+/** Whether metrics need all predictions of a set at once. */
+export const needsPredictions = ({ wholes, custom }: Metrics): boolean => wholes.length + custom.length > 0
+
+/** Sums of a report as means over samples. */
+export function meansOf(report: Float64Array, at: number, metrics: Metrics, samples: number): Scores {
+  const scores: Scores = { cost: (report[at] as number) / samples }
+  metrics.means.forEach(({ name, finish }, i) => {
+    const mean = (report[at + 1 + i] as number) / samples
+    put(scores, name, finish ? finish(mean) : mean)
+  })
+  return scores
+}
+
+function put(scores: Scores, name: string, value: number | number[][]): void {
+  if (isNamed(name)) (scores as Record<string, unknown>)[name] = value
+  else scores.custom = { ...scores.custom, [name]: value as number }
+}
+
+/** Means, and the metrics of all predictions. */
+export function scoresOf(
+  report: Float64Array,
+  at: number,
+  metrics: Metrics,
+  data: Prepared,
+  loss: Loss,
+  predictions: TypedArray | undefined,
+): Scores {
+  const scores = meansOf(report, at, metrics, data.samples)
+  if (!predictions) return scores
+  const context = contextOf(loss)
+  const classes = loss.targets !== undefined && loss.targets !== 'values'
+  const whole = {
+    values: predictions,
+    samples: data.samples,
+    outputs: sizeOf(data.output),
+    targets: data.y.data,
+    threshold: classes ? limits(context) : undefined,
+    loss: context.loss,
+  }
+  for (const metric of metrics.wholes) put(scores, metric.name, metric.whole(whole))
+  for (const { name, whole: own } of metrics.custom) {
+    const dtype = data.x.dtype
+    const value = own(
+      new Tensor([data.samples, ...data.output], isFloat(dtype) ? dtype : 'float32', predictions.slice() as TypedArray),
+      data.y,
+    )
+    put(scores, name, typeof value === 'number' ? value : value.item())
+  }
+  return scores
+}
+
+/**
+ * Evaluates a set over a state of its own.
+ *
+ * @param failed what a failed run means
+ */
+export async function evaluate(
+  parts: StepParts,
+  state: State,
+  data: Prepared,
+  metrics: Metrics,
+  failed: (result: BlockResult, plan: FitPlan) => Error,
+): Promise<Scores> {
+  const report = reportLayout(parts.metrics.length, false, true, 0)
+  const plan = new FitPlan({ parts, report, validation: data, predictions: needsPredictions(metrics) })
+  const runner = plan.runner(state)
+  try {
+    const result = await runner.run({ epochs: 1, segments: plan.segments, windows: {} })
+    if (result.status === 'failed') throw failed(result, plan)
+    return scoresOf(result.report, report.validation, metrics, data, parts.loss, plan.predictions)
+  } finally {
+    runner.close()
+  }
+}

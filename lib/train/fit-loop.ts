@@ -1,0 +1,393 @@
+/**
+ * One fit: blocks of epochs (or parts of one, between checkpoints) handed to the engine, and what happens between them:
+ * records, policies, checkpoints. Everything here runs on the JavaScript thread while no block does.
+ */
+
+import type { Runner } from '../backend/backend.js'
+import type { BlockResult } from '../backend/program.js'
+import type { DataLike } from '../data/dataset.js'
+import { WengertError } from '../errors.js'
+import type { Safetensors } from '../io/safetensors.js'
+import type { Loss } from '../nn/loss.js'
+import type { Optimizer, Schedule } from '../optim/optimizer.js'
+import type { Tensor } from '../tensor/tensor.js'
+import { allocate } from '../util/dtype.js'
+import { formatShape, sameShape } from '../util/shape.js'
+import type { Watched } from './callbacks.js'
+import { encodeCheckpoint, fingerprint } from './checkpoint.js'
+import { CheckpointPolicy } from './checkpoint-policy.js'
+import { type Course, type Unfinished, writeScalars } from './course.js'
+import { meansOf, needsPredictions, scoresOf } from './evaluation.js'
+import { badIndex, notFinite, ranAway } from './failures.js'
+import type { FitOptions, FitSettings } from './fit-options.js'
+import { type Batching, FitPlan } from './fit-plan.js'
+import { HealthWatch, healthOf } from './health.js'
+import type { EpochRecord, History, StopReason } from './history.js'
+import type { MeanMetric } from './metrics.js'
+import { Policies, type PolicyState } from './policies.js'
+import { type Prepared, sampleOf } from './prepare.js'
+import { inputIndex, type ReportLayout, reportLayout, type SampleSpec, type StepParts } from './step-programs.js'
+
+/** The trainer as its fits see it. */
+export interface FitHost extends Watched {
+  readonly loss: Loss
+  readonly optimizer: Optimizer
+  readonly schedule: Schedule | undefined
+  readonly course: Course
+  prepare(where: string, data: DataLike): Prepared
+  parts(metrics: readonly MeanMetric[]): StepParts
+  batching(samples: number, sample: SampleSpec, parts: StepParts, report: number): Batching
+}
+
+export type Outcome = Omit<History, 'epochs' | 'last'>
+
+/** An unobserved block holds at most so many updates and indices. */
+const blockUpdates = 1 << 17
+const blockIndices = 1 << 21
+
+/** A state to go back to. */
+interface Kept {
+  epoch: number
+  updates: number
+  slots: Record<string, Tensor>
+}
+
+export class FitLoop {
+  readonly #started = performance.now()
+  readonly #set: Prepared
+  readonly #validation: Prepared | undefined
+  readonly #parts: StepParts
+  readonly #layout: ReportLayout
+  readonly #plan: FitPlan
+  readonly #runner: Runner
+  readonly #policies: Policies
+  readonly #checkpoints: CheckpointPolicy | undefined
+  readonly #watch: HealthWatch | undefined
+  readonly #keyOnce: () => string
+  /** The unfinished epoch: updates made, the sums so far, and the seed of its order. */
+  #at = 0
+  #sums: Float64Array | undefined
+  #orderSeed: number
+  /** The state of the last epoch whose cost had not run away. */
+  #good: Kept | undefined
+
+  /** Everything that can be refused is refused here. */
+  constructor(
+    readonly host: FitHost,
+    data: DataLike,
+    options: FitOptions,
+    readonly settings: FitSettings,
+  ) {
+    const { metrics, health, signal, checkpoint } = settings
+    signal?.throwIfAborted()
+    this.#set = host.prepare('fit', data)
+    this.#validation = options.validation === undefined ? undefined : host.prepare('fit: validation', options.validation)
+    if (this.#validation) checkAlike(this.#set, this.#validation)
+    else if (needsPredictions(metrics)) {
+      const names = [...metrics.wholes, ...metrics.custom].map(({ name }) => name).join(', ')
+      throw new WengertError('ERR_OPTION', `fit: expected validation for ${names}, which need all predictions at once, got none`)
+    }
+    const parts = host.parts(metrics.means)
+    const trained = parts.state.parameters.filter((p) => p.trained)
+    this.#layout = reportLayout(metrics.means.length, true, this.#validation !== undefined, health ? trained.length : 0)
+    this.#parts = health ? { ...parts, health: this.#layout.health } : parts
+    const batching = host.batching(this.#set.samples, sampleOf(this.#set), this.#parts, this.#layout.length)
+    const unfinished = host.course.unfinished
+    this.#plan = new FitPlan({
+      parts: this.#parts,
+      report: this.#layout,
+      set: { data: this.#set, batching },
+      validation: this.#validation,
+      carry: unfinished?.partial !== undefined || checkpoint?.everyUpdates !== undefined || checkpoint?.everySeconds !== undefined,
+      predictions: needsPredictions(metrics),
+    })
+    this.#policies = new Policies(settings.tolerance, settings.divergence, unfinished?.policies)
+    this.#checkpoints = checkpoint && new CheckpointPolicy(checkpoint, host.course.epoch, unfinished?.best)
+    this.#watch = health ? new HealthWatch(host.model, trained) : undefined
+    let key: string | undefined
+    this.#keyOnce = () => {
+      const { updates, seen } = this.#plan
+      const entries = [
+        metrics.means.map(({ name }) => name),
+        this.#validation ? fingerprint(this.#validation) : '',
+        health ? trained.length : 0,
+      ]
+      key ??= JSON.stringify([host.name, fingerprint(this.#set), updates, seen, entries])
+      return key
+    }
+    this.#orderSeed = settings.seed
+    this.#takeUp(unfinished)
+    this.#runner = this.#plan.runner(parts.state.claim())
+    parts.state.busy = true
+    host.course.unfinished = undefined
+    host.course.seed = settings.seed
+  }
+
+  /** Goes on within an unfinished epoch, where it is of the same data. */
+  #takeUp(unfinished: Unfinished | undefined): void {
+    const partial = unfinished?.partial
+    if (!partial) return
+    const same = this.#plan.cuttable && partial.key === this.#keyOnce() && partial.updates < this.#plan.updates
+    if (same && partial.sums.length === this.#layout.length) {
+      this.#at = partial.updates
+      this.#sums = partial.sums
+      this.#orderSeed = partial.seed
+    } else if (unfinished?.file !== undefined) {
+      process.emitWarning(
+        `fit: the checkpoint ${unfinished.file} was written within an epoch of other data, batches or metrics; that epoch is begun anew`,
+        { type: 'WengertResume' },
+      )
+    }
+  }
+
+  get #observed(): boolean {
+    const { settings, host } = this
+    return (
+      settings.callbacks.some(({ onEpoch }) => onEpoch) ||
+      host.schedule?.observe !== undefined ||
+      settings.tolerance !== undefined ||
+      settings.maxSeconds < Infinity ||
+      needsPredictions(settings.metrics)
+    )
+  }
+
+  /** Yields the records of each block of epochs; what is sent back ends the fit. */
+  async *run(observed: boolean): AsyncGenerator<EpochRecord[], Outcome, StopReason | undefined> {
+    const { host, settings } = this
+    const { course } = host
+    const plan = this.#plan
+    const { signal } = settings
+    const cancel = () => this.#runner.cancel()
+    signal?.addEventListener('abort', cancel, { once: true })
+    const last = course.epoch + settings.epochs
+    const most = Math.max(1, Math.min(Math.floor(blockUpdates / Math.max(1, plan.updates)), Math.floor(blockIndices / this.#set.samples)))
+    const perBlock = observed || this.#observed ? 1 : most
+    let stopped: StopReason = 'epochs'
+    try {
+      this.#keepGood()
+      while (course.epoch < last && stopped === 'epochs') {
+        const before = performance.now()
+        const [from, updates] = [this.#at, course.updates]
+        const room = this.#checkpoints?.room(course.updates) ?? Infinity
+        const cut = plan.cuttable && (from > 0 || room < plan.updates)
+        const to = cut ? Math.min(plan.updates, from + room) : plan.updates
+        const limits = [perBlock, last - course.epoch, this.#checkpoints?.epochs(course.epoch) ?? Infinity]
+        const epochs = cut ? 1 : Math.max(1, Math.min(...limits, Math.floor(room / Math.max(1, plan.updates))))
+        const { result, rates } = await this.#block(epochs, from, to)
+        if (result.status === 'failed') throw await this.#failed(result, from, to)
+        const records = to < plan.updates ? [] : this.#records(result, rates, from)
+        this.#advance(result, from, to)
+        if (result.status === 'cancelled') {
+          if (this.#checkpoints) await this.#checkpoints.write(this.#encode())
+          signal?.throwIfAborted()
+          throw new WengertError('ERR_CANCELLED', 'fit: expected to run on, got cancelled by the end of its environment')
+        }
+        for (const record of records) {
+          course.baseline ??= record.cost
+          this.#policies.after(record.cost, course.baseline)
+          host.schedule?.observe?.(record.validation?.cost ?? record.cost)
+          if (record.health) this.#watch?.look(record.health)
+          if (this.#policies.diverged) throw await this.#ranAway(record)
+        }
+        if (records.length > 0) {
+          if (this.#policies.high === 0) this.#keepGood()
+          const wish = yield records
+          if (wish) stopped = wish
+          else if (this.#policies.settled) stopped = 'tolerance'
+          else if (this.#seconds >= settings.maxSeconds) stopped = 'time'
+        }
+        await this.#checkpoint(records, course.updates - updates, (performance.now() - before) / 1000)
+        if (course.epoch < last && stopped === 'epochs') signal?.throwIfAborted()
+      }
+    } finally {
+      signal?.removeEventListener('abort', cancel)
+      this.#parts.state.busy = false
+      this.#runner.close()
+      if (this.#at > 0) course.unfinished = this.#unfinished
+    }
+    return { trainer: host.name, updates: course.updates, seconds: this.#seconds, seed: settings.seed, stopped }
+  }
+
+  /** Gives back what the constructor took, for a fit that never ran. */
+  close(): void {
+    this.#parts.state.busy = false
+    this.#runner.close()
+  }
+
+  get #seconds(): number {
+    return (performance.now() - this.#started) / 1000
+  }
+
+  /** Makes the orders and rates of some epochs, or of a part of one, and runs them. */
+  async #block(epochs: number, from: number, to: number, checked = false): Promise<{ result: BlockResult; rates: Float64Array }> {
+    const { course, optimizer } = this.host
+    const plan = this.#plan
+    const { scalarCount } = optimizer
+    const updates = plan.updates * (epochs - 1) + to - from
+    const table = new Float64Array(updates * scalarCount)
+    for (let u = 0; u < updates; u++) {
+      const progress = { epoch: course.epoch + Math.floor((from + u) / plan.updates), update: course.updates + u }
+      writeScalars(this.host, table, u * scalarCount, progress)
+    }
+    const rates = allocate(plan.parts.dtype, table.length)
+    rates.set(table)
+    const cut = from > 0 || to < plan.updates
+    const orders = plan.orders(from > 0 ? this.#orderSeed : this.settings.seed, course.epoch, epochs)
+    const order = cut ? orders.subarray(plan.samplesBefore(from), plan.samplesBefore(to)) : orders
+    const counters = plan.counters(from > 0 ? this.#orderSeed : this.settings.seed, course.updates - from, epochs)
+    const drawn =
+      counters && cut ? counters.subarray((counters.length / plan.updates) * from, (counters.length / plan.updates) * to) : counters
+    const windows = {
+      [inputIndex.order]: order,
+      [inputIndex.rates]: rates,
+      ...(drawn && { [inputIndex.draws]: drawn }),
+      ...(plan.carries && { [inputIndex.carry]: this.#sums ?? new Float64Array(this.#layout.length) }),
+    }
+    const result = await this.#runner.run({ epochs, segments: plan.segmentsOf(from, to), windows, checked })
+    return { result, rates: table }
+  }
+
+  /** Counts what a block has done; an epoch that is not finished is kept for the next block, or the next fit. */
+  #advance(result: BlockResult, from: number, to: number): void {
+    const { course } = this.host
+    const plan = this.#plan
+    const segments = plan.segmentsOf(from, to)
+    const perEpoch = segments.reduce((n, s) => n + s.repeat, 0)
+    const whole = result.epochs * (to - from)
+    const more = plan.updatesOf(result.runs - result.epochs * perEpoch, segments)
+    course.updates += whole + more
+    const finished = to === plan.updates ? result.epochs : 0
+    course.epoch += finished
+    // Where the unfinished epoch stands: at the end of this part, or at the update that a cancellation came before.
+    const at = finished > 0 ? more : from + whole + more
+    this.#sums = at > 0 && plan.cuttable ? this.#row(result, to < plan.updates && result.epochs > 0 ? 0 : result.epochs) : undefined
+    if (from === 0 || finished > 0) this.#orderSeed = this.settings.seed
+    this.#at = this.#sums ? at : 0
+  }
+
+  #row(result: BlockResult, epoch: number): Float64Array | undefined {
+    const { length } = this.#layout
+    return result.report.length < (epoch + 1) * length ? this.#sums : result.report.slice(epoch * length, (epoch + 1) * length)
+  }
+
+  #records(result: BlockResult, rates: Float64Array, from: number): EpochRecord[] {
+    const { host, settings } = this
+    const plan = this.#plan
+    const trained = plan.parts.state.parameters.filter((p) => p.trained)
+    const [seconds, validation] = [this.#seconds, this.#validation]
+    return Array.from({ length: result.epochs }, (_, i) => {
+      const row = this.#row(result, i) as Float64Array
+      const updates = (i + 1) * plan.updates - from
+      return {
+        epoch: host.course.epoch + i + 1,
+        updates: host.course.updates + updates,
+        ...meansOf(row, 0, settings.metrics, plan.seen),
+        ...(validation && {
+          validation: scoresOf(row, this.#layout.validation, settings.metrics, validation, host.loss, plan.predictions),
+        }),
+        learningRate: rates[(updates - 1) * host.optimizer.scalarCount] as number,
+        ...(settings.health && { health: healthOf(row, this.#layout.health, trained, plan.updates) }),
+        seconds,
+      }
+    })
+  }
+
+  get #unfinished(): Unfinished {
+    const { seed } = this.settings
+    return {
+      seed,
+      ...(this.#at > 0 && {
+        partial: { seed: this.#orderSeed, updates: this.#at, sums: this.#sums as Float64Array, key: this.#keyOnce() },
+      }),
+    }
+  }
+
+  /** The whole training state, as a resumed fit goes on from it. */
+  #encode(): Safetensors {
+    const { host, settings } = this
+    const policies: PolicyState = this.#policies.state
+    const callbacks = settings.callbacks.map(({ name, state }, i) => ({ name: name ?? `${i}`, ...(state?.() ?? { values: {} }) }))
+    const best = this.#checkpoints?.best
+    return encodeCheckpoint({
+      trainer: host.name,
+      optimizer: host.optimizer.name,
+      course: { ...host.course, unfinished: { ...this.#unfinished, policies, callbacks, ...(best !== undefined && { best }) } },
+      ...(host.schedule?.state && { schedule: host.schedule.state() }),
+      slots: this.#parts.state.slots(),
+    })
+  }
+
+  async #checkpoint(records: readonly EpochRecord[], made: number, seconds: number): Promise<void> {
+    const policy = this.#checkpoints
+    if (!policy) return
+    const { course } = this.host
+    const latest = records[records.length - 1]
+    const better = latest !== undefined && policy.better(latest.validation?.cost ?? latest.cost)
+    if (better) await policy.writeBest(this.#encode())
+    if (policy.due(course.updates, course.epoch, made, seconds)) await policy.write(this.#encode())
+  }
+
+  /** Remembers the state as one to go back to. */
+  #keepGood(): void {
+    if (!this.settings.divergence) return
+    const { epoch, updates } = this.host.course
+    this.#good = { epoch, updates, slots: this.#parts.state.slots() }
+  }
+
+  /** Goes back to the last epoch before the cost ran away; epochs of the same block before it are made again. */
+  async #ranAway(record: EpochRecord): Promise<WengertError> {
+    const { course, optimizer } = this.host
+    const good = this.#good as Kept
+    const { factor, epochs } = this.settings.divergence as { factor: number; epochs: number }
+    const target = record.epoch - this.#policies.high
+    this.#parts.state.restore(good.slots)
+    course.epoch = good.epoch
+    course.updates = good.updates
+    this.#at = 0
+    if (target > good.epoch) {
+      const { result } = await this.#block(target - good.epoch, 0, this.#plan.updates)
+      this.#advance(result, 0, this.#plan.updates)
+    }
+    const limit = factor * Math.max(this.#policies.state.first ?? 0, course.baseline ?? 0)
+    return ranAway(record.epoch, record.cost, limit, epochs, this.#kept(), optimizer.learningRate)
+  }
+
+  #kept(): string {
+    const { epoch } = this.host.course
+    if (this.#at > 0) return `parameters are those of update ${this.host.course.updates}`
+    return epoch > 0 ? `parameters are those of epoch ${epoch}` : 'parameters are those of the start'
+  }
+
+  /**
+   * After a failed block the state holds an earlier epoch's values: the counters go back to it, and the epochs from there
+   * run once more with every step checked, which finds the first bad operation.
+   */
+  async #failed(result: BlockResult, from: number, to: number): Promise<WengertError> {
+    const { failure, kept } = result
+    const { course, optimizer } = this.host
+    const plan = this.#plan
+    if (failure?.kind === 'index') return badIndex(failure)
+    const at = failure?.epoch ?? 0
+    const made = failure ? plan.updatesBefore(failure, plan.segmentsOf(from, to)) : 0
+    const update = course.updates + at * plan.updates + made + (failure ? 1 : 0)
+    const epoch = course.epoch + at + 1
+    course.epoch += kept
+    course.updates += kept * (to - from)
+    const again = failure && !plan.eager ? (await this.#block(failure.epoch - kept + 1, from, to, true)).result : undefined
+    const found = again?.status === 'failed' ? again.failure : failure
+    return notFinite(`update ${update} (epoch ${epoch})`, found && plan.labelOf(found), this.#kept(), optimizer.learningRate)
+  }
+}
+
+function checkAlike(set: Prepared, validation: Prepared): void {
+  const [a, b] = [sampleOf(set), sampleOf(validation)]
+  if (sameShape(a.x, b.x) && sameShape(a.y, b.y) && a.yDtype === b.yDtype) return
+  throw new WengertError(
+    'ERR_SHAPE',
+    `fit: expected validation samples like the training ones, ${formatShape(a.x)} and ${a.yDtype} ${formatShape(a.y)}, got ${formatShape(b.x)} and ${b.yDtype} ${formatShape(b.y)}`,
+    {
+      expected: a,
+      actual: b,
+    },
+  )
+}
