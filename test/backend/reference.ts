@@ -245,7 +245,7 @@ function accumulateCase(draw: Draw, dtype: Dtype): Case {
 }
 
 function dropoutCase(draw: Draw, dtype: Dtype): Case {
-  const [rows, n, layer, first] = [draw.int(0, 5), draw.int(0, 9), draw.int(0, 3), draw.int(0, 100)]
+  const [rows, n, layer, first] = [draw.int(0, 5), draw.of([0, 1, 3, 8, 64, 65, 131]), draw.int(0, 3), draw.int(0, 100)]
   const [low, high, update, row] = [draw.int(0, 2 ** 31 - 1), draw.int(0, 2 ** 21 - 1), draw.int(0, 9999), draw.int(0, 99)]
   const rate = draw.of([0, 0.25, 0.5, 0.9, 1])
   const x = draw.array(dtype, rows * n)
