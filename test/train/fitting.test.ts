@@ -67,9 +67,9 @@ describe.each(present)('on %s', (engine) => {
   })
 
   test('training learns: cost falls, accuracy rises', async () => {
-    const trainer = trainerOf(classifier(), 0.5)
+    const trainer = trainerOf(classifier())
     const { epochs } = await on(() => trainer.fit(classes(200), { epochs: 30, metrics: ['accuracy'], seed: 1 }))
-    expect(epochs.at(-1)?.cost).toBeLessThan((epochs[0]?.cost ?? 0) / 3)
+    expect(epochs.at(-1)?.cost).toBeLessThan((epochs[0]?.cost ?? 0) / 2)
     expect(epochs.at(-1)?.accuracy).toBeGreaterThan(0.9)
   })
 
