@@ -5,7 +5,7 @@
  * - *elementwise*: per input a function linear in `g` (the Jacobian is diagonal, so it serves both modes);
  * - *linear*: its transpose (the tangent of the output is the primitive applied to the tangents);
  * - *general*: `jvp` and `vjp`.
- * A row without derivatives says `nondifferentiable: true`. To add one, see `docs/adding.md`.
+ * A row without derivatives says `nondifferentiable: true`. To add one, see `docs/differentiation.md`.
  *
  * `apply` is the only door: the innermost open trace among the inputs interprets the primitive; where there is none, the
  * engine computes it. Nothing anywhere branches on a primitive's name.

@@ -1,0 +1,102 @@
+/**
+ * The documents' code runs: every ```ts block of README.md and docs/*.md is type-checked and run by itself against lib/. What it logs must
+ * be what its `// → …` comments say, in order, or the ```text block right after it. A block marked ```ts no-run is only type-checked.
+ */
+
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { format } from 'node:util'
+import { afterAll, describe, expect, test, vi } from 'vitest'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const folder = join(root, '.cache', `docs-${process.pid}`)
+
+interface Block {
+  name: string
+  line: number
+  mark: string
+  code: string
+  /** What it must log: from a text block, else from arrows. */
+  expected: string[] | undefined
+}
+
+function blocksOf(file: string, text: string): Block[] {
+  const fences = /^```ts *([\w-]*)\n([\s\S]*?)^```\n(?:\n*^```text\n([\s\S]*?)^```)?/gm
+  return [...text.matchAll(fences)].map((match) => {
+    const [, mark = '', code = '', output] = match
+    const line = text.slice(0, match.index).split('\n').length
+    const arrows = [...code.matchAll(/\/\/ → (.*)$/gm)].map((arrow) => (arrow[1] as string).trim())
+    const expected = output === undefined ? (arrows.length > 0 ? arrows : undefined) : output.trimEnd().split('\n')
+    return { name: `${file}:${line}`, line, mark, code, expected }
+  })
+}
+
+/** Engines differ in the last digits of a float64, and so in the width of a column. */
+const comparable = (line: string): string =>
+  line
+    .replaceAll(/\d+\.\d{10,}/g, (number) => String(Number(Number(number).toPrecision(12))))
+    .replaceAll(/ {2,}/g, '  ')
+    .replaceAll(/─+/g, '─')
+    .trimEnd()
+
+const documents = ['README.md', ...readdirSync(join(root, 'docs')).flatMap((name) => (name.endsWith('.md') ? [`docs/${name}`] : []))]
+const texts = new Map(documents.map((file) => [file, readFileSync(join(root, file), 'utf8')]))
+const blocks = [...texts].flatMap(([file, text]) => blocksOf(file, text))
+const place = (block: Block) => join(folder, `${block.name.replaceAll(/[^\w]/g, '-')}.ts`)
+
+mkdirSync(folder, { recursive: true })
+for (const block of blocks)
+  if (block.mark !== 'fragment')
+    writeFileSync(place(block), `${block.code.replaceAll("from 'wengert'", "from '../../lib/index.js'")}\nexport {}\n`)
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+describe.each(documents)('%s', (file) => {
+  const own = blocks.filter((block) => block.name.startsWith(`${file}:`))
+  for (const block of own) {
+    if (block.mark === 'no-run') {
+      console.log(`skipped: ${block.name} is only type-checked: it needs what is not here`)
+      continue
+    }
+    test(`the code at line ${block.line}`, async () => {
+      const logged: string[] = []
+      const log = vi.spyOn(console, 'log').mockImplementation((...args) => void logged.push(...format(...args).split('\n')))
+      try {
+        await import(/* @vite-ignore */ place(block))
+      } finally {
+        log.mockRestore()
+      }
+      if (block.expected) expect(logged.map(comparable)).toEqual(block.expected.map(comparable))
+    })
+  }
+
+  test('links lead somewhere', () => {
+    for (const [, link] of (texts.get(file) as string).matchAll(/\]\((?!https?:|#)([^)#]+)(?:#[^)]*)?\)/g))
+      expect(existsSync(join(root, dirname(file), link as string)), link).toBe(true)
+  })
+})
+
+test('the code of all documents has no type error', () => {
+  const config = {
+    extends: '../../tsconfig.json',
+    compilerOptions: { noEmit: true, noUnusedLocals: false, rootDir: root, declaration: false },
+    include: ['*.ts'],
+  }
+  writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(config))
+  const { stdout } = spawnSync(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', folder], {
+    encoding: 'utf8',
+    cwd: folder,
+  })
+  // Errors elsewhere are the type check's own business.
+  expect(stdout.split('\n').filter((line) => /^[\w-]+\.ts\(/.test(line))).toEqual([])
+})
+
+test('code and output are told apart', () => {
+  const sample = 'x\n```ts\nconsole.log(1) // → 1\n```\n\n```ts no-run\na\n```\n\n```ts\nb\n```\n```text\nout\nput\n```\n'
+  expect(blocksOf('f', sample).map(({ line, mark, expected }) => [line, mark, expected])).toEqual([
+    [2, '', ['1']],
+    [6, 'no-run', undefined],
+    [10, '', ['out', 'put']],
+  ])
+})
