@@ -107,12 +107,16 @@ export class Column {
       : ` (line ${this.#firstLine} has a ${this.kind}); types: { ${JSON.stringify(this.name)}: '${type}' } reads all of it as categories`
   }
 
+  /** Whether no cell had a value. */
+  get empty(): boolean {
+    return this.categories.size === 0 && this.#count === 0
+  }
+
   /** The column as it will be encoded: categories in growing order, of numbers where all are numbers. */
   field(): Field {
     const { name, rules } = this
     const fill = rules.missing === 'mean'
-    if (this.kind === 'number')
-      return fill ? { name, kind: 'number', mean: this.#count > 0 ? this.#sum / this.#count : 0 } : { name, kind: 'number' }
+    if (this.kind === 'number') return fill ? { name, kind: 'number', mean: this.#sum / this.#count } : { name, kind: 'number' }
     const names = [...this.categories.keys()]
     const numbers = names.map(parseNumber)
     const numeric = numbers.every((n) => n !== undefined)

@@ -5,15 +5,27 @@
  */
 
 import { Dataset, type Encoder } from '../data/dataset.js'
-import { type CategoryField, type Field, featureNames, recordEncoder } from '../data/records.js'
+import { type Field, featureNames, recordEncoder } from '../data/records.js'
 import { WengertError } from '../errors.js'
-import { Tensor } from '../tensor/tensor.js'
-import { allocate, bytesPerElement, type Dtype, dtypeOf, type FloatDtype, type TypedArray, viewOf } from '../util/dtype.js'
+import type { Tensor } from '../tensor/tensor.js'
+import { allocate, bytesPerElement, type FloatDtype, type TypedArray, viewOf } from '../util/dtype.js'
 import { checkChoice, checkNumber, checkOptions, describe } from '../util/options.js'
 import { isPlainObject } from '../util/tree.js'
 import { checkPath } from './atomic.js'
-import { Column, type ColumnRules, type ColumnType, type MissingPolicy, positionOf } from './csv-columns.js'
-import { type CsvSource, recordsOf } from './csv-records.js'
+import { Column, type ColumnType, type MissingPolicy } from './csv-columns.js'
+import type { CsvSource } from './csv-records.js'
+import {
+  classesOf,
+  type Encoding,
+  encodeRows,
+  encodingOf,
+  type Plan,
+  type Rows,
+  rowsOf,
+  type Settings,
+  targetDtype,
+  tensorsOf,
+} from './csv-rows.js'
 
 export interface CsvOptions {
   /** The column to predict, by name or position (from 0); several of numbers give y several columns. */
@@ -40,22 +52,6 @@ export interface CsvOptions {
 export interface StreamCsvOptions extends CsvOptions {
   /** Rows of a batch; the last may have fewer. */
   batchSize: number
-}
-
-/** What a table was found to hold: enough to read further files, or the same one again, in the same way. */
-interface Plan {
-  features: Column[]
-  targets: Column[]
-}
-
-interface Settings {
-  where: string
-  header: boolean
-  delimiter: string
-  types: Record<string, ColumnType>
-  targets: readonly (string | number)[]
-  rules: ColumnRules
-  dtype: FloatDtype
 }
 
 const optionNames = ['target', 'header', 'delimiter', 'types', 'missing', 'missingValues', 'maxCategories', 'dtype']
@@ -98,142 +94,8 @@ function settingsOf(where: string, options: CsvOptions, more: readonly string[] 
   }
 }
 
-/** The columns that the first record names. Errors: ERR_OPTION for a target or a type without a column; ERR_FILE for a name given twice. */
-function columnsOf(s: Settings, first: readonly string[]): Plan {
-  const names = first.map((name, i) => (s.header && name !== '' ? name : `${i}`))
-  const twice = names.findIndex((name, i) => names.indexOf(name) !== i)
-  if (twice >= 0)
-    throw new WengertError('ERR_FILE', `${s.where}: expected each column once, got '${names[twice]}' twice`, { actual: names[twice] })
-  for (const name of Object.keys(s.types)) positionOf(s.where, 'each column of types', name, names)
-  const targets = s.targets.map((target) => positionOf(s.where, 'target', target, names))
-  const column = (position: number) => {
-    const name = names[position] as string
-    const type = Object.hasOwn(s.types, name) ? s.types[name] : undefined
-    return new Column(name, position, s.rules, type === 'ignore' ? undefined : type)
-  }
-  const features = names.flatMap((name, i) =>
-    targets.includes(i) || (Object.hasOwn(s.types, name) && s.types[name] === 'ignore') ? [] : [column(i)],
-  )
-  if (features.length === 0) throw new WengertError('ERR_DATA', `${s.where}: expected columns besides the target, got none`)
-  return { features, targets: targets.map(column) }
-}
-
-/** A growing list of numbers. */
-class Numbers {
-  data = new Float64Array(64)
-  length = 0
-
-  push(value: number): void {
-    if (this.length === this.data.length) {
-      const grown = new Float64Array(this.length * 2)
-      grown.set(this.data)
-      this.data = grown
-    }
-    this.data[this.length++] = value
-  }
-}
-
-/** The rows that are kept, chunk by chunk: features, then targets; NaN for a missing feature that is to be filled in. */
-async function* rowsOf(source: CsvSource, s: Settings, plan?: Plan): AsyncGenerator<{ plan: Plan; rows: Float64Array[] }> {
-  let found = plan
-  let fresh = true
-  for await (const { cells, lines } of recordsOf(source, s)) {
-    const rows: Float64Array[] = []
-    for (let i = 0; i < cells.length; i++) {
-      const record = cells[i] as string[]
-      if (fresh) {
-        fresh = false
-        found ??= columnsOf(s, record)
-        if (s.header) continue
-      }
-      const row = rowOf(found as Plan, record, lines[i] as number, s.rules.missing)
-      if (row) rows.push(row)
-    }
-    if (found) yield { plan: found, rows }
-  }
-}
-
-/** The values of a record, or undefined where it is dropped. */
-function rowOf({ features, targets }: Plan, record: readonly string[], line: number, missing: MissingPolicy): Float64Array | undefined {
-  const row = new Float64Array(features.length + targets.length)
-  let dropped = false
-  const read = (column: Column, at: number, filled: boolean) => {
-    const cell = record[column.position] as string
-    const value = column.value(cell, line)
-    row[at] = value
-    if (!Number.isNaN(value) || filled) return
-    if (missing === 'drop') dropped = true
-    else column.refuseMissing(line, cell)
-  }
-  features.forEach((column, i) => {
-    read(column, i, missing === 'mean')
-  })
-  targets.forEach((column, i) => {
-    read(column, features.length + i, false)
-  })
-  return dropped ? undefined : row
-}
-
-/** How values in order of appearance become features and targets. */
-interface Encoding {
-  features: readonly Field[]
-  targets: readonly Field[]
-  /** By column: the place of each category, by its place in order of appearance. */
-  places: readonly (Int32Array | undefined)[]
-  width: number
-}
-
-function encodingOf({ where }: Settings, plan: Plan): Encoding {
-  const columns = [...plan.features, ...plan.targets]
-  const fields = columns.map((column) => column.field())
-  const targets = fields.slice(plan.features.length)
-  const text = targets.find((field) => field.kind === 'category')
-  if (text && targets.length > 1)
-    throw new WengertError('ERR_OPTION', `${where}: expected several targets to be numbers, got categories in '${text.name}'`, {
-      actual: text.name,
-    })
-  const features = fields.slice(0, plan.features.length)
-  return {
-    features,
-    targets,
-    places: fields.map((field, i) => {
-      if (field.kind === 'number') return undefined
-      const order = new Map(field.categories.map((name, place) => [name, place]))
-      return Int32Array.from((columns[i] as Column).categories.keys(), (name) => order.get(name) as number)
-    }),
-    width: featureNames(features).length,
-  }
-}
-
-/** Writes one row's features and targets. */
-function encodeRow(e: Encoding, value: (column: number) => number, x: TypedArray, xAt: number, y: TypedArray, yAt: number): void {
-  let at = xAt
-  e.features.forEach((field, i) => {
-    const v = value(i)
-    if (field.kind === 'number') x[at++] = Number.isNaN(v) ? (field.mean ?? 0) : v
-    else {
-      if (!Number.isNaN(v)) x[at + ((e.places[i] as Int32Array)[v] as number)] = 1
-      at += field.categories.length
-    }
-  })
-  e.targets.forEach((_, i) => {
-    const v = value(e.features.length + i)
-    const places = e.places[e.features.length + i]
-    y[yAt + i] = places ? (places[v] as number) : v
-  })
-}
-
 const sharedArray = (dtype: 'int32' | FloatDtype, length: number): TypedArray =>
   viewOf(dtype, new SharedArrayBuffer(Math.max(1, length) * bytesPerElement[dtype]), 0, length)
-
-/** x [m, features]; y [m, targets], or [m] for class indices. */
-function tensorsOf(e: Encoding, m: number, x: TypedArray, y: TypedArray): { x: Tensor; y: Tensor } {
-  const [xType, yType] = [dtypeOf(x) as FloatDtype, dtypeOf(y) as Dtype]
-  return { x: new Tensor([m, e.width], xType, x), y: new Tensor(classesOf(e) ? [m] : [m, e.targets.length], yType, y) }
-}
-
-const classesOf = (e: Encoding): readonly string[] | undefined =>
-  e.targets[0]?.kind === 'category' ? (e.targets[0] as CategoryField).categories : undefined
 
 /**
  * Reads a CSV file with a header (RFC 4180; UTF-8) as a data set: x holds the columns in order, categories as one-hot
@@ -247,21 +109,23 @@ const classesOf = (e: Encoding): readonly string[] | undefined =>
  */
 export async function readCsv(source: CsvSource, options: CsvOptions): Promise<Dataset> {
   const s = settingsOf('readCsv', options)
-  let plan: Plan | undefined
-  let kept: Numbers[] = []
-  for await (const read of rowsOf(source, s)) {
-    if (!plan) kept = [...read.plan.features, ...read.plan.targets].map(() => new Numbers())
-    plan = read.plan
-    for (const row of read.rows) for (let i = 0; i < row.length; i++) kept[i]?.push(row[i] as number)
+  const chunks: Rows[] = []
+  let m = 0
+  for await (const rows of rowsOf(source, s)) {
+    chunks.push(rows)
+    m += rows.count
   }
-  const m = kept[0]?.length ?? 0
+  const plan = chunks[0]?.plan
   if (!plan || m === 0) throw new WengertError('ERR_DATA', 'readCsv: expected at least one row, got none')
   const e = encodingOf(s, plan)
   const classes = classesOf(e)
   const x = sharedArray(s.dtype, m * e.width)
-  const y = sharedArray(classes ? 'int32' : s.dtype, m * e.targets.length)
-  for (let row = 0; row < m; row++)
-    encodeRow(e, (i) => (kept[i] as Numbers).data[row] as number, x, row * e.width, y, row * e.targets.length)
+  const y = sharedArray(targetDtype(e, s), m * e.targets.length)
+  let done = 0
+  for (const { values, count } of chunks) {
+    encodeRows(e, values, 0, count, x, y, done)
+    done += count
+  }
   const tensors = tensorsOf(e, m, x, y)
   return new Dataset(tensors.x, tensors.y, {
     features: featureNames(e.features),
@@ -291,7 +155,7 @@ async function surveyed(path: string, s: Settings): Promise<{ info: CsvInfo; clo
   let rows = 0
   for await (const read of rowsOf(path, s)) {
     plan = read.plan
-    rows += read.rows.length
+    rows += read.count
   }
   if (!plan || rows === 0) throw new WengertError('ERR_DATA', 'streamCsv: expected at least one row, got none')
   const e = encodingOf(s, plan)
@@ -326,27 +190,30 @@ export function streamCsv(path: string, options: StreamCsvOptions): CsvStream {
   return {
     info: async () => (await known()).info,
     async *[Symbol.asyncIterator]() {
-      const { closed, encoding } = await known()
-      let pending: Float64Array[] = []
-      for await (const { rows } of rowsOf(path, s, closed)) {
-        for (const row of rows) {
-          if (pending.push(row) < batchSize) continue
-          yield batchOf(encoding, pending, s.dtype)
-          pending = []
+      const { closed, encoding, info } = await known()
+      // A batch never takes more room than the whole file.
+      const size = Math.min(batchSize, info.rows)
+      const columns = encoding.features.length + encoding.targets.length
+      const begin = () => ({
+        x: allocate(s.dtype, size * encoding.width),
+        y: allocate(targetDtype(encoding, s), size * encoding.targets.length),
+      })
+      let batch = begin()
+      let filled = 0
+      for await (const { values, count } of rowsOf(path, s, closed)) {
+        for (let row = 0; row < count; ) {
+          const n = Math.min(count - row, size - filled)
+          encodeRows(encoding, values, row * columns, n, batch.x, batch.y, filled)
+          row += n
+          filled += n
+          if (filled < size) continue
+          yield tensorsOf(encoding, size, batch.x, batch.y)
+          batch = begin()
+          filled = 0
         }
       }
-      if (pending.length > 0) yield batchOf(encoding, pending, s.dtype)
+      const rest = (array: TypedArray) => array.slice(0, (array.length / size) * filled)
+      if (filled > 0) yield tensorsOf(encoding, filled, rest(batch.x), rest(batch.y))
     },
   }
-}
-
-function batchOf(e: Encoding, rows: readonly Float64Array[], dtype: FloatDtype): { x: Tensor; y: Tensor } {
-  const m = rows.length
-  const classes = classesOf(e)
-  const x = allocate(dtype, m * e.width)
-  const y = allocate(classes ? 'int32' : dtype, m * e.targets.length)
-  rows.forEach((row, i) => {
-    encodeRow(e, (column) => row[column] as number, x, i * e.width, y, i * e.targets.length)
-  })
-  return tensorsOf(e, m, x, y)
 }

@@ -164,6 +164,7 @@ describe('what is refused', () => {
     ['a target beyond the columns', 'a,y\n1,2\n', { target: 2 }, 'ERR_OPTION', /target/],
     ['types of no column', 'a,y\n1,2\n', { types: { b: 'number' } }, 'ERR_OPTION', /types.*'b'/],
     ['several targets of text', 'a,b,y\n1,u,v\n', { target: ['b', 'y'] }, 'ERR_OPTION', /several targets/],
+    ['a column without values', 'a,b,y\n1,,1\n2,,2\n', { missing: 'mean' }, 'ERR_DATA', /column 'b', got none/],
     ['too many categories', `a,y\n${Array.from({ length: 101 }, (_, i) => `n${i},1`).join('\n')}`, {}, 'ERR_DATA', /line 102.*at most 100/],
   ])('%s', async (_, text, options, code, message) => {
     const failure = await failureOf(read(text, options))
@@ -239,6 +240,7 @@ describe('streamCsv', () => {
     for await (const { x } of dropping) sizes.push(x.size)
     expect(sizes).toEqual([2, 1])
     expect((await dropping.info()).rows).toBe(3)
+    for await (const { y } of streamCsv(path('d.csv'), { target: 'y', missing: 'drop', batchSize: 2 ** 40 })) expect(y.size).toBe(3)
     for await (const { x } of dropping) {
       expect(x.toArray()).toEqual([[1], [3]])
       break
