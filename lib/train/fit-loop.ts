@@ -196,8 +196,11 @@ export class FitLoop {
           else if (this.#policies.settled) stopped = 'tolerance'
           else if (this.#seconds >= settings.maxSeconds) stopped = 'time'
         }
-        await this.#checkpoint(records, course.updates - updates, (performance.now() - before) / 1000)
-        if (course.epoch < last && stopped === 'epochs') signal?.throwIfAborted()
+        const written = await this.#checkpoint(records, course.updates - updates, (performance.now() - before) / 1000)
+        if (signal?.aborted && stopped === 'epochs' && course.epoch < last) {
+          if (this.#checkpoints && !written) await this.#checkpoints.write(this.#encode())
+          signal.throwIfAborted()
+        }
       }
     } finally {
       signal?.removeEventListener('abort', cancel)
@@ -317,14 +320,17 @@ export class FitLoop {
     })
   }
 
-  async #checkpoint(records: readonly EpochRecord[], made: number, seconds: number): Promise<void> {
+  /** Writes what is due; whether the newest checkpoint is of this moment. */
+  async #checkpoint(records: readonly EpochRecord[], made: number, seconds: number): Promise<boolean> {
     const policy = this.#checkpoints
-    if (!policy) return
+    if (!policy) return false
     const { course } = this.host
     const latest = records[records.length - 1]
     const better = latest !== undefined && policy.better(latest.validation?.cost ?? latest.cost)
     if (better) await policy.writeBest(this.#encode())
-    if (policy.due(course.updates, course.epoch, made, seconds)) await policy.write(this.#encode())
+    const due = policy.due(course.updates, course.epoch, made, seconds)
+    if (due) await policy.write(this.#encode())
+    return due
   }
 
   /** Remembers the state as one to go back to. */
