@@ -138,11 +138,12 @@ export class Panel {
   }
 }
 
-/** Panels side by side in one SVG document. */
+/** Panels side by side in one SVG document; its title names them for those who cannot see it. */
 export function figure(...panels: Panel[]): string {
   const total = width * panels.length
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${total}" height="${height}" viewBox="0 0 ${total} ${height}" font-family="Helvetica, Arial, sans-serif" font-size="11" fill="${colours.ink}">`,
+    `<title>${escape(panels.map((panel) => panel.options.title).join('; '))}</title>`,
     `<rect width="${total}" height="${height}" fill="white"/>`,
     ...panels.map((panel, i) => `<g transform="translate(${i * width},0)">\n${panel.render(`panel${i}`)}\n</g>`),
     '</svg>\n',

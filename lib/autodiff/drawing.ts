@@ -124,5 +124,6 @@ function sumOf(list: readonly Contribution[] | undefined): Tensor | undefined {
 /** Lays a graph out. */
 export async function svgOf(dot: string): Promise<string> {
   const { instance } = await import('@viz-js/viz')
-  return (await instance()).renderString(dot, { format: 'svg' })
+  const svg = (await instance()).renderString(dot, { format: 'svg' })
+  return svg.replace(/<svg[^>]*>/, (tag) => `${tag}\n<title>The computational graph of a tape</title>`)
 }
