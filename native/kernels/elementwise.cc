@@ -1,5 +1,5 @@
-// elementwise: a straight-line micro-program over a grid [rows, cols], run tile by tile. Each micro-operation is one call of
-// a loop over a tile of contiguous elements (elementwise_isa.cc).
+// elementwise: a straight-line micro-program over a grid [rows, cols], run tile by tile. Each micro-operation is one
+// call of a loop over a tile of contiguous elements (elementwise_isa.cc).
 //
 // Prepare gives every register a *place*: an operand where it lies, a constant's tile, or a scratch tile, reused as
 // registers die. Dense operands of the compute type are read and written in place; single elements and short repeated
@@ -13,41 +13,16 @@
 #include <vector>
 
 #include "../program/pool.h"
-#include "checks.h"
 #include "isa.h"
+#include "micro_program.h"
 #include "rooms.h"
 
 namespace wengert {
 
 namespace {
 
-// X(name, arity, cost), in the order of the codes. cost: roughly nanoseconds for sixteen elements, for deciding when a run
-// is worth splitting.
-// clang-format off
-#define WENGERT_MICROS(X) \
-  X(copy, 1, 1) X(neg, 1, 1) X(abs, 1, 1) X(sign, 1, 1) X(floor, 1, 1) X(ceil, 1, 1) X(round, 1, 1) X(square, 1, 1) \
-  X(sqrt, 1, 4) X(rsqrt, 1, 6) X(reciprocal, 1, 4) X(exp, 1, 8) X(expm1, 1, 100) X(log, 1, 10) X(log1p, 1, 100) \
-  X(sin, 1, 100) X(cos, 1, 100) X(tan, 1, 150) X(asin, 1, 100) X(acos, 1, 100) X(atan, 1, 100) X(sinh, 1, 100) \
-  X(cosh, 1, 100) X(tanh, 1, 12) X(asinh, 1, 150) X(acosh, 1, 150) X(atanh, 1, 150) X(erf, 1, 100) \
-  X(sigmoid, 1, 12) X(logSigmoid, 1, 20) X(softplus, 1, 20) X(relu, 1, 1) X(logicalNot, 1, 1) X(isFinite, 1, 1) \
-  X(add, 2, 1) X(sub, 2, 1) X(mul, 2, 1) X(div, 2, 4) X(pow, 2, 200) X(atan2, 2, 200) X(mod, 2, 150) \
-  X(maximum, 2, 1) X(minimum, 2, 1) X(equal, 2, 1) X(notEqual, 2, 1) X(less, 2, 1) X(lessEqual, 2, 1) \
-  X(greater, 2, 1) X(greaterEqual, 2, 1) X(logicalAnd, 2, 1) X(logicalOr, 2, 1) \
-  X(where, 3, 1)
-// clang-format on
+using namespace micro;
 
-struct Micro {
-  int arity, cost;
-};
-#define WENGERT_MICRO(name, arity, cost) {arity, cost},
-constexpr Micro kMicros[] = {WENGERT_MICROS(WENGERT_MICRO)};
-constexpr std::size_t kMicroCount = sizeof(kMicros) / sizeof(kMicros[0]);
-static_assert(kMicroCount == kElementwiseOps);
-
-constexpr int kMaxInputs = 32;
-constexpr int kMaxOutputs = 16;
-constexpr int kMaxConstants = 32;
-constexpr int kMaxOps = 128;
 // Inputs, constants, outputs, and a scratch tile for each of: an input, an operation's result, an input kept aside.
 constexpr int kMaxPlaces = 3 * kMaxInputs + kMaxConstants + kMaxOutputs + kMaxOps;
 
@@ -65,107 +40,13 @@ constexpr double kSplitWork = 256 * 1024;
 #define WENGERT_NO_MEMCPY
 #endif
 
-enum class Layout { kDense, kRow, kColumn, kSingle };
-
-struct Op {
-  int code;
-  int operand[3];
-};
-
-// The checked micro-program; registers are numbered as in the call.
-struct Program {
-  std::int64_t rows, cols;
-  int inputs, outputs, constants, ops;
-  Layout layout[kMaxInputs];
-  int result[kMaxOutputs];
-  Op op[kMaxOps];
-};
-
-const char* const kOp = "elementwise";
-
-Layout CheckInput(std::int64_t rows, std::int64_t cols, std::int64_t row, std::int64_t col, std::size_t i,
-                  const Operand& operand) {
-  std::int64_t length;
-  Layout layout;
-  if (row == cols && col == 1) {
-    length = rows * cols;
-    layout = Layout::kDense;
-  } else if (row == 0 && col == 1) {
-    length = cols;
-    layout = rows <= 1 ? Layout::kDense : cols == 1 ? Layout::kSingle : Layout::kRow;
-  } else if (row == 1 && col == 0) {
-    length = rows;
-    layout = cols <= 1 ? Layout::kDense : rows == 1 ? Layout::kSingle : Layout::kColumn;
-  } else if (row == 0 && col == 0) {
-    length = 1;
-    layout = rows == 1 && cols == 1 ? Layout::kDense : Layout::kSingle;
-  } else {
-    Refuse(kOp, "strides (cols, 1), (0, 1), (1, 0) or (0, 0)",
-           "(" + std::to_string(row) + ", " + std::to_string(col) + ")");
-  }
-  CheckOperand(kOp, ("input " + std::to_string(i)).c_str(), operand, Kind::kAny, length);
-  return layout;
-}
-
-int CheckCount(const char* name, std::int64_t count, int limit) {
-  if (count < 0 || count > limit) Refuse(kOp, "0 … " + std::to_string(limit) + " " + name, count);
-  return static_cast<int>(count);
-}
-
-Program Parse(const Call& call) {
-  const std::int64_t* ints = CheckInts(kOp, call, 7, true);
-  if (ints[0] != 0 && ints[0] != 1) Refuse(kOp, "compute of 0 or 1", ints[0]);
-  Program program;
-  program.rows = ints[1];
-  program.cols = ints[2];
-  if (program.rows < 0 || program.cols < 0) {
-    Refuse(kOp, "a grid of 0 or more", std::min(program.rows, program.cols));
-  }
-  program.inputs = CheckCount("inputs", ints[3], kMaxInputs);
-  program.outputs = CheckCount("outputs", ints[4], kMaxOutputs);
-  program.constants = CheckCount("constants", ints[5], kMaxConstants);
-  program.ops = CheckCount("ops", ints[6], kMaxOps);
-  CheckInts(kOp, call, static_cast<std::size_t>(7 + 2 * program.inputs + program.outputs + 4 * program.ops));
-  CheckScalars(kOp, call, static_cast<std::size_t>(program.constants));
-  CheckCounts(kOp, call, static_cast<std::size_t>(program.outputs), static_cast<std::size_t>(program.inputs));
-  const std::int64_t size = Volume(kOp, {program.rows, program.cols});
-  ints += 7;
-  for (int i = 0; i < program.inputs; i++, ints += 2) {
-    program.layout[i] = CheckInput(program.rows, program.cols, ints[0], ints[1], static_cast<std::size_t>(i), call.inputs[i]);
-  }
-  const std::int64_t registers = program.inputs + program.constants + program.ops;
-  for (int o = 0; o < program.outputs; o++, ints++) {
-    if (*ints < 0 || *ints >= registers) Refuse(kOp, "an output from a register below " + std::to_string(registers), *ints);
-    CheckOperand(kOp, ("output " + std::to_string(o)).c_str(), call.outputs[o], Kind::kAny, size);
-    program.result[o] = static_cast<int>(*ints);
-  }
-  for (int i = 0; i < program.ops; i++, ints += 4) {
-    if (ints[0] < 0 || ints[0] >= static_cast<std::int64_t>(kMicroCount)) {
-      Refuse(kOp, "op codes below " + std::to_string(kMicroCount), ints[0]);
-    }
-    Op& op = program.op[i];
-    op.code = static_cast<int>(ints[0]);
-    const int own = program.inputs + program.constants + i;
-    for (int slot = 0; slot < 3; slot++) {
-      const std::int64_t reg = ints[1 + slot];
-      if (slot >= kMicros[op.code].arity) {
-        if (reg != 0) Refuse(kOp, "0 for the unused operands of op " + std::to_string(i), reg);
-      } else if (reg < 0 || reg >= own) {
-        Refuse(kOp, "op " + std::to_string(i) + " to read registers below " + std::to_string(own), reg);
-      }
-      op.operand[slot] = static_cast<int>(reg);
-    }
-  }
-  return program;
-}
-
 template <class F>
 constexpr Dtype kDtype = sizeof(F) == 4 ? Dtype::kFloat32 : Dtype::kFloat64;
 
 template <class F>
 class Elementwise final : public Instruction {
  public:
-  Elementwise(const Call& call, const Program& program);
+  Elementwise(const Call& call, const MicroProgram& program);
   bool Run(void* const* operands, Context& context) const override;
   bool InPlace(std::size_t input) const override { return dense_[input]; }
 
@@ -199,7 +80,7 @@ class Elementwise final : public Instruction {
     typename Table::Load load;
   };
 
-  void Build(const Call& call, const Program& program, bool shared, Plan& plan, int& scratch) const;
+  void Build(const Call& call, const MicroProgram& program, bool shared, Plan& plan, int& scratch) const;
   bool Shared(void* const* operands) const;
   void RunTiles(void* const* operands, std::int64_t begin, std::int64_t end) const;
   void RunSmall(void* const* operands) const;
@@ -225,8 +106,11 @@ class Elementwise final : public Instruction {
 };
 
 template <class F>
-Elementwise<F>::Elementwise(const Call& call, const Program& program)
-    : table_(WENGERT_TABLE(Elementwise, F)), rows_(program.rows), cols_(program.cols), size_(program.rows * program.cols) {
+Elementwise<F>::Elementwise(const Call& call, const MicroProgram& program)
+    : table_(WENGERT_TABLE(Elementwise, F)),
+      rows_(program.rows),
+      cols_(program.cols),
+      size_(program.rows * program.cols) {
   for (int i = 0; i < program.inputs; i++) dense_[i] = program.layout[i] == Layout::kDense;
   if (size_ == 0) return;
   bool flat = true;
@@ -260,9 +144,10 @@ Elementwise<F>::Elementwise(const Call& call, const Program& program)
   // The tile: as wide as the scratch allows, and not so wide that the live tiles leave the first-level cache.
   const std::size_t live = static_cast<std::size_t>(scratch + program.inputs + program.outputs + program.constants);
   place_count_ = scratch_place_ + scratch;
-  std::size_t widest = apart_.ops.size() <= 1 && scratch == 0 && program.constants == 0
-                           ? 16384
-                           : std::clamp<std::size_t>(kCacheBytes / (sizeof(F) * std::max<std::size_t>(live, 1)), 128, 2048);
+  std::size_t widest =
+      apart_.ops.size() <= 1 && scratch == 0 && program.constants == 0
+          ? 16384
+          : std::clamp<std::size_t>(kCacheBytes / (sizeof(F) * std::max<std::size_t>(live, 1)), 128, 2048);
   if (scratch > 0) widest = std::min(widest, kScratchBytes / (sizeof(F) * static_cast<std::size_t>(scratch)));
   widest = std::max<std::size_t>(widest / 16 * 16, 16);
   width_ = std::min<std::int64_t>(cols_, static_cast<std::int64_t>(widest));
@@ -283,8 +168,12 @@ Elementwise<F>::Elementwise(const Call& call, const Program& program)
     const Layout layout = program.layout[i];
     const bool native = dtype == kDtype<F>;
     const bool long_row = layout == Layout::kRow && tall_ == 1;
-    Feed feed{static_cast<std::uint16_t>(i), static_cast<Place>(input_place_ + i), static_cast<std::uint16_t>(SizeOf(dtype)), native,
-              long_row, table_.load[static_cast<int>(dtype)]};
+    Feed feed{static_cast<std::uint16_t>(i),
+              static_cast<Place>(input_place_ + i),
+              static_cast<std::uint16_t>(SizeOf(dtype)),
+              native,
+              long_row,
+              table_.load[static_cast<int>(dtype)]};
     const bool placed = native && layout == Layout::kDense;
     if (!placed) feed.place = next++;
     if (placed || (native && long_row)) {
@@ -309,10 +198,10 @@ Elementwise<F>::Elementwise(const Call& call, const Program& program)
   }
 }
 
-// Gives registers their places. With `shared`, a result goes straight to its output only if no input that may be the same
-// memory is read later, and an input that is itself a result is kept aside before anything is stored.
+// Gives registers their places. With `shared`, a result goes straight to its output only if no input that may be the
+// same memory is read later, and an input that is itself a result is kept aside before anything is stored.
 template <class F>
-void Elementwise<F>::Build(const Call& call, const Program& program, bool shared, Plan& plan, int& scratch) const {
+void Elementwise<F>::Build(const Call& call, const MicroProgram& program, bool shared, Plan& plan, int& scratch) const {
   const int first = program.inputs + program.constants;
   std::vector<int> place(static_cast<std::size_t>(first + program.ops));
   int next = scratch_place_;
@@ -366,7 +255,8 @@ void Elementwise<F>::Build(const Call& call, const Program& program, bool shared
       const int operand = op.operand[slot];
       bool repeated = false;
       for (int earlier = 0; earlier < slot; earlier++) repeated = repeated || op.operand[earlier] == operand;
-      if (!repeated && operand >= first && last[static_cast<std::size_t>(operand)] == i && from[slot] >= scratch_place_) {
+      if (!repeated && operand >= first && last[static_cast<std::size_t>(operand)] == i &&
+          from[slot] >= scratch_place_) {
         free.push_back(from[slot]);
       }
     }
@@ -437,8 +327,8 @@ bool Elementwise<F>::Run(void* const* operands, Context& context) const {
   return true;
 }
 
-// The whole grid is one small tile of operands in place: nothing is moved, so little is done besides the operations. Where
-// there are no other places, the operands' list itself is the list of places.
+// The whole grid is one small tile of operands in place: nothing is moved, so little is done besides the operations.
+// Where there are no other places, the operands' list itself is the list of places.
 template <class F>
 WENGERT_NO_MEMCPY void Elementwise<F>::RunSmall(void* const* operands) const {
   const Plan& plan = two_plans_ && Shared(operands) ? shared_ : apart_;
@@ -531,10 +421,10 @@ void Elementwise<F>::RunTiles(void* const* operands, std::int64_t begin, std::in
 
 #define WENGERT_NAME(name, arity, cost) #name,
 const char* const kElementwiseNames[] = {WENGERT_MICROS(WENGERT_NAME)};
-const std::size_t kElementwiseCount = kMicroCount;
+const std::size_t kElementwiseCount = micro::kMicroCount;
 
 std::unique_ptr<Instruction> PrepareElementwise(const Call& call) {
-  const Program program = Parse(call);
+  const MicroProgram program = Parse(call);
   if (call.ints[0] == 0) return std::make_unique<Elementwise<float>>(call, program);
   return std::make_unique<Elementwise<double>>(call, program);
 }

@@ -7,16 +7,16 @@ namespace WENGERT_ISA_NAMESPACE {
 namespace {
 
 // Operands that an operation does not have are not read: the optimiser drops the loads whose value is unused.
-#define WENGERT_DEFINE(name, value)                                                                       \
-  template <class F>                                                                                      \
-  void Map_##name(std::size_t n, F* dst, const F* a, const F* b, const F* c) {                            \
-    WENGERT_IVDEP                                                                                         \
-    for (std::size_t i = 0; i < n; i++) {                                                                 \
-      [[maybe_unused]] const F x = a[i];                                                                  \
-      [[maybe_unused]] const F y = b[i];                                                                  \
-      [[maybe_unused]] const F z = c[i];                                                                  \
-      dst[i] = value;                                                                                     \
-    }                                                                                                     \
+#define WENGERT_DEFINE(name, value)                                            \
+  template <class F>                                                           \
+  void Map_##name(std::size_t n, F* dst, const F* a, const F* b, const F* c) { \
+    WENGERT_IVDEP                                                              \
+    for (std::size_t i = 0; i < n; i++) {                                      \
+      [[maybe_unused]] const F x = a[i];                                       \
+      [[maybe_unused]] const F y = b[i];                                       \
+      [[maybe_unused]] const F z = c[i];                                       \
+      dst[i] = value;                                                          \
+    }                                                                          \
   }
 WENGERT_ELEMENTWISE(WENGERT_DEFINE)
 

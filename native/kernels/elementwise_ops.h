@@ -1,5 +1,6 @@
 // The micro-operations of the elementwise kernel, each a loop over n contiguous elements; for elementwise_isa.cc only.
-// A line here, one in `elementwiseOps` (lib/backend/program.ts, whose order is that of the codes), one in elementwise.cc.
+// A line here, one in `elementwiseOps` (lib/backend/program.ts, whose order is that of the codes), one in
+// micro_program.h.
 //
 // WENGERT_ELEMENTWISE(X): X(name, value), value being an expression in x, y, z (the operands) of type F.
 #pragma once
@@ -10,10 +11,10 @@ namespace wengert {
 namespace WENGERT_ISA_NAMESPACE {
 
 // The scalar functions of libm in both types, without the inline overloads of <cmath>.
-#define WENGERT_LIBM1(Name, name)                                        \
+#define WENGERT_LIBM1(Name, name)                                       \
   WENGERT_INLINE float Name(float x) { return __builtin_##name##f(x); } \
   WENGERT_INLINE double Name(double x) { return __builtin_##name(x); }
-#define WENGERT_LIBM2(Name, name)                                                    \
+#define WENGERT_LIBM2(Name, name)                                                   \
   WENGERT_INLINE float Name(float x, float y) { return __builtin_##name##f(x, y); } \
   WENGERT_INLINE double Name(double x, double y) { return __builtin_##name(x, y); }
 WENGERT_LIBM1(Floor, floor)

@@ -1,7 +1,7 @@
 // One source, several instruction sets. Files named *_isa.cc are compiled once for each with WENGERT_ISA_baseline,
-// WENGERT_ISA_avx2 or WENGERT_ISA_avx512 defined; each fills the tables of its own namespace and uses no inline function
-// of the standard library (the linker may keep an AVX2 copy of one for everybody). The others pick a table with
-// WENGERT_SELECT.
+// WENGERT_ISA_avx2 or WENGERT_ISA_avx512 defined; each fills the tables of its own namespace and uses no inline
+// function of the standard library (the linker may keep an AVX2 copy of one for everybody). The others pick a table
+// with WENGERT_SELECT.
 //
 // To add a table: a struct and one line of WENGERT_DECLARE here, its definition in a *_isa.cc.
 #pragma once
@@ -86,16 +86,16 @@ struct SoftmaxTable {
                                     std::size_t g_stride, F* dz, std::int32_t* bad);
 };
 
-#define WENGERT_DECLARE(ns)                               \
-  namespace ns {                                          \
-  extern const ElementwiseTable<float> kElementwiseF32;   \
-  extern const ElementwiseTable<double> kElementwiseF64;  \
-  extern const MatmulTable<float> kMatmulF32;             \
-  extern const MatmulTable<double> kMatmulF64;            \
-  extern const ReduceTable<float> kReduceF32;             \
-  extern const ReduceTable<double> kReduceF64;            \
-  extern const SoftmaxTable<float> kSoftmaxF32;           \
-  extern const SoftmaxTable<double> kSoftmaxF64;          \
+#define WENGERT_DECLARE(ns)                              \
+  namespace ns {                                         \
+  extern const ElementwiseTable<float> kElementwiseF32;  \
+  extern const ElementwiseTable<double> kElementwiseF64; \
+  extern const MatmulTable<float> kMatmulF32;            \
+  extern const MatmulTable<double> kMatmulF64;           \
+  extern const ReduceTable<float> kReduceF32;            \
+  extern const ReduceTable<double> kReduceF64;           \
+  extern const SoftmaxTable<float> kSoftmaxF32;          \
+  extern const SoftmaxTable<double> kSoftmaxF64;         \
   }
 WENGERT_DECLARE(isa_baseline)
 #if WENGERT_HAS_X86_ISAS
@@ -110,7 +110,7 @@ Isa ActiveIsa();
 const char* IsaName(Isa isa);
 
 #if WENGERT_HAS_X86_ISAS
-#define WENGERT_SELECT(table)                                                     \
+#define WENGERT_SELECT(table)                                                       \
   (::wengert::ActiveIsa() == ::wengert::Isa::kAvx512 ? ::wengert::isa_avx512::table \
    : ::wengert::ActiveIsa() == ::wengert::Isa::kAvx2 ? ::wengert::isa_avx2::table   \
                                                      : ::wengert::isa_baseline::table)

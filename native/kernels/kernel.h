@@ -5,7 +5,7 @@
 // every kernel's operands and integers; `lib/backend/js/` is its readable definition.
 //
 // To add one: a line in `kernelNames` and its table there, a Prepare function in the room it belongs to, a line in
-// registry.cc.
+// rooms.h.
 #pragma once
 
 #include <cstddef>
@@ -89,7 +89,7 @@ struct KernelEntry {
 extern const KernelEntry kKernels[];
 extern const std::size_t kKernelCount;
 
-// The elementwise kernel's micro-operations, in the order of their codes: elementwise.cc.
+// The elementwise kernel's micro-operations, in the order of their codes: micro_program.h.
 extern const char* const kElementwiseNames[];
 extern const std::size_t kElementwiseCount;
 

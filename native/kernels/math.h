@@ -155,7 +155,8 @@ WENGERT_INLINE double Log(double x) {
   // The exponent, biased to be positive, becomes a double through the bits of 2^52: not every instruction set converts
   // 64-bit integers.
   const std::uint64_t exponent = (shifted + (std::uint64_t{2048} << 52)) >> 52;
-  const double n = FromBits(exponent | std::uint64_t{0x4330000000000000}) - (tiny ? 4503599627372596.0 : 4503599627372544.0);
+  const double n =
+      FromBits(exponent | std::uint64_t{0x4330000000000000}) - (tiny ? 4503599627372596.0 : 4503599627372544.0);
   const double f = FromBits((shifted & std::uint64_t{0x000fffffffffffff}) + kRootHalf64) - 1.0;
   const double z = f * f;
   double p = 1.01875663804580931796e-4;

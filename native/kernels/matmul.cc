@@ -1,7 +1,9 @@
-// matmul: c = alpha · s · op(a) · op(b) + beta · c, per matrix of a batch. m, n, k: c is [m, n], op(a) [m, k], op(b) [k, n].
+// matmul: c = alpha · s · op(a) · op(b) + beta · c, per matrix of a batch. m, n, k: c is [m, n], op(a) [m, k], op(b)
+// [k, n].
 //
-// Large products are OpenBLAS's; those with a side of one and the very small are loops of our own (matmul_isa.cc), which
-// beat it several times there. On threads, a product is cut into rows of c such that its bits are those of one thread.
+// Large products are OpenBLAS's; those with a side of one and the very small are loops of our own (matmul_isa.cc),
+// which beat it several times there. On threads, a product is cut into rows of c such that its bits are those of one
+// thread.
 #include <algorithm>
 
 #include "../program/pool.h"
@@ -28,14 +30,14 @@ struct Shape {
 };
 
 enum class Way {
-  kNothing,    // c is empty
-  kScale,      // k = 0: c = beta · c
+  kNothing,  // c is empty
+  kScale,    // k = 0: c = beta · c
   kSmall,
-  kOuter,      // k = 1
-  kRowDots,    // m = 1, b stored [n, k]
-  kRowAxpys,   // m = 1, b stored [k, n]
-  kColDots,    // n = 1, a stored [m, k]
-  kColAxpys,   // n = 1, a stored [k, m]
+  kOuter,     // k = 1
+  kRowDots,   // m = 1, b stored [n, k]
+  kRowAxpys,  // m = 1, b stored [k, n]
+  kColDots,   // n = 1, a stored [m, k]
+  kColAxpys,  // n = 1, a stored [k, m]
   kBlas,
 };
 
@@ -50,14 +52,14 @@ Way Choose(const Shape& s) {
   return Way::kBlas;
 }
 
-// Three plain loops; a at (i, p) is a[i · ai + p · ap], b at (p, j) is b[p · bp + j · bj]. Vectors would cost more than they
-// save here.
+// Three plain loops; a at (i, p) is a[i · ai + p · ap], b at (p, j) is b[p · bp + j · bj]. Vectors would cost more than
+// they save here.
 template <class F>
 #if defined(__GNUC__) && !defined(__clang__)
 __attribute__((optimize("no-tree-vectorize")))
 #endif
-void Small(std::int64_t m, std::int64_t n, std::int64_t k, F alpha, const F* a, std::int64_t ai, std::int64_t ap, const F* b,
-           std::int64_t bp, std::int64_t bj, F beta, F* c) {
+void Small(std::int64_t m, std::int64_t n, std::int64_t k, F alpha, const F* a, std::int64_t ai, std::int64_t ap,
+           const F* b, std::int64_t bp, std::int64_t bj, F beta, F* c) {
   for (std::int64_t i = 0; i < m; i++, a += ai) {
     const F* column = b;
     for (std::int64_t j = 0; j < n; j++, c++, column += bj) {
@@ -97,8 +99,12 @@ class Matmul final : public Instruction {
 
   bool Run(void* const* operands, Context& context) const override {
     if (way_ == Way::kNothing) return true;
-    Task task{this, static_cast<F*>(operands[0]), static_cast<const F*>(operands[1]), static_cast<const F*>(operands[2]),
-              scaled_ ? alpha_ * *static_cast<const F*>(operands[3]) : alpha_, 1};
+    Task task{this,
+              static_cast<F*>(operands[0]),
+              static_cast<const F*>(operands[1]),
+              static_cast<const F*>(operands[2]),
+              scaled_ ? alpha_ * *static_cast<const F*>(operands[3]) : alpha_,
+              1};
     if (way_ != Way::kBlas) {
       for (std::int64_t i = 0; i < s_.batch; i++) Vectors(task, i);
       return true;
@@ -135,7 +141,9 @@ class Matmul final : public Instruction {
   static void BatchPart(void* argument, int part) {
     const Task& task = *static_cast<const Task*>(argument);
     const std::int64_t batch = task.self->s_.batch;
-    for (std::int64_t i = batch * part / task.parts; i < batch * (part + 1) / task.parts; i++) task.self->Pieces(task, i);
+    for (std::int64_t i = batch * part / task.parts; i < batch * (part + 1) / task.parts; i++) {
+      task.self->Pieces(task, i);
+    }
   }
 
   // One thread's rows: whole pieces, so many for each; the last takes what is left over.
@@ -235,7 +243,8 @@ std::unique_ptr<Instruction> PrepareMatmul(const Call& call) {
   CheckCounts(kOp, call, 1, scaled ? 3 : 2);
   if (ints[4] > 1 || ints[5] > 1) Refuse(kOp, "transA and transB of 0 or 1", std::max(ints[4], ints[5]));
   const Shape shape{ints[0], ints[1], ints[2], ints[3], ints[4] == 1, ints[5] == 1, ints[6], ints[7]};
-  const Dtype dtype = CheckOperand(kOp, "c", call.outputs[0], Kind::kFloat, Volume(kOp, {shape.batch, shape.m, shape.n}));
+  const Dtype dtype =
+      CheckOperand(kOp, "c", call.outputs[0], Kind::kFloat, Volume(kOp, {shape.batch, shape.m, shape.n}));
   CheckOperand(kOp, "a", call.inputs[0], Exactly(dtype),
                Extent(shape.batch, shape.stride_a, Volume(kOp, {shape.m, shape.k}), call.inputs[0]));
   CheckOperand(kOp, "b", call.inputs[1], Exactly(dtype),

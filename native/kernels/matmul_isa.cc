@@ -70,8 +70,10 @@ WENGERT_INLINE void SumLanes(const V<float>* v, float* out) {
   __builtin_memcpy(out, &s, sizeof(s));
 }
 WENGERT_INLINE void SumLanes(const V<double>* v, double* out) {
-  const V<double> ab = __builtin_shufflevector(v[0], v[1], 0, 4, 1, 5) + __builtin_shufflevector(v[0], v[1], 2, 6, 3, 7);
-  const V<double> cd = __builtin_shufflevector(v[2], v[3], 0, 4, 1, 5) + __builtin_shufflevector(v[2], v[3], 2, 6, 3, 7);
+  const V<double> ab =
+      __builtin_shufflevector(v[0], v[1], 0, 4, 1, 5) + __builtin_shufflevector(v[0], v[1], 2, 6, 3, 7);
+  const V<double> cd =
+      __builtin_shufflevector(v[2], v[3], 0, 4, 1, 5) + __builtin_shufflevector(v[2], v[3], 2, 6, 3, 7);
   const V<double> s = __builtin_shufflevector(ab, cd, 0, 1, 4, 5) + __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
   __builtin_memcpy(out, &s, sizeof(s));
 }

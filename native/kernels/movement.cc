@@ -67,7 +67,8 @@ std::vector<Level> Simplify(const std::vector<Level>& levels) {
 template <class T>
 class Copy final : public Instruction {
  public:
-  Copy(std::vector<Level> levels, std::int64_t src, std::int64_t dst, bool empty, bool filled, T fill, std::int64_t length)
+  Copy(std::vector<Level> levels, std::int64_t src, std::int64_t dst, bool empty, bool filled, T fill,
+       std::int64_t length)
       : src_(src), dst_(dst), empty_(empty), filled_(filled), fill_(fill), length_(length) {
     if (empty_) return;
     // The last two levels are a plane, written along memory where either of them is.
@@ -205,7 +206,8 @@ std::unique_ptr<Instruction> PrepareCopy(const Call& call) {
   const char* op = "copy";
   const std::int64_t* ints = CheckInts(op, call, 4, true);
   const std::int64_t rank = ints[0];
-  if (rank < 0 || rank > static_cast<std::int64_t>(call.int_count)) Refuse(op, "a rank of 0 or more, with its integers", rank);
+  if (rank < 0 || rank > static_cast<std::int64_t>(call.int_count))
+    Refuse(op, "a rank of 0 or more, with its integers", rank);
   CheckInts(op, call, static_cast<std::size_t>(4 + 3 * rank));
   if (ints[1] != 0 && ints[1] != 1) Refuse(op, "fill of 0 or 1", ints[1]);
   CheckCounts(op, call, 1, 1);

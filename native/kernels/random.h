@@ -1,5 +1,5 @@
-// Counter-based randomness, exactly that of lib/util/random.ts (which documents it): Philox 4×32 with 10 rounds, bounded
-// integers by multiply-shift with rejection, permutations by Fisher–Yates.
+// Counter-based randomness, exactly that of lib/util/random.ts (which documents it): Philox 4×32 with 10 rounds,
+// bounded integers by multiply-shift with rejection, permutations by Fisher–Yates.
 #pragma once
 
 #include <cstddef>

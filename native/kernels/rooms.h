@@ -5,13 +5,15 @@
 
 namespace wengert {
 
-#define WENGERT_KERNELS(X)                                                                                         \
-  X(elementwise, Elementwise) X(matmul, Matmul) X(sum, Sum) X(prod, Prod) X(max, Max) X(min, Min) X(any, Any)      \
-  X(all, All) X(argmax, Argmax) X(argmin, Argmin) X(cumsum, Cumsum) X(softmax, Softmax) X(logSoftmax, LogSoftmax)  \
-  X(logSumExp, LogSumExp) X(copy, Copy) X(concat, Concat) X(gather, Gather) X(scatterAdd, ScatterAdd)              \
-  X(takeAlong, TakeAlong) X(putAlong, PutAlong) X(oneHot, OneHot) X(softmaxCrossEntropy, SoftmaxCrossEntropy)      \
-  X(softmaxCrossEntropyGrad, SoftmaxCrossEntropyGrad) X(accumulate, Accumulate)                  \
-  X(dropout, Dropout)
+// X(name, Name), in the order in which programs number them.
+// clang-format off
+#define WENGERT_KERNELS(X) \
+  X(elementwise, Elementwise) X(matmul, Matmul) X(sum, Sum) X(prod, Prod) X(max, Max) X(min, Min) X(any, Any) \
+  X(all, All) X(argmax, Argmax) X(argmin, Argmin) X(cumsum, Cumsum) X(softmax, Softmax) X(logSoftmax, LogSoftmax) \
+  X(logSumExp, LogSumExp) X(copy, Copy) X(concat, Concat) X(gather, Gather) X(scatterAdd, ScatterAdd) \
+  X(takeAlong, TakeAlong) X(putAlong, PutAlong) X(oneHot, OneHot) X(softmaxCrossEntropy, SoftmaxCrossEntropy) \
+  X(softmaxCrossEntropyGrad, SoftmaxCrossEntropyGrad) X(accumulate, Accumulate) X(dropout, Dropout)
+// clang-format on
 
 #define WENGERT_PREPARE(name, Name) std::unique_ptr<Instruction> Prepare##Name(const Call& call);
 WENGERT_KERNELS(WENGERT_PREPARE)

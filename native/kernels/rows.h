@@ -1,5 +1,5 @@
-// Sums and extremes of a row in vectors, for the *_isa.cc files only. The order of additions is fixed by the length alone
-// and is the same for all instruction sets.
+// Sums and extremes of a row in vectors, for the *_isa.cc files only. The order of additions is fixed by the length
+// alone and is the same for all instruction sets.
 #pragma once
 
 #include "isa.h"

@@ -80,9 +80,9 @@ class CrossEntropy final : public Instruction {
 
   bool Run(void* const* operands, Context& context) const override {
     std::int32_t bad = 0;
-    const std::size_t row = table_.cross_entropy(m_, n_, static_cast<const F*>(operands[1]),
-                                                 static_cast<const std::int32_t*>(operands[2]),
-                                                 static_cast<F*>(operands[0]), &bad);
+    const std::size_t row =
+        table_.cross_entropy(m_, n_, static_cast<const F*>(operands[1]), static_cast<const std::int32_t*>(operands[2]),
+                             static_cast<F*>(operands[0]), &bad);
     return Report(row, m_, bad, n_, context);
   }
 
@@ -113,7 +113,8 @@ class CrossEntropyGrad final : public Instruction {
 }  // namespace
 
 std::unique_ptr<Instruction> PrepareSoftmax(const Call& call) {
-  return PrepareAxis("softmax", call, false, [](const auto& t) { return std::pair(t.softmax_rows, t.softmax_columns); });
+  return PrepareAxis("softmax", call, false,
+                     [](const auto& t) { return std::pair(t.softmax_rows, t.softmax_columns); });
 }
 
 std::unique_ptr<Instruction> PrepareLogSoftmax(const Call& call) {

@@ -51,8 +51,8 @@ WENGERT_INLINE std::size_t RowsOfBlock(std::size_t rows, std::size_t n) {
   return rows < most ? rows : most;
 }
 
-// top[r] and total[r], the largest element and the sum of the exponentials less it, of rows that fill at most one block,
-// or of one longer row; the exponentials go by way of the stack.
+// top[r] and total[r], the largest element and the sum of the exponentials less it, of rows that fill at most one
+// block, or of one longer row; the exponentials go by way of the stack.
 template <class F>
 WENGERT_INLINE void RowTotals(std::size_t rows, std::size_t n, const F* x, F* top, double* total) {
   F scratch[kBlock];
@@ -259,7 +259,7 @@ std::size_t CrossEntropyGrad(std::size_t rows, std::size_t n, const F* z, const 
 
 template <class F>
 constexpr SoftmaxTable<F> kTable = {
-    SoftmaxRows<F>,        LogSoftmaxRows<F>,   LogSumExpRows<F>, SoftmaxColumns<F>,
+    SoftmaxRows<F>,       LogSoftmaxRows<F>,   LogSumExpRows<F>, SoftmaxColumns<F>,
     LogSoftmaxColumns<F>, LogSumExpColumns<F>, CrossEntropy<F>,  CrossEntropyGrad<F>,
 };
 
