@@ -187,7 +187,7 @@ export class FitLoop {
           this.#policies.after(record.cost, course.baseline)
           host.schedule?.observe?.(record.validation?.cost ?? record.cost)
           if (record.health) this.#watch?.look(record.health)
-          if (this.#policies.diverged) throw await this.#ranAway(record)
+          if (this.#policies.diverged) throw await this.#ranAway(record.epoch, record.cost)
         }
         if (records.length > 0) {
           if (this.#policies.high === 0) this.#keepGood()
@@ -340,22 +340,26 @@ export class FitLoop {
     this.#good = { epoch, updates, slots: this.#parts.state.slots() }
   }
 
-  /** Goes back to the last epoch before the cost ran away; epochs of the same block before it are made again. */
-  async #ranAway(record: EpochRecord): Promise<WengertError> {
-    const { course, optimizer } = this.host
+  /** Goes back to a finished epoch: to the state last remembered, from which epochs of the same block are made again. */
+  async #return(epoch: number): Promise<void> {
+    const { course } = this.host
     const good = this.#good as Kept
-    const { factor, epochs } = this.settings.divergence as { factor: number; epochs: number }
-    const target = record.epoch - this.#policies.high
     this.#parts.state.restore(good.slots)
     course.epoch = good.epoch
     course.updates = good.updates
     this.#at = 0
-    if (target > good.epoch) {
-      const { result } = await this.#block(target - good.epoch, 0, this.#plan.updates)
-      this.#advance(result, 0, this.#plan.updates)
-    }
+    if (epoch <= good.epoch) return
+    const { result } = await this.#block(epoch - good.epoch, 0, this.#plan.updates)
+    this.#advance(result, 0, this.#plan.updates)
+  }
+
+  /** The cost of some epochs has run away: the parameters before the first of them stand. */
+  async #ranAway(epoch: number, cost: number): Promise<WengertError> {
+    const { course, optimizer } = this.host
+    const { factor, epochs } = this.settings.divergence as { factor: number; epochs: number }
+    await this.#return(epoch - this.#policies.high)
     const limit = factor * Math.max(this.#policies.state.first ?? 0, course.baseline ?? 0)
-    return ranAway(record.epoch, record.cost, limit, epochs, this.#kept(), optimizer.learningRate)
+    return ranAway(epoch, cost, limit, epochs, this.#kept(), optimizer.learningRate)
   }
 
   #kept(): string {
@@ -365,23 +369,35 @@ export class FitLoop {
   }
 
   /**
-   * After a failed block the state holds an earlier epoch's values: the counters go back to it, and the epochs from there
-   * run once more with every step checked, which finds the first bad operation.
+   * After a failed block the parameters are those before it, or better before the epochs in which the cost ran away; the
+   * epochs from there run once more with every step checked, which finds the first bad operation.
    */
   async #failed(result: BlockResult, from: number, to: number): Promise<WengertError> {
     const { failure, kept } = result
     const { course, optimizer } = this.host
     const plan = this.#plan
     if (failure?.kind === 'index') return badIndex(failure)
-    const at = failure?.epoch ?? 0
-    const made = failure ? plan.updatesBefore(failure, plan.segmentsOf(from, to)) : 0
-    const update = course.updates + at * plan.updates + made + (failure ? 1 : 0)
-    const epoch = course.epoch + at + 1
-    course.epoch += kept
-    course.updates += kept * (to - from)
-    const again = failure && !plan.eager ? (await this.#block(failure.epoch - kept + 1, from, to, true)).result : undefined
+    const at = failure?.epoch ?? result.epochs
+    const made = failure ? plan.updatesBefore(failure, plan.segmentsOf(from, to)) + 1 : 0
+    const where = `update ${course.updates + at * plan.updates + made} (epoch ${course.epoch + at + 1})`
+    const failing = course.epoch + at
+    if (this.#good && from === 0 && to === plan.updates) {
+      for (let i = 0; i < at; i++) {
+        const { cost } = meansOf(this.#row(result, i) as Float64Array, 0, this.settings.metrics, plan.seen)
+        course.baseline ??= cost
+        this.#policies.after(cost, course.baseline)
+        if (this.#policies.diverged) return this.#ranAway(course.epoch + i + 1, cost)
+      }
+      await this.#return(failing - this.#policies.high)
+    } else {
+      course.epoch += kept
+      course.updates += kept * (to - from)
+    }
+    const slots = this.#parts.state.slots()
+    const again = plan.eager ? undefined : (await this.#block(failing - course.epoch + 1, from, to, true)).result
+    this.#parts.state.restore(slots)
     const found = again?.status === 'failed' ? again.failure : failure
-    return notFinite(`update ${update} (epoch ${epoch})`, found && plan.labelOf(found), this.#kept(), optimizer.learningRate)
+    return notFinite(where, found && plan.labelOf(found), this.#kept(), optimizer.learningRate)
   }
 }
 

@@ -194,6 +194,9 @@ export class TrainingState implements Home {
   }
 
   touched(parameter: Parameter): void {
-    if (!this.busy) this.#dirty.add(parameter)
+    if (this.busy) return
+    this.#dirty.add(parameter)
+    // What was assigned is newer than the block: a read must not bring the block's values over it.
+    if (this.#state) this.#seen.set(parameter, this.#state.version)
   }
 }

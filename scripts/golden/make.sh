@@ -9,3 +9,4 @@ python3 scripts/golden/losses.py
 python3 scripts/golden/optimizers.py
 python3 scripts/golden/layers.py
 python3 scripts/golden/hessian.py
+python3 scripts/golden/metrics.py
