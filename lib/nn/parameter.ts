@@ -18,6 +18,7 @@ export interface Home {
   touched(parameter: Parameter): void
 }
 
+/** A tensor that a module trains. */
 export class Parameter extends Tensor {
   /** Excluded from training: its gradient is not even computed. */
   frozen = false
@@ -25,10 +26,12 @@ export class Parameter extends Tensor {
   binding: Tensor | undefined
   #home: Home | undefined
   readonly #values: TypedArray
+  readonly #plain: Tensor
 
   constructor(initial: Tensor) {
     super(initial.shape, initial.dtype, initial.data)
     this.#values = initial.data
+    this.#plain = new Tensor(initial.shape, initial.dtype, initial.data)
   }
 
   /**
@@ -49,8 +52,11 @@ export class Parameter extends Tensor {
     return this.#values
   }
 
+  /** The bound tensor, or a plain one over the newest values: what operations hold on to is never the parameter itself. */
   override resolve(): Tensor {
-    return this.binding ?? this
+    if (this.binding) return this.binding
+    this.peek()
+    return this.#plain
   }
 
   /** Whether a running fit trains this parameter. */
@@ -58,6 +64,7 @@ export class Parameter extends Tensor {
     return this.#home?.busy ?? false
   }
 
+  /** What holds the values while a trainer has them in a state block. */
   get home(): Home | undefined {
     return this.#home
   }
@@ -88,6 +95,7 @@ export class Parameter extends Tensor {
     this.#home?.touched(this)
   }
 
+  /** Throws where a running fit trains the parameter. */
   refuseWhileBusy(op: string): void {
     if (this.busy)
       throw new WengertError(
