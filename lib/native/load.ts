@@ -33,9 +33,14 @@ function candidates(require: NodeJS.Require): { name: string; path: () => string
   return [{ name: 'node-gyp-build', path: () => (require('node-gyp-build') as NodeGypBuild).resolve(packageFolder()) }]
 }
 
-let loaded: Addon | WengertError | undefined
+interface Loaded {
+  addon: Addon
+  file: string
+}
 
-function load(): Addon | WengertError {
+let loaded: Loaded | WengertError | undefined
+
+function load(): Loaded | WengertError {
   const require = createRequire(import.meta.url)
   const attempts: string[] = []
   let cause: unknown
@@ -44,7 +49,7 @@ function load(): Addon | WengertError {
     try {
       const file = path()
       tried = file
-      return require(file) as Addon
+      return { addon: require(file) as Addon, file }
     } catch (error) {
       cause = error
       const lines = (error as Error).message.split('\n').filter((line) => line.trim() !== '' && !line.startsWith('Require stack'))
@@ -57,13 +62,22 @@ function load(): Addon | WengertError {
   return new WengertError('ERR_BACKEND', message, { cause })
 }
 
+function once(): Loaded {
+  loaded ??= load()
+  if (loaded instanceof Error) throw loaded
+  return loaded
+}
+
 /**
  * The addon, loaded at the first call.
  *
  * @throws ERR_BACKEND listing every attempt and its cause
  */
 export function loadAddon(): Addon {
-  loaded ??= load()
-  if (loaded instanceof Error) throw loaded
-  return loaded
+  return once().addon
+}
+
+/** Where the addon was loaded from. */
+export function addonFile(): string {
+  return once().file
 }

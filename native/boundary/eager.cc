@@ -32,11 +32,8 @@ bool SameBits(const std::vector<double>& a, const std::vector<double>& b) {
 
 const EagerCache::Prepared& EagerCache::Find(const double* numbers, std::size_t count, const std::vector<Operand>& operands) {
   Words head("call", numbers, count);
-  head.Integers("its head", kHead, ints_);
-  for (const std::int64_t value : ints_) {
-    if (value < 0 || value > static_cast<std::int64_t>(count)) Malform("call", "counts within its words", std::to_string(value));
-  }
-  const std::size_t length = static_cast<std::size_t>(ints_[3] + ints_[4]);
+  head.Numbers("its kernel and operands", 3);
+  const std::size_t length = head.Items("ints", 1) + head.Items("scalars", 1);
   // The key is the call from here on: shared memory may change while it is read.
   head.Numbers("ints and scalars", length);
   key_.assign(numbers, numbers + kHead + length);
