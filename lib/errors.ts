@@ -30,6 +30,7 @@ export const errorCodes = {
   ERR_CANCELLED: { cause: 'A run was cancelled because its environment is shutting down.', remedy: 'None is needed.' },
 } as const
 
+/** The stable codes of the library's errors: the keys of `errorCodes`. */
 export type ErrorCode = keyof typeof errorCodes
 
 /** What an error carries besides its message. */

@@ -47,8 +47,11 @@ export {
   saveParameters,
   writeSafetensors,
 } from './io/safetensors.js'
+/** Modules, layers, activations as layers, initialisers, and what is said of a network: summary, collapse, a sample's path. */
 export * as nn from './nn/index.js'
+/** Losses: (prediction, target, { reduction, weight }), and entropies. */
 export * as loss from './nn/loss.js'
+/** Optimisers, and `schedules` of their learning rate. */
 export * as optim from './optim/index.js'
 export { type MinimizeOptions, minimize, type Path } from './optim/minimize.js'
 export { broadcastTo, tile } from './primitives/broadcast.js'

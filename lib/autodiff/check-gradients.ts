@@ -10,6 +10,7 @@ import { formatShape, stridesOf } from '../util/shape.js'
 import { leavesOf, mapTree, pathsOf } from '../util/tree.js'
 import { jvp, vjp } from './transforms.js'
 
+/** How `checkGradients` measures. */
 export interface CheckOptions {
   /** How many random directions; 3 by default. */
   directions?: number
@@ -40,11 +41,13 @@ export interface WorstGradient {
   readonly error: number
 }
 
+/** What `checkGradients` found; printed, it is one line or the worst gradient. */
 export interface GradientReport {
   readonly ok: boolean
   readonly worst: WorstGradient
   /** Numbers compared. */
   readonly checks: number
+  /** The report as text. */
   toString(): string
 }
 

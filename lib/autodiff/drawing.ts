@@ -7,6 +7,7 @@ import { formatShape } from '../util/shape.js'
 import type { Entry, Tape } from './tape.js'
 import { type Contribution, formatValue, notationOf, type Script } from './written.js'
 
+/** What a drawn tape shows besides its operations. */
 export interface DrawOptions {
   /** Write what flows back along each edge, too. */
   adjoints?: boolean

@@ -57,6 +57,7 @@ export class Tape implements Trace {
     return this.push({ primitive: undefined, params: {}, inputs: [], sources: [], output: value.resolve() })
   }
 
+  /** Records one application; the innermost trace among the inputs calls it. */
   apply(primitive: Primitive, inputs: readonly Tensor[], params: Params): Tensor {
     const lower = inputs.map((x) => this.lowerOf(x))
     const output = apply(primitive, lower, params)
@@ -74,6 +75,7 @@ export class Tape implements Trace {
     return x instanceof Variable && x.trace === this ? x.index : -1
   }
 
+  /** Appends an entry whose output is known, and gives the variable that stands for it. */
   push({ primitive, params, inputs, sources, output }: Omit<Entry, 'scope' | 'active'>): Variable {
     const active =
       isFloat(output.dtype) && (primitive === undefined || sources.some((s, i) => this.entries[s]?.active && transmits(primitive, i)))

@@ -141,6 +141,7 @@ export function jvp(f: Fn, primals: readonly unknown[], tangents: readonly unkno
   })
 }
 
+/** What is differentiated, and what comes along. */
 export interface GradOptions {
   /** The function returns [scalar, aux]: aux (any tree) is handed through beside the value, not differentiated. */
   hasAux?: boolean

@@ -8,6 +8,7 @@ import type { Dtype, TypedArray } from '../util/dtype.js'
 import type { StreamKey } from '../util/random.js'
 import type { Block, BlockResult, Call, Program } from './program.js'
 
+/** The engines by name. */
 export type BackendName = 'native' | 'js'
 
 /** What is running, for people: `blas` names the GEMM kernel in use. */

@@ -20,6 +20,7 @@ export interface DataLike {
 export interface Encoder {
   (records: unknown): Tensor
   readonly kind: string
+  /** What `saveModel` keeps of the encoder. */
   toJSON(): { kind: string; [field: string]: unknown }
 }
 
@@ -33,6 +34,7 @@ export function shared(x: Tensor): Tensor {
   return new Tensor(x.shape, x.dtype, data)
 }
 
+/** Samples x and targets y with as many rows, and the names of columns and classes where they have any. */
 export class Dataset implements DataLike {
   readonly x: Tensor
   readonly y: Tensor

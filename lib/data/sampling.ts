@@ -9,6 +9,7 @@ import type { Tensor } from '../tensor/tensor.js'
 import { checkNumber } from '../util/options.js'
 import { permutation, purposes, Stream } from '../util/random.js'
 
+/** Of `stratifiedOrder`, `balancedOrder` and `batchCount`. */
 export interface OrderOptions {
   /** In 0 … 2⁵³ − 1; the same seed and epoch give the same order. */
   seed: number

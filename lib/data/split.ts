@@ -5,6 +5,7 @@ import { checkNumber, checkOptions } from '../util/options.js'
 import { permutation, purposes } from '../util/random.js'
 import { type DataLike, Dataset, namesOf } from './dataset.js'
 
+/** How a data set is parted. */
 export interface SplitOptions {
   /** The share of the test part, in (0, 1). */
   test: number

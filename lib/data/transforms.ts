@@ -26,6 +26,7 @@ export interface Transform {
   readonly kind: string
   /** Back to the units before. */
   inverse(x: TensorLike): Tensor
+  /** What `transformFromJSON` makes the same transform of. */
   toJSON(): TransformJSON
 }
 

@@ -27,6 +27,7 @@ import {
   tensorsOf,
 } from './csv-rows.js'
 
+/** How a CSV file is read. */
 export interface CsvOptions {
   /** The column to predict, by name or position (from 0); several of numbers give y several columns. */
   target: string | number | readonly (string | number)[]
@@ -49,6 +50,7 @@ export interface CsvOptions {
   dtype?: FloatDtype
 }
 
+/** How a CSV file is streamed: `CsvOptions`, and the size of a batch. */
 export interface StreamCsvOptions extends CsvOptions {
   /** Rows of a batch; the last may have fewer. */
   batchSize: number

@@ -20,6 +20,7 @@ import { parseJSON } from './json.js'
 import { naming, readBytes } from './read-file.js'
 import { decodeSafetensors, writeSafetensors } from './safetensors.js'
 
+/** What is saved beside the model. */
 export interface SaveModelOptions {
   /** In the order in which they are applied: a table's `data.encoder` where there is one, then fitted transforms. */
   transforms?: readonly (Transform | Encoder)[]
@@ -37,6 +38,7 @@ export interface ModelParts {
   classesOf(prediction: Tensor): string[]
 }
 
+/** A model as `loadModel` gives it: the module, with what was saved beside it. */
 export type LoadedModel = Module & ModelParts
 
 const format = 'wengert'

@@ -18,6 +18,7 @@ export class LeakyReLU extends Module {
     return { slope: this.slope }
   }
 
+  /** Rebuilds a saved layer. */
   static fromConfig(config: Record<string, unknown>, Type: typeof LeakyReLU = LeakyReLU): LeakyReLU {
     checkOptions('LeakyReLU', config, ['slope'])
     return new Type(config.slope as number)
@@ -39,6 +40,7 @@ export class ELU extends Module {
     return { alpha: this.alpha }
   }
 
+  /** Rebuilds a saved layer. */
   static fromConfig(config: Record<string, unknown>, Type: typeof ELU = ELU): ELU {
     checkOptions('ELU', config, ['alpha'])
     return new Type(config.alpha as number)
@@ -56,6 +58,7 @@ export class SELU extends Module {
   }
 }
 
+/** Of `GELU`. */
 export interface GELUOptions {
   /** 'none', the default, is exact: zΦ(z); 'tanh' is the approximation. */
   approximate?: 'none' | 'tanh'
@@ -123,6 +126,7 @@ export class Hardtanh extends Module {
     return { low: this.low, high: this.high }
   }
 
+  /** Rebuilds a saved layer. */
   static fromConfig(config: Record<string, unknown>, Type: typeof Hardtanh = Hardtanh): Hardtanh {
     checkOptions('Hardtanh', config, ['low', 'high'])
     return new Type(config.low as number, config.high as number)
@@ -144,6 +148,7 @@ export class LogSoftmax extends Module {
     return { axis: this.axis }
   }
 
+  /** Rebuilds a saved layer. */
   static fromConfig(config: Record<string, unknown>, Type: typeof LogSoftmax = LogSoftmax): LogSoftmax {
     checkOptions('LogSoftmax', config, ['axis'])
     return new Type(config.axis as number)

@@ -8,6 +8,7 @@ import type { Tensor } from '../tensor/tensor.js'
 import { formatShape, sameShape } from '../util/shape.js'
 import { Parameter } from './parameter.js'
 
+/** A tensor that belongs to a module and is saved with it, but is not trained: running statistics. */
 export class Buffer extends Parameter {
   constructor(initial: Tensor) {
     super(initial)

@@ -40,6 +40,7 @@ export class Residual extends Module {
     return { inner: this.inner }
   }
 
+  /** Rebuilds a saved layer. */
   static fromConfig(config: Record<string, unknown>, Type: typeof Residual = Residual): Residual {
     checkOptions('Residual', config, ['inner'])
     return new Type(config.inner as Module)
@@ -78,6 +79,7 @@ export class Parallel extends Module {
     return { branches: this.branches }
   }
 
+  /** Rebuilds a saved layer. */
   static fromConfig(config: Record<string, unknown>, Type: typeof Parallel = Parallel): Parallel {
     checkOptions('Parallel', config, ['branches'])
     if (!Array.isArray(config.branches))

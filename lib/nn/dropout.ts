@@ -62,6 +62,7 @@ export class Dropout extends Module {
     return { p: this.p }
   }
 
+  /** Rebuilds a saved layer. */
   static fromConfig(config: Record<string, unknown>, Type: typeof Dropout = Dropout): Dropout {
     checkOptions('Dropout', config, ['p'])
     return new Type(config.p as number)

@@ -12,6 +12,7 @@ import { isConcrete } from './loss-contract.js'
 import { Module } from './module.js'
 import { Parameter } from './parameter.js'
 
+/** Of `Embedding`. */
 export interface EmbeddingOptions {
   /** How the rows start: 'normal' (mean 0, variance 1) by default, 'zeros', or a function. */
   init?: 'normal' | 'zeros' | Initializer

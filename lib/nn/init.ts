@@ -45,9 +45,11 @@ export const initializers = {
   lecun: uniform(fanInOnly(1)),
   lecunUniform: uniform(fanInOnly(1)),
   lecunNormal: normal(fanInOnly(1)),
+  /** All zero: for biases. */
   zeros: (shape, _rng, dtype) => zeros(shape, { dtype }),
 } satisfies Record<string, Initializer>
 
+/** The initialisers by name. */
 export type InitName = keyof typeof initializers
 
 /** Initial weights by name or by the user's own function. Errors: ERR_OPTION; ERR_SHAPE for a function that returns another shape. */

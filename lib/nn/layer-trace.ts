@@ -28,6 +28,7 @@ export interface TracedLayer {
   readonly delta: Tensor
 }
 
+/** What one sample did in each layer. */
 export interface LayerTrace {
   /** a⁰: what the first layer is given. */
   readonly input: Tensor

@@ -14,6 +14,7 @@ import { type Initializer, type InitName, initialWeights } from './init.js'
 import { Module } from './module.js'
 import { Parameter } from './parameter.js'
 
+/** Of `Linear`. */
 export interface LinearOptions {
   /** Whether there is a bias; true by default. */
   bias?: boolean
@@ -109,6 +110,7 @@ export class Sequential extends Module {
     return { layers: this.layers }
   }
 
+  /** Rebuilds a saved layer. */
   static fromConfig(config: Record<string, unknown>, Type: typeof Sequential = Sequential): Sequential {
     checkOptions('Sequential', config, ['layers'])
     if (!Array.isArray(config.layers))
@@ -136,6 +138,7 @@ export class Identity extends Module {
     return { slope: this.slope }
   }
 
+  /** Rebuilds a saved layer. */
   static fromConfig(config: Record<string, unknown>, Type: typeof Identity = Identity): Identity {
     checkOptions('Identity', config, ['slope'])
     return new Type(config.slope as number)
@@ -178,6 +181,7 @@ export class Softmax extends Module {
     return { axis: this.axis }
   }
 
+  /** Rebuilds a saved layer. */
   static fromConfig(config: Record<string, unknown>, Type: typeof Softmax = Softmax): Softmax {
     checkOptions('Softmax', config, ['axis'])
     return new Type(config.axis as number)

@@ -66,6 +66,7 @@ export const bceWithLogits = define({
   },
 })
 
+/** Of losses over classes. */
 export interface ClassLossOptions extends LossOptions {
   /** One factor a class; a mean then divides by the sum of the weights used (for labels). */
   weight?: TensorLike
@@ -103,6 +104,7 @@ function finish(op: string, values: Tensor, single: boolean, used: Tensor | unde
   return used && options.reduction !== 'sum' ? div(sum(weighted), sum(used)) : reduced(weighted, options)
 }
 
+/** Of `crossEntropy`. */
 export interface CrossEntropyOptions extends ClassLossOptions {
   /** ε in [0, 1]: the target becomes (1 − ε)·p + ε/classes; 0 by default. */
   labelSmoothing?: number

@@ -14,8 +14,10 @@ import { dtypeOf, isFloat } from '../util/dtype.js'
 import { checkChoice, checkNumber, checkOptions, describe, type NumberRule } from '../util/options.js'
 import { formatShape, sameShape } from '../util/shape.js'
 
+/** How the values of the samples become the loss. */
 export type Reduction = 'mean' | 'sum' | 'none'
 
+/** Of every loss. */
 export interface LossOptions {
   /** How the values become one: 'mean' by default. */
   reduction?: Reduction

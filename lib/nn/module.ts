@@ -14,6 +14,7 @@ import { Parameter } from './parameter.js'
 import { Predictor } from './predictor.js'
 import { summarize } from './summary.js'
 
+/** A layer or a network: parameters by name, and a function of tensors. A subclass gives `forward`. */
 export abstract class Module {
   /** Whether the module behaves as in training (dropout, batch statistics) or as in use. */
   training = true

@@ -13,6 +13,7 @@ import { Buffer } from './buffer.js'
 import { Module } from './module.js'
 import { Parameter } from './parameter.js'
 
+/** Of `LayerNorm`. */
 export interface LayerNormOptions {
   /** Added to the variance; > 0; 1e−5 by default. */
   eps?: number
@@ -64,6 +65,7 @@ export class LayerNorm extends Module {
     return { shape: this.shape, eps: this.eps, affine: this.weight !== undefined, dtype: this.#dtype }
   }
 
+  /** Rebuilds a saved layer. */
   static fromConfig(config: Record<string, unknown>, Type: typeof LayerNorm = LayerNorm): LayerNorm {
     checkOptions('LayerNorm', config, ['shape', 'eps', 'affine', 'dtype'])
     const { shape, ...options } = config
@@ -90,6 +92,7 @@ export class LayerNorm extends Module {
   }
 }
 
+/** Of `BatchNorm1d`. */
 export interface BatchNormOptions extends LayerNormOptions {
   /** The share of a batch's statistics in the running ones, per update; in (0, 1]; 0.1 by default. */
   momentum?: number
@@ -130,6 +133,7 @@ export class BatchNorm1d extends Module {
     return { features, eps, momentum, affine: this.weight !== undefined, dtype: this.runningMean.dtype }
   }
 
+  /** Rebuilds a saved layer. */
   static fromConfig(config: Record<string, unknown>, Type: typeof BatchNorm1d = BatchNorm1d): BatchNorm1d {
     checkOptions('BatchNorm1d', config, ['features', 'eps', 'momentum', 'affine', 'dtype'])
     const { features, ...options } = config

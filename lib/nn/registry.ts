@@ -19,6 +19,7 @@ import * as normalization from './normalization.js'
 export interface ModuleClass {
   // biome-ignore lint/suspicious/noExplicitAny: a constructor of any parameters
   new (...args: any[]): Module
+  /** Rebuilds a module from what its `config` gave; the constructor does where this is left out. */
   // biome-ignore lint/suspicious/noExplicitAny: the class as its own fromConfig types it
   fromConfig?(config: Record<string, unknown>, type?: any): Module
 }

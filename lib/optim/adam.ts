@@ -7,6 +7,7 @@ import { checkNumber, checkOptions, describe } from '../util/options.js'
 import { type CommonOptions, decayed, settingsOf, slotLike, times } from './groups.js'
 import type { Optimizer } from './optimizer.js'
 
+/** Of `adam` and `adamW`. */
 export interface AdamOptions extends CommonOptions {
   /** α, per update; > 0; 0.001 by default. */
   learningRate?: number

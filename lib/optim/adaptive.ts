@@ -7,6 +7,7 @@ import { checkNumber, checkOptions, describe } from '../util/options.js'
 import { type CommonOptions, decayed, settingsOf, slotLike, times } from './groups.js'
 import type { Optimizer } from './optimizer.js'
 
+/** Of `rmsProp`. */
 export interface RmsPropOptions extends CommonOptions {
   /** α, per update; > 0; 0.01 by default. */
   learningRate?: number
@@ -64,6 +65,7 @@ export function rmsProp(options: RmsPropOptions = {}): Optimizer {
   }
 }
 
+/** Of `adagrad`. */
 export interface AdagradOptions extends CommonOptions {
   /** α, per update; > 0; 0.01 by default. */
   learningRate?: number

@@ -6,4 +6,5 @@ export { type GradientDescentOptions, gradientDescent } from './gradient-descent
 export type { CommonOptions, ParameterGroup } from './groups.js'
 export { type DescentProgress, type DescentSchedule, type MinimizeOptions, minimize, type Path } from './minimize.js'
 export type { Optimizer, OptimizerSlot, Progress, Schedule } from './optimizer.js'
+/** The learning rate of each update. */
 export * as schedules from './schedules.js'

@@ -18,9 +18,11 @@ export interface DescentProgress extends Progress {
 /** The learning rate of a step; every `optim.schedules.*` is one. */
 export interface DescentSchedule {
   (progress: DescentProgress, learningRate: number): number
+  /** Told the value before each step, by schedules that watch it. */
   observe?(cost: number): void
 }
 
+/** How `minimize` descends. */
 export interface MinimizeOptions {
   /** α, per step, for plain gradient descent; or give `optimizer`. */
   learningRate?: number

@@ -7,12 +7,14 @@ import type { Parameter } from '../nn/parameter.js'
 import type { Aval } from '../primitives/primitive.js'
 import type { Tensor } from '../tensor/tensor.js'
 
+/** One tensor that an optimiser keeps for each parameter. */
 export interface OptimizerSlot {
   readonly name: string
   readonly shape: Aval['shape']
   readonly dtype: Aval['dtype']
 }
 
+/** A rule of updating: what it keeps for each parameter, and the update written with tensor operations. */
 export interface Optimizer {
   readonly name: string
   /** The base learning rate, per update. */

@@ -55,6 +55,7 @@ export function inverseTime(options: { decay: number } & Timed): Schedule {
   return (progress, rate) => rate / (1 + decay * time(progress))
 }
 
+/** Of `cosine`. */
 export interface CosineOptions extends Timed {
   /** Units of time from the start to the minimum, warm-up included. */
   total: number
@@ -85,6 +86,7 @@ export function cosine(options: CosineOptions): Schedule {
 /** Half a cosine from `from` to `to`. */
 const between = (from: number, to: number, share: number): number => to + ((from - to) * (1 + Math.cos(Math.PI * share))) / 2
 
+/** Of `oneCycle`. */
 export interface OneCycleOptions extends Timed {
   /** Units of time of the cycle; time is counted in updates by default. */
   total: number
@@ -112,6 +114,7 @@ export function oneCycle(options: OneCycleOptions): Schedule {
   }
 }
 
+/** Of `plateau`. */
 export interface PlateauOptions {
   /** What the rate is multiplied by; in (0, 1); 0.1 by default. */
   factor?: number

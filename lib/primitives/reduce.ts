@@ -20,7 +20,9 @@ import {
   type Primitive,
 } from './primitive.js'
 
+/** One axis or several; negative ones count from the last. */
 export type Axis = number | readonly number[]
+/** Of reductions. */
 export interface ReduceOptions {
   /** Leave folded axes in place with length 1. */
   keepDims?: boolean

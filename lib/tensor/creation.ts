@@ -9,6 +9,7 @@ import { emptyTensor, type NestedArray, Tensor } from './tensor.js'
 /** What `tensor()` accepts. A `Uint8Array` counts as numbers unless `dtype: 'bool'` says otherwise. */
 export type TensorLike = Tensor | TypedArray | NestedArray | readonly TensorLike[]
 
+/** Shape and element type of a new tensor, where its values do not say them. */
 export interface TensorOptions {
   /** Defaults to the nesting of arrays, `[length]` for a typed array. */
   shape?: Shape

@@ -11,6 +11,7 @@ import { printTensor } from './print.js'
 /** Nested arrays of numbers, as deep as the rank; a number for a scalar. Bool tensors give booleans. */
 export type NestedArray = number | boolean | NestedArray[]
 
+/** Values in row-major order with a shape and an element type. Every operation is a method too. */
 export class Tensor {
   readonly shape: Shape
   readonly dtype: Dtype
@@ -76,6 +77,7 @@ export class Tensor {
     return build(0)
   }
 
+  /** The values as nested rows, shortened where there are many. */
   toString(): string {
     return printTensor(this)
   }

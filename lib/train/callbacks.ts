@@ -27,12 +27,15 @@ export interface CallbackState {
 export interface Callback {
   /** How a checkpoint calls it; its place in the list by default. */
   readonly name?: string
+  /** Called once before the first epoch. */
   onStart?(trainer: Watched): void | Promise<void>
   /** Called after each epoch, awaited; `false` ends the fit (`history.stopped` is 'callback'). */
   onEpoch?(record: EpochRecord, trainer: Watched): unknown
   /** Called once when the fit is over; without a history where it failed or was aborted. */
   onEnd?(history: History | undefined, trainer: Watched): void | Promise<void>
+  /** What a checkpoint keeps of the callback. */
   state?(): CallbackState
+  /** Takes back what `state` gave, when a training is resumed. */
   restore?(state: CallbackState): void
 }
 
@@ -57,6 +60,7 @@ export function checkCallbacks(callbacks: unknown): readonly Callback[] {
   return list as Callback[]
 }
 
+/** When `earlyStopping` stops, and what it leaves. */
 export interface EarlyStoppingOptions {
   /**
    * What is watched: 'cost', 'validation.cost', 'validation.accuracy', 'validation.custom.mine', …; the validation cost by

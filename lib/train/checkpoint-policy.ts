@@ -6,6 +6,7 @@ import { checkPath, writeAtomic } from '../io/atomic.js'
 import { encodeSafetensors, type Safetensors } from '../io/safetensors.js'
 import { checkNumber, checkOptions, describe } from '../util/options.js'
 
+/** Where and how often `fit` writes checkpoints. */
 export interface CheckpointOptions {
   /** The file; it always holds the newest checkpoint, whole. */
   path: string

@@ -10,6 +10,7 @@ import type { EpochRecord } from './history.js'
 import { checkMetrics, type MetricSpec } from './metrics.js'
 import type { Divergence } from './policies.js'
 
+/** Of `fit` and `epochs`. */
 export interface FitOptions {
   /** How many more epochs to train. */
   epochs: number

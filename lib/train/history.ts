@@ -33,6 +33,7 @@ export type EpochRecord = Scores & {
 /** Why a fit ended. */
 export type StopReason = 'epochs' | 'tolerance' | 'time' | 'callback'
 
+/** What a `fit` did: one record an epoch, and how it ended. */
 export interface History {
   trainer: string
   epochs: EpochRecord[]

@@ -25,7 +25,9 @@ export interface MetricContext {
 /** (prediction [m, …], target [m, …]) → [m]; `finish` turns the mean over samples into the metric. */
 export interface MeanMetric {
   readonly name: string
+  /** One value a sample; the metric is their mean. */
   perSample(prediction: Tensor, target: Tensor, context: MetricContext): Tensor
+  /** From the mean over samples to the metric. */
   finish?(mean: number): number
 }
 
@@ -141,6 +143,7 @@ const wholes = {
   r2: { name: 'r2', whole: rSquared },
 } satisfies Record<string, WholeMetric>
 
+/** The metrics known by name. */
 export type MetricName = keyof typeof means | keyof typeof wholes
 export type MetricValue<Name extends MetricName> = Name extends 'confusionMatrix' ? number[][] : number
 /** A name, `top(k)`, or a function of one's own. */

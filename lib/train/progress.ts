@@ -8,12 +8,14 @@ import type { EpochRecord } from './history.js'
 
 /** What the line needs of a stream; `process.stderr` and `process.stdout` have it. */
 export interface ProgressStream {
+  /** Takes a piece of text. */
   write(text: string): unknown
   readonly isTTY?: boolean
   /** The terminal's width in characters; 80 where it is not known. */
   readonly columns?: number
 }
 
+/** Of `progress`. */
 export interface ProgressOptions {
   /** How many epochs the fit will make. */
   epochs: number
@@ -26,6 +28,7 @@ export interface ProgressOptions {
 /** To be given to a fit as `onEpoch`. `end` finishes the line of a fit that stopped before its last epoch. */
 export interface ProgressLine {
   (epoch: EpochRecord): void
+  /** Ends the line, so that what is printed next starts on its own. */
   end(): void
 }
 

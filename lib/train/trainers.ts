@@ -148,6 +148,7 @@ export class SGD extends Trainer {
   }
 }
 
+/** `TrainerOptions`, and how batches are cut. */
 export interface MBSGDOptions extends TrainerOptions {
   /** Samples an update, m′; multiples of 32 are advised. */
   batchSize: number

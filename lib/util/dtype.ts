@@ -2,8 +2,11 @@
 
 import { WengertError } from '../errors.js'
 
+/** The element types of tensors. */
 export type Dtype = 'float32' | 'float64' | 'int32' | 'bool'
+/** The element types in which gradients exist. */
 export type FloatDtype = 'float32' | 'float64'
+/** The arrays behind tensors: float32, float64, int32, and bool as bytes 0 and 1. */
 export type TypedArray = Float32Array | Float64Array | Int32Array | Uint8Array
 
 /** The order of promotion: of two operands the later one wins. */

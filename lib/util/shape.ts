@@ -2,6 +2,7 @@
 
 import { WengertError } from '../errors.js'
 
+/** The lengths of a tensor's axes; `[]` is a scalar. */
 export type Shape = readonly number[]
 
 export function sizeOf(shape: Shape): number {

@@ -1,0 +1,47 @@
+/**
+ * Writes docs/troubleshooting.md: what to do about installs and crashes, from the text below, and about each coded error, from
+ * `errorCodes` of lib/errors.ts. A test holds the file to what this prints. Runs on the compiled library:
+ *
+ *   npm run build:ts && node scripts/troubleshooting.mjs
+ */
+import { writeFileSync } from 'node:fs'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+
+const head = `# Troubleshooting
+
+\`npx wengert doctor\` says what the library found on this machine: platform, C library, processor, which binary was tried and what came of
+it, and whether both engines learn. Start there, and put its output into a report of a fault.
+
+## Which engine runs
+
+\`backend()\` names it, and gives the \`reason\` where it is not the native one. The JavaScript engine computes the same, more slowly.
+
+| what you see | what it means | what to do |
+|---|---|---|
+| one warning, "the native engine is not used" | no binary of the package fits this machine, or it did not load | the warning ends with the attempts; \`npx wengert doctor\` explains them |
+| \`GLIBC_2.xx not found\` among the attempts | the C library is older than 2.28 | a newer system, or a build from source |
+| \`Error relocating … symbol not found\` on Alpine | a glibc binary on musl | a version of the package with a musl binary, or a build from source |
+| \`invalid ELF header\`, \`wrong architecture\` | \`node_modules\` was copied from another platform | install on the machine itself |
+| \`reason\` is \`WENGERT_BACKEND=js\` | the environment chose it | unset the variable |
+| slower than expected, all processors busy | several trainings, or other work, share the processors | \`setThreads(1)\` in each worker, or \`WENGERT_THREADS=1\` |
+
+A build from source needs a compiler, cmake and OpenBLAS: in a clone, \`npm start\` sees to all three.
+
+## Errors by code
+
+Every error raised on purpose is a \`WengertError\`: \`code\` is stable, \`message\` reads "operation: expected …, got …".
+
+| code | cause | remedy |
+|---|---|---|
+`
+
+/** The whole document for a table of codes. */
+export function troubleshooting(codes) {
+  const rows = Object.entries(codes).map(([code, { cause, remedy }]) => `| \`${code}\` | ${cause} | ${remedy} |`)
+  return `${head}${rows.join('\n')}\n`
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  const { errorCodes } = await import('../dist/lib/errors.js')
+  writeFileSync(fileURLToPath(new URL('../docs/troubleshooting.md', import.meta.url)), troubleshooting(errorCodes))
+}
