@@ -27,7 +27,7 @@
  * | putAlong       | out[outer,n,inner] F ← x[outer,k,inner] F, index[outer,k,inner] int32 | outer, n, inner, k |   |
  * | oneHot         | out[k,n] ← index[k] int32                   | k, n                              |              |
  * | softmaxCrossEntropy | loss[m] F ← z[m,n] F, label[m] int32   | m, n                              |              |
- * | softmaxCrossEntropyGrad | dz[m,n] F ← z[m,n] F, label[m] int32, g[m] or g[1] F | m, n        |              |
+ * | softmaxCrossEntropyGrad | dz[m,n] F, (loss[m] F) ← z[m,n] F, label[m] int32, g[m] or g[1] F | m, n |      |
  * | accumulate     | r[1] float64 ← x[n] F, int32 or bool        | n                                 |              |
  * | dropout        | out[rows,n] F ← x[rows,n] F, counter[4] int32 | rows, n, layer, first           | rate         |
  *
@@ -44,7 +44,8 @@
  *   Destination elements are distinct (checked: positive strides that nest, `stride ≥ extent of the smaller ones`, in some order).
  * - index values must lie in 0 … n − 1; each is checked as it is used; a bad one stops the run with status `index`
  *   (see `Failure`). scatterAdd and putAlong start from zero and add.
- * - softmaxCrossEntropy: loss = logSumExp(z) − z[label]; its gradient dz = g · (softmax(z) − oneHot(label)).
+ * - softmaxCrossEntropy: loss = logSumExp(z) − z[label]; its gradient dz = g · (softmax(z) − oneHot(label)),
+ *   which gives the loss too where there is a second output: the same bits, in one pass.
  * - accumulate: r += Σ x, in float64.
  * - dropout: out[r, j] = x[r, j] · (1/(1 − rate)) where word j of the stream (seed, purpose dropout + 256 · layer,
  *   a = first + counter[3] + r modulo 2³², b = counter[2]) of util/random.ts is at least rate · 2³², else 0; the seed is

@@ -81,9 +81,25 @@ export function fuse(graph: Graph): Cluster[] {
     }
   }
   sink(graph, clusterOf, consumers, kept, fits)
+  pairCompanions(graph, clusterOf)
   const clusters = [...new Set(clusterOf.values())].filter((cluster) => cluster.nodes.length > 0)
-  for (const cluster of clusters) cluster.nodes.sort((a, b) => a.id - b.id)
+  for (const cluster of clusters) if (cluster.elementwise) cluster.nodes.sort((a, b) => a.id - b.id)
   return clusters
+}
+
+/** Makes one call of two nodes where the kernel of one writes the value of the other too, in the order [main, companion]. */
+function pairCompanions(graph: Graph, clusterOf: Map<Node, Cluster>): void {
+  for (const main of graph.nodes) {
+    const companion = isOp(main) ? main.origin.primitive.companion : undefined
+    if (companion === undefined) continue
+    const other = graph.nodes.find((node) => applies(node, companion) && node.inputs.every((input, i) => input === main.inputs[i]))
+    const own = clusterOf.get(main) as Cluster
+    if (!other || clusterOf.get(other)?.nodes.length !== 1 || reaches(own, clusterOf.get(other) as Cluster, clusterOf)) continue
+    if (main.inputs.some((input) => input === other)) continue
+    ;(clusterOf.get(other) as Cluster).nodes = []
+    own.nodes = [main, other]
+    clusterOf.set(other, own)
+  }
 }
 
 /**

@@ -113,7 +113,7 @@ export function lower(
           emit(call, made.map(slotOf), operands.map(slotOf), item.cluster.nodes)
         } else if (isOp(only)) {
           const call = only.origin.primitive.lower(only.inputs, { shape: only.shape, dtype: only.dtype }, only.origin.params)
-          emit(call, [slotOf(only)], only.inputs.map(slotOf), [only])
+          emit(call, item.cluster.nodes.map(slotOf), only.inputs.map(slotOf), [only])
         }
         const kept = new Set(reusable.values())
         for (const base of dying) if (!kept.has(base)) release(base)

@@ -89,6 +89,7 @@ const softmaxCrossEntropyRow: GeneralPrimitive = {
 
 const softmaxCrossEntropyGradRow: GeneralPrimitive = {
   name: 'softmaxCrossEntropyGrad',
+  companion: softmaxCrossEntropyRow,
   kind: 'general',
   doc: 'y[i] = g[i] · (softmax(z[i]) − oneHot(label[i]))',
   rowwise: (_inputs, _output, _params, rows) => rows.every(Boolean),

@@ -82,8 +82,9 @@ struct SoftmaxTable {
   // Return the first row whose label is outside 0 … n − 1 (and that label), or `rows`.
   std::size_t (*cross_entropy)(std::size_t rows, std::size_t n, const F* z, const std::int32_t* label, F* loss,
                                std::int32_t* bad);
+  // `loss` may be null.
   std::size_t (*cross_entropy_grad)(std::size_t rows, std::size_t n, const F* z, const std::int32_t* label, const F* g,
-                                    std::size_t g_stride, F* dz, std::int32_t* bad);
+                                    std::size_t g_stride, F* dz, F* loss, std::int32_t* bad);
 };
 
 #define WENGERT_DECLARE(ns)                              \

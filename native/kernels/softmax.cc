@@ -58,10 +58,10 @@ struct Labelled {
   Dtype dtype;
 };
 
-Labelled CheckLabelled(const char* op, const Call& call, std::size_t inputs) {
+Labelled CheckLabelled(const char* op, const Call& call, std::size_t inputs, std::size_t outputs = 1) {
   const std::int64_t* dims = CheckDims(op, call, 2);
   CheckScalars(op, call, 0);
-  CheckCounts(op, call, 1, inputs);
+  CheckCounts(op, call, outputs, inputs);
   const Dtype dtype = CheckOperand(op, "z", call.inputs[0], Kind::kFloat, Volume(op, {dims[0], dims[1]}));
   CheckOperand(op, "label", call.inputs[1], Kind::kInt32, dims[0]);
   return {static_cast<std::size_t>(dims[0]), static_cast<std::size_t>(dims[1]), dtype};
@@ -94,19 +94,21 @@ class CrossEntropy final : public Instruction {
 template <class F>
 class CrossEntropyGrad final : public Instruction {
  public:
-  CrossEntropyGrad(const Labelled& shape, std::size_t g_stride)
-      : m_(shape.m), n_(shape.n), g_stride_(g_stride), table_(WENGERT_TABLE(Softmax, F)) {}
+  CrossEntropyGrad(const Labelled& shape, std::size_t g_stride, bool with_loss)
+      : m_(shape.m), n_(shape.n), g_stride_(g_stride), with_loss_(with_loss), table_(WENGERT_TABLE(Softmax, F)) {}
 
   bool Run(void* const* operands, Context& context) const override {
     std::int32_t bad = 0;
+    void* const* in = operands + (with_loss_ ? 2 : 1);
     const std::size_t row = table_.cross_entropy_grad(
-        m_, n_, static_cast<const F*>(operands[1]), static_cast<const std::int32_t*>(operands[2]),
-        static_cast<const F*>(operands[3]), g_stride_, static_cast<F*>(operands[0]), &bad);
+        m_, n_, static_cast<const F*>(in[0]), static_cast<const std::int32_t*>(in[1]), static_cast<const F*>(in[2]),
+        g_stride_, static_cast<F*>(operands[0]), with_loss_ ? static_cast<F*>(operands[1]) : nullptr, &bad);
     return Report(row, m_, bad, n_, context);
   }
 
  private:
   std::size_t m_, n_, g_stride_;
+  bool with_loss_;
   const SoftmaxTable<F>& table_;
 };
 
@@ -137,13 +139,15 @@ std::unique_ptr<Instruction> PrepareSoftmaxCrossEntropy(const Call& call) {
 
 std::unique_ptr<Instruction> PrepareSoftmaxCrossEntropyGrad(const Call& call) {
   const char* op = "softmaxCrossEntropyGrad";
-  const Labelled shape = CheckLabelled(op, call, 3);
+  const bool with_loss = call.output_count == 2;
+  const Labelled shape = CheckLabelled(op, call, 3, with_loss ? 2 : 1);
   const std::int64_t m = static_cast<std::int64_t>(shape.m);
   CheckOperand(op, "dz", call.outputs[0], Exactly(shape.dtype), call.inputs[0].length);
+  if (with_loss) CheckOperand(op, "loss", call.outputs[1], Exactly(shape.dtype), m);
   const bool each = call.inputs[2].length == m;
   CheckOperand(op, "g", call.inputs[2], Exactly(shape.dtype), each ? m : 1);
-  if (shape.dtype == Dtype::kFloat32) return std::make_unique<CrossEntropyGrad<float>>(shape, each ? 1 : 0);
-  return std::make_unique<CrossEntropyGrad<double>>(shape, each ? 1 : 0);
+  if (shape.dtype == Dtype::kFloat32) return std::make_unique<CrossEntropyGrad<float>>(shape, each ? 1 : 0, with_loss);
+  return std::make_unique<CrossEntropyGrad<double>>(shape, each ? 1 : 0, with_loss);
 }
 
 }  // namespace wengert

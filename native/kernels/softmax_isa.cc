@@ -75,10 +75,13 @@ WENGERT_INLINE void RowTotals(std::size_t rows, std::size_t n, const F* x, F* to
   for (std::size_t r = 0; r < rows; r++) total[r] = SumOfRow(n, scratch + r * n);
 }
 
-// y = the exponentials of a block of rows, less each row's largest element.
+// y = the exponentials of a block of rows, less each row's largest element, which goes to `top`.
 template <class F>
-WENGERT_INLINE void RowExponentials(std::size_t rows, std::size_t n, const F* x, F* y) {
-  for (std::size_t r = 0; r < rows; r++) Subtract(n, y + r * n, x + r * n, ExtremeOfRow<1>(n, x + r * n));
+WENGERT_INLINE void RowExponentials(std::size_t rows, std::size_t n, const F* x, F* y, F* top) {
+  for (std::size_t r = 0; r < rows; r++) {
+    top[r] = ExtremeOfRow<1>(n, x + r * n);
+    Subtract(n, y + r * n, x + r * n, top[r]);
+  }
   Exponentials(rows * n, y);
 }
 
@@ -86,11 +89,12 @@ template <class F>
 void SoftmaxRows(std::size_t rows, std::size_t n, const F* x, F* y) {
   double total[kBlock];
   F scale[kBlock];
+  F top[kBlock];
   const std::size_t step = RowsOfBlock(rows, n);
   for (std::size_t from = 0; from < rows; from += step) {
     const std::size_t count = rows - from < step ? rows - from : step;
     F* block = y + from * n;
-    RowExponentials(count, n, x + from * n, block);
+    RowExponentials(count, n, x + from * n, block, top);
     for (std::size_t r = 0; r < count; r++) total[r] = SumOfRow(n, block + r * n);
     for (std::size_t r = 0; r < count; r++) scale[r] = static_cast<F>(1 / total[r]);
     for (std::size_t r = 0; r < count; r++) Multiply(n, block + r * n, scale[r]);
@@ -232,14 +236,20 @@ std::size_t CrossEntropy(std::size_t rows, std::size_t n, const F* z, const std:
 
 template <class F>
 std::size_t CrossEntropyGrad(std::size_t rows, std::size_t n, const F* z, const std::int32_t* label, const F* g,
-                             std::size_t g_stride, F* dz, std::int32_t* bad) {
+                             std::size_t g_stride, F* dz, F* loss, std::int32_t* bad) {
   double inverse[kBlock];
+  double log[kBlock];
+  F top[kBlock];
   const std::size_t step = n == 0 ? 1 : RowsOfBlock(rows, n);
   for (std::size_t from = 0; from < rows; from += step) {
     const std::size_t count = rows - from < step ? rows - from : step;
     F* block = dz + from * n;
-    if (n > 0) RowExponentials(count, n, z + from * n, block);
+    if (n > 0) RowExponentials(count, n, z + from * n, block, top);
     for (std::size_t r = 0; r < count; r++) inverse[r] = SumOfRow(n, block + r * n);
+    if (loss != nullptr) {
+      for (std::size_t r = 0; r < count; r++) log[r] = inverse[r];
+      Logarithms(count, log);
+    }
     for (std::size_t r = 0; r < count; r++) inverse[r] = 1 / inverse[r];
     for (std::size_t r = 0; r < count; r++) {
       const std::int32_t own = LoadLabel(label + from + r);
@@ -249,6 +259,10 @@ std::size_t CrossEntropyGrad(std::size_t rows, std::size_t n, const F* z, const 
       }
       F* row = block + r * n;
       const double weight = static_cast<double>(g[(from + r) * g_stride]);
+      if (loss != nullptr) {
+        const double x = static_cast<double>(z[(from + r) * n + static_cast<std::size_t>(own)]);
+        loss[from + r] = static_cast<F>(LogSumExp(top[r], log[r]) - x);
+      }
       const double mine = static_cast<double>(row[own]);
       Multiply(n, row, static_cast<F>(weight * inverse[r]));
       row[own] = static_cast<F>(weight * (mine * inverse[r] - 1));

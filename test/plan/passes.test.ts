@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest'
 import { jsBackend } from '../../lib/backend/js/engine.js'
 import { elementwiseOps, type Program } from '../../lib/backend/program.js'
-import { add, grad, greater, mul, relu, sigmoid, sub, sum, type Tensor, tensor } from '../../lib/index.js'
+import { add, full, grad, greater, mul, relu, sigmoid, softmaxCrossEntropy, sub, sum, type Tensor, tensor, vjp } from '../../lib/index.js'
 import { lowerFunction } from '../../lib/plan/plan.js'
 import type { InputSpec, Recorder } from '../../lib/plan/record.js'
 import { StateLayout } from '../../lib/plan/state-layout.js'
@@ -112,6 +112,33 @@ describe('passes', () => {
     state.read(0, a)
     state.read(64, b)
     expect([Array.from(a), Array.from(b), report[0]]).toEqual([[3, 4], [1, 2], 3])
+  })
+
+  it('makes the loss and its gradient in one call where neither waits for the other', () => {
+    const { program } = lowered([input('z', [4, 3]), { ...input('label', [4]), dtype: 'int32' }, input('out', [4, 3], true)], (r) => {
+      const losses = (z: Tensor) => softmaxCrossEntropy(z, r.input(1))
+      const [value, pullback] = vjp(losses, r.input(0))
+      r.report(0, value)
+      r.output(2, pullback(full([4], 0.25))[0])
+    })
+    expect(kernels(program)).toEqual(['softmaxCrossEntropyGrad', 'accumulate'])
+    const report = new Float64Array(1)
+    const out = new Float32Array(12)
+    const inputs = [
+      new Float32Array([1, 2, 3, 0, 0, 0, -1, 5, 2, 9, 1, 1]),
+      new Int32Array([2, 0, 1, 1]),
+      out,
+      new Float32Array(4).fill(0.25),
+    ]
+    jsBackend.compile(program).run(undefined, inputs, report)
+    const z = tensor(inputs[0] as Float32Array, { shape: [4, 3] })
+    expect(report[0]).toBeCloseTo(
+      softmaxCrossEntropy(z, inputs[1] as Int32Array)
+        .sum()
+        .item(),
+      5,
+    )
+    expect(out[0]).toBeCloseTo(Math.exp(1) / (Math.exp(1) + Math.exp(2) + Math.exp(3)) / 4, 6)
   })
 
   it('takes equal elements of a constant as one number', () => {

@@ -113,10 +113,10 @@ export const logSumExp: Prepare = (call, outputs, inputs) => {
   }
 }
 
-function checkLabels(call: Call, outputs: readonly Operand[], inputs: readonly Operand[], count: number): Pair {
+function checkLabels(call: Call, outputs: readonly Operand[], inputs: readonly Operand[], count: number, results = 1): Pair {
   const [m, n] = dimensions(call, 2) as Pair
   scalarsOf(call, 0)
-  checkCounts(call, outputs, inputs, 1, count)
+  checkCounts(call, outputs, inputs, results, count)
   checkOperand(call, 'z', inputs[0], 'float', volume(call, m, n))
   checkOperand(call, 'label', inputs[1], 'int32', m)
   return [m, n]
@@ -143,17 +143,20 @@ export const softmaxCrossEntropy: Prepare = (call, outputs, inputs) => {
   }
 }
 
-/** dz[i] = g · (softmax(z[i]) − oneHot(label[i])); g is one number or one for each row. */
+/** dz[i] = g · (softmax(z[i]) − oneHot(label[i])); g is one number or one for each row. The loss is a second output, where wanted. */
 export const softmaxCrossEntropyGrad: Prepare = (call, outputs, inputs) => {
-  const [m, n] = checkLabels(call, outputs, inputs, 3)
+  const both = outputs.length === 2
+  const [m, n] = checkLabels(call, outputs, inputs, 3, both ? 2 : 1)
   const dtype = (inputs[0] as Operand).dtype
   checkOperand(call, 'dz', outputs[0], dtype, m * n)
+  if (both) checkOperand(call, 'loss', outputs[1], dtype, m)
   const each = (inputs[2] as Operand).length === m
   if (!each && (inputs[2] as Operand).length !== 1) throw malformed(call.kernel, `g of 1 or ${m} elements`, (inputs[2] as Operand).length)
   checkOperand(call, 'g', inputs[2], dtype, each ? m : 1)
   return {
-    bind: ([y], [x, l, w]) => {
+    bind: ([y, second], [x, l, w]) => {
       const dz = y as Ref
+      const loss = second as Ref
       const z = x as Ref
       const label = l as Ref
       const g = w as Ref
@@ -161,14 +164,18 @@ export const softmaxCrossEntropyGrad: Prepare = (call, outputs, inputs) => {
         for (let i = 0; i < m; i++) {
           const k = label.array[label.offset + i] as number
           if (k < 0 || k >= n) throw new BadIndex(i, k, n)
-          gradientLine(n, dz.array, dz.offset + i * n, z.array, z.offset + i * n, k, g.array[g.offset + (each ? i : 0)] as number)
+          const row = z.offset + i * n
+          const weight = g.array[g.offset + (each ? i : 0)] as number
+          const lse = gradientLine(n, dz.array, dz.offset + i * n, z.array, row, k, weight)
+          if (both) loss.array[loss.offset + i] = lse - (z.array[row + k] as number)
         }
       }
     },
   }
 }
 
-function gradientLine(n: number, y: TypedArray, yo: number, x: TypedArray, xo: number, k: number, g: number): void {
+/** One row of the gradient; returns logSumExp of the row. */
+function gradientLine(n: number, y: TypedArray, yo: number, x: TypedArray, xo: number, k: number, g: number): number {
   const top = largest(n, x, xo, 1)
   let total = 0
   let own = 0
@@ -181,4 +188,5 @@ function gradientLine(n: number, y: TypedArray, yo: number, x: TypedArray, xo: n
   const scale = g / total
   for (let i = 0; i < n; i++) y[yo + i] = (y[yo + i] as number) * scale
   y[yo + k] = g * (own / total - 1)
+  return top === Infinity || top === -Infinity ? top : top + Math.log(total)
 }
