@@ -1,63 +1,113 @@
-/** What takes part in a workload: the library on both engines, as a user calls it, plain loops, and the floor. */
+/**
+ * What takes part in a workload: the library on both engines, as a user calls it, plain loops, and the floor. To add a kind
+ * of workload: a case in `product`, `plain` and `floorOf`.
+ */
 
 import { engine } from '../lib/backend/select.js'
-import { type BackendName, Dataset, loss, MBSGD, nn, Random, SGD, setBackend, tensor } from '../lib/index.js'
+import { type BackendName, Dataset, FBGD, loss, MBSGD, nn, optim, Random, SGD, setBackend, type Tensor, tensor } from '../lib/index.js'
 import { floor } from './floor.js'
 import type { Contestant } from './measure.js'
 import { PlainNetwork, shuffle } from './plain-loops.js'
-import { generator, learningRate, type Samples, samplesOf, type Workload } from './workloads.js'
+import { adamRate, generator, rateOf, type Samples, samplesOf, type Variant, type Workload } from './workloads.js'
 
-export type Name = BackendName | 'plain' | 'floor'
+/** `float32` is the native engine on the plain workload, run beside a variant in float64. */
+export type Name = BackendName | 'plain' | 'floor' | 'float32'
 
-export function network({ layers, activation }: Workload): nn.Sequential {
+type Dtype = 'float32' | 'float64'
+const dtypeOf = (variant: Variant): Dtype => (variant === 'float64' ? 'float64' : 'float32')
+
+export function network({ layers, activation, activeOutput }: Workload, dtype: Dtype = 'float32'): nn.Sequential {
   const rng = new Random(3)
   const last = layers.length - 2
+  const activate = { relu: nn.ReLU, sigmoid: nn.Sigmoid, tanh: nn.Tanh }[activation]
   return new nn.Sequential(
     ...layers.slice(1).flatMap((n, i) => {
-      const linear = new nn.Linear(layers[i] as number, n, { rng })
-      return i === last ? [linear] : [linear, activation === 'relu' ? new nn.ReLU() : new nn.Sigmoid()]
+      const linear = new nn.Linear(layers[i] as number, n, { rng, dtype })
+      return i === last && !activeOutput ? [linear] : [linear, new activate()]
     }),
   )
 }
 
-export function trainerOf(workload: Workload, model: nn.Module): SGD | MBSGD {
-  const options = { loss: loss[workload.loss], learningRate }
+export function trainerOf(workload: Workload, model: nn.Module, variant: Variant = 'sgd'): FBGD | SGD | MBSGD {
+  const rate = variant === 'adam' ? { optimizer: optim.adam({ learningRate: adamRate }) } : { learningRate: rateOf(workload) }
+  const options = { loss: loss[workload.loss], ...rate }
+  if (workload.full) return new FBGD(model, options)
   return workload.batch === 1 ? new SGD(model, options) : new MBSGD(model, { ...options, batchSize: workload.batch })
 }
 
 /** The first samples of a set, in shared memory as all sets that the library makes. */
-export function dataset({ layers, loss }: Workload, { x, y }: Samples, samples: number): Dataset {
+export function dataset({ layers, loss }: Workload, { x, y }: Samples, samples: number, dtype: Dtype = 'float32'): Dataset {
   const inputs = layers[0] as number
   const outputs = layers[layers.length - 1] as number
+  const floats = (values: Float32Array | Int32Array, shape: number[]): Tensor =>
+    tensor(dtype === 'float32' ? values : Float64Array.from(values), { shape })
   return new Dataset(
-    tensor(x.subarray(0, samples * inputs), { shape: [samples, inputs] }),
-    loss === 'crossEntropy' ? tensor(y.subarray(0, samples)) : tensor(y.subarray(0, samples * outputs), { shape: [samples, outputs] }),
+    floats(x.subarray(0, samples * inputs) as Float32Array, [samples, inputs]),
+    loss === 'crossEntropy' ? tensor(y.subarray(0, samples)) : floats(y.subarray(0, samples * outputs), [samples, outputs]),
   )
 }
 
 /** Whole epochs over as many samples as needed for `updates`. */
-function cut({ batch, samples }: Workload, updates: number): { used: number; epochs: number; updates: number } {
+function cut({ kind, batch, samples, epochs: fixed }: Workload, updates: number): { used: number; epochs: number; units: number } {
+  if (kind === 'fit') return { used: samples, epochs: fixed ?? 1, units: 1 }
   const used = Math.min(samples, updates * batch)
   const perEpoch = used / batch
   const epochs = Math.max(1, Math.round(updates / perEpoch))
-  return { used, epochs, updates: epochs * perEpoch }
+  return { used, epochs, units: epochs * perEpoch }
 }
 
-/** One fit, from the call to the resolved promise: tracing, lowering, checking the data and drawing the orders included. */
-function product(workload: Workload, samples: Samples, name: BackendName): Contestant {
-  const trainer = trainerOf(workload, network(workload))
+const timed = async (units: number, work: () => unknown): Promise<{ updates: number; seconds: number }> => {
+  const start = performance.now()
+  await work()
+  return { updates: units, seconds: (performance.now() - start) / 1000 }
+}
+
+/** One sample at a time, from a source that never waits. */
+export async function* stream({ layers }: Workload, { x, y, samples }: Samples, count: number) {
+  const inputs = layers[0] as number
+  for (let i = 0; i < count; i++) {
+    const row = i % samples
+    yield { x: x.subarray(row * inputs, (row + 1) * inputs), y: y[row] as number }
+  }
+}
+
+/** The library: from the call to the resolved promise, with tracing, lowering, checking the data and drawing the orders. */
+function product(workload: Workload, samples: Samples, backend: BackendName, variant: Variant, name: Name = backend): Contestant {
+  const dtype = dtypeOf(variant)
+  const model = network(workload, dtype)
+  const trainer = trainerOf(workload, model, variant)
+  if (workload.kind === 'stream') {
+    return {
+      name,
+      run(wanted) {
+        setBackend(backend)
+        return timed(wanted, () => trainer.fitStream(stream(workload, samples, wanted)))
+      },
+    }
+  }
+  if (workload.kind === 'prediction') {
+    const x = samples.x.subarray(0, workload.layers[0])
+    const out = new Float32Array(workload.layers[workload.layers.length - 1] as number)
+    return {
+      name,
+      run(wanted) {
+        setBackend(backend)
+        return timed(wanted, () => {
+          for (let i = 0; i < wanted; i++) model.predictInto(x, out)
+        })
+      },
+    }
+  }
   const sets = new Map<number, Dataset>()
   return {
     name,
-    async run(wanted) {
-      setBackend(name)
-      const { used, epochs, updates } = cut(workload, wanted)
-      const set = sets.get(used) ?? dataset(workload, samples, used)
+    run(wanted) {
+      setBackend(backend)
+      const { used, epochs, units } = cut(workload, wanted)
+      const set = sets.get(used) ?? dataset(workload, samples, used, dtype)
       sets.clear()
       sets.set(used, set)
-      const start = performance.now()
-      await trainer.fit(set, { epochs, seed: 1 })
-      return { updates, seconds: (performance.now() - start) / 1000 }
+      return timed(units, () => trainer.fit(set, { epochs, seed: 1 }))
     },
   }
 }
@@ -70,26 +120,55 @@ function plain(workload: Workload, samples: Samples): Contestant {
       .map((p) => p.data),
   )
   const next = generator(5)
+  const rate = rateOf(workload)
+  const name = 'plain'
+  if (workload.kind === 'stream') {
+    const only = Int32Array.of(0)
+    return {
+      name,
+      run: (wanted) =>
+        timed(wanted, async () => {
+          for await (const { x, y } of stream(workload, samples, wanted)) loops.epoch(x, [y], only, rate)
+        }),
+    }
+  }
+  if (workload.kind === 'prediction') {
+    const x = samples.x.subarray(0, workload.layers[0])
+    return {
+      name,
+      run: (wanted) =>
+        timed(wanted, () => {
+          for (let i = 0; i < wanted; i++) loops.predict(x)
+        }),
+    }
+  }
   return {
-    name: 'plain',
-    async run(wanted) {
-      const { used, epochs, updates } = cut(workload, wanted)
-      const start = performance.now()
-      const order = Int32Array.from({ length: used }, (_, i) => i)
-      for (let epoch = 0; epoch < epochs; epoch++) {
-        shuffle(order, next)
-        loops.epoch(samples.x, samples.y, order, learningRate)
-      }
-      return { updates, seconds: (performance.now() - start) / 1000 }
+    name,
+    run(wanted) {
+      const { used, epochs, units } = cut(workload, wanted)
+      return timed(units, () => {
+        const order = Int32Array.from({ length: used }, (_, i) => i)
+        for (let epoch = 0; epoch < epochs; epoch++) {
+          if (!workload.full) shuffle(order, next)
+          loops.epoch(samples.x, samples.y, order, rate)
+        }
+      })
     },
   }
 }
 
 /** All that can run here, in the order of a turn; `native` says whether the native engine can. */
-export function contestants(workload: Workload, native: boolean): Contestant[] {
+export function contestants(workload: Workload, variant: Variant, native: boolean): Contestant[] {
   const samples = samplesOf(workload)
-  const slow = [product(workload, samples, 'js'), plain(workload, samples)]
+  const loops = variant === 'sgd' ? [plain(workload, samples)] : []
+  const slow = [product(workload, samples, 'js', variant), ...loops]
   if (!native) return slow
   setBackend('native')
-  return [product(workload, samples, 'native'), ...slow, floor(engine(), workload.layers, workload.batch)]
+  const { kind, layers, batch } = workload
+  const bare =
+    kind === 'update' || kind === 'prediction'
+      ? [floor(engine(), layers, batch, { dtype: dtypeOf(variant), forwardOnly: kind === 'prediction' })]
+      : []
+  const reference = variant === 'float64' ? [product(workload, samples, 'native', 'sgd', 'float32')] : []
+  return [product(workload, samples, 'native', variant), ...bare, ...reference, ...slow]
 }

@@ -7,7 +7,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { backend } from '../lib/index.js'
-import { dataset, network, trainerOf } from './contestants.js'
+import { dataset, network, stream, trainerOf } from './contestants.js'
 import { samplesOf, type Workload, workloads } from './workloads.js'
 
 /** Milliseconds. */
@@ -55,6 +55,14 @@ export function fitOfW4(epochs = 20): () => Promise<unknown> {
   const data = dataset(workload, samplesOf(workload), workload.samples)
   const trainer = trainerOf(workload, network(workload))
   return () => trainer.fit(data, { epochs, seed: 1 })
+}
+
+/** W8's stream, about half a second of it natively. */
+export function streamOfW8(updates = 100_000): () => Promise<unknown> {
+  const workload = workloads.find(({ name }) => name === 'W8') as Workload
+  const samples = samplesOf(workload)
+  const trainer = trainerOf(workload, network(workload))
+  return () => trainer.fitStream(stream(workload, samples, updates))
 }
 
 async function main(): Promise<void> {

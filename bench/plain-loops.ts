@@ -20,14 +20,15 @@ interface Layer {
 
 export class PlainNetwork {
   readonly layers: readonly Layer[]
-  readonly #sigmoid: boolean
+  readonly #activation: Workload['activation']
+  readonly #activeOutput: boolean
   readonly #crossEntropy: boolean
   readonly #batch: number
   /** [m, k] of the first layer. */
   readonly #x: Float32Array
 
   /** @param parameters weight [n, k] and bias [n] of each layer in turn; they are copied */
-  constructor({ layers, activation, loss, batch }: Workload, parameters: readonly ArrayLike<number>[]) {
+  constructor({ layers, activation, activeOutput, loss, batch }: Workload, parameters: readonly ArrayLike<number>[]) {
     this.layers = layers.slice(1).map((n, i) => ({
       n,
       k: layers[i] as number,
@@ -36,7 +37,8 @@ export class PlainNetwork {
       a: new Float32Array(batch * n),
       dz: new Float32Array(batch * n),
     }))
-    this.#sigmoid = activation === 'sigmoid'
+    this.#activation = activation
+    this.#activeOutput = activeOutput === true
     this.#crossEntropy = loss === 'crossEntropy'
     this.#batch = batch
     this.#x = new Float32Array(batch * (layers[0] as number))
@@ -73,11 +75,32 @@ export class PlainNetwork {
           const from = j * k
           let z = bias[j] as number
           for (let i = 0; i < k; i++) z += (weight[from + i] as number) * (input[row + i] as number)
-          a[r * n + j] = last ? z : this.#sigmoid ? 1 / (1 + Math.exp(-z)) : z > 0 ? z : 0
+          a[r * n + j] = z
         }
       }
+      if (!last || this.#activeOutput) this.#activate(a, m * n)
       input = a
     }
+  }
+
+  /** The output for one sample, until the next call. */
+  predict(x: Float32Array): Float32Array {
+    this.#x.set(x)
+    this.#forward(1)
+    return (this.layers[this.layers.length - 1] as Layer).a
+  }
+
+  #activate(a: Float32Array, size: number): void {
+    if (this.#activation === 'sigmoid') for (let i = 0; i < size; i++) a[i] = 1 / (1 + Math.exp(-(a[i] as number)))
+    else if (this.#activation === 'tanh') for (let i = 0; i < size; i++) a[i] = Math.tanh(a[i] as number)
+    else for (let i = 0; i < size; i++) a[i] = (a[i] as number) > 0 ? (a[i] as number) : 0
+  }
+
+  /** d ⊙ σ′, σ′ from the saved activation. */
+  #deactivate(d: Float32Array, a: Float32Array, size: number): void {
+    if (this.#activation === 'sigmoid') for (let i = 0; i < size; i++) d[i] = (d[i] as number) * (a[i] as number) * (1 - (a[i] as number))
+    else if (this.#activation === 'tanh') for (let i = 0; i < size; i++) d[i] = (d[i] as number) * (1 - (a[i] as number) * (a[i] as number))
+    else for (let i = 0; i < size; i++) if (a[i] === 0) d[i] = 0
   }
 
   /** The sum of the losses; leaves softmax(z) − oneHot(label), over m, as the last layer's dz. */
@@ -102,7 +125,7 @@ export class PlainNetwork {
     return total
   }
 
-  /** The sum of ½ (ŷ − y)²; leaves ŷ − y, over m, as the last layer's dz. */
+  /** The sum of ½ (ŷ − y)²; leaves its gradient, over m, as the last layer's dz. */
   #squaredError(targets: Float32Array, m: number): number {
     const { n, a, dz } = this.layers[this.layers.length - 1] as Layer
     let total = 0
@@ -111,6 +134,7 @@ export class PlainNetwork {
       total += 0.5 * error * error
       dz[i] = error / m
     }
+    if (this.#activeOutput) this.#deactivate(dz, a, m * n)
     return total
   }
 
@@ -146,11 +170,7 @@ export class PlainNetwork {
         for (let i = 0; i < k; i++) out[row + i] = (out[row + i] as number) + g * (weight[from + i] as number)
       }
     }
-    for (let i = 0; i < m * k; i++) {
-      const y = a[i] as number
-      if (this.#sigmoid) out[i] = (out[i] as number) * y * (1 - y)
-      else if (y === 0) out[i] = 0
-    }
+    this.#deactivate(out, a, m * k)
   }
 }
 

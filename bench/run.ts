@@ -1,46 +1,37 @@
 /**
- * `npm run bench`: microseconds an update of the library on both engines, of plain loops, and of the matrix products alone, in
- * one run; ratios first. `npm run bench -- --help` lists the options.
+ * `npm run bench`: the library on both engines, plain loops, and the matrix products alone, in one run; ratios first.
+ * `npm run bench -- --help` lists the options.
  */
 
-import { availableParallelism, cpus } from 'node:os'
+import { availableParallelism, cpus, loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
 import { backend, setBackend, setThreads } from '../lib/index.js'
-import { contestants, type Name } from './contestants.js'
-import { median, race, ratio, spread, type Times } from './measure.js'
-import { titleOf, type Workload, workloads } from './workloads.js'
+import { contestants } from './contestants.js'
+import { type EventLoopReport, eventLoopDuring, fitOfW4, streamOfW8 } from './event-loop.js'
+import { race } from './measure.js'
+import { memoryOfFit } from './memory.js'
+import { type Extras, type Result, report, resultsOf } from './results.js'
+import { targetTable } from './targets.js'
+import { type Variant, type Workload, workloads } from './workloads.js'
 
-const help = `Measures updates of whole fits, side by side with plain loops and with the matrix products alone.
+const help = `Measures the library side by side with plain loops and with the matrix products alone.
 
   npm run bench                        all workloads: ${workloads.map(({ name }) => name).join(', ')}
   npm run bench -- --only W3           one of them; may be repeated
   npm run bench -- --threads 2         threads of the native engine (1 by default)
-  npm run bench -- --repetitions 7     turns; every contestant runs once in each
-  npm run bench -- --seconds 0.25      what a contestant's part of a turn aims at
+  npm run bench -- --targets           ends with a table: what is meant to be reached, what was measured
+  npm run bench -- --quick             three short turns: a look, not a measurement
+  npm run bench -- --repetitions 7     turns; every contestant runs once in each (one that takes long: in the first two)
+  npm run bench -- --seconds 0.15      what a contestant's part of a turn aims at
   npm run bench -- --json              ends with one line of JSON
   npm run bench -- --help              this text
 
 native, js  one fit of many updates by the engine, all of its preparation included
 plain       hand-written loops over typed arrays (bench/plain-loops.ts)
 floor       the matrix products of the update alone, by the native engine (bench/floor.ts)
-`
 
-interface Result {
-  workload: string
-  /** The optimiser. */
-  variant: 'sgd'
-  engine: Name
-  threads: number
-  /** An update; the median of the turns. */
-  microseconds: number
-  /** Half the distance of the quartiles, as a share of the median. */
-  spread: number
-  samplesPerSecond: number
-  /** Times over those of the floor and of others in the same turn, medians; null where they did not run. */
-  floorRatio: number | null
-  timesFasterThanJs: number | null
-  timesFasterThanPlain: number | null
-}
+W0 is one whole fit; W8 a stream that gives one sample at a time; W10 one prediction. Variants: W4 and W5 in float64, W5 with Adam.
+`
 
 class Refused extends Error {}
 
@@ -49,16 +40,20 @@ function options() {
     options: {
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
+      quick: { type: 'boolean', default: false },
+      targets: { type: 'boolean', default: false },
       only: { type: 'string', multiple: true, default: [] },
       threads: { type: 'string', default: '1' },
-      repetitions: { type: 'string', default: '7' },
-      seconds: { type: 'string', default: '0.25' },
+      repetitions: { type: 'string' },
+      seconds: { type: 'string' },
     },
   })
-  const number = (name: 'threads' | 'repetitions' | 'seconds', whole: boolean) => {
-    const value = Number(values[name])
+  const quick = values.quick === true
+  const number = (name: 'threads' | 'repetitions' | 'seconds', normal: string, whole: boolean) => {
+    const text = values[name] ?? normal
+    const value = Number(text)
     if (!(value > 0 && value < 1000) || (whole && !Number.isInteger(value)))
-      throw new Refused(`--${name}: expected a ${whole ? 'whole number' : 'number'} above 0, got '${values[name]}'`)
+      throw new Refused(`--${name}: expected a ${whole ? 'whole number' : 'number'} above 0, got '${text}'`)
     return value
   }
   const only = (values.only as string[]).map((name) => name.toUpperCase())
@@ -67,10 +62,12 @@ function options() {
   return {
     json: values.json === true,
     help: values.help === true,
+    targets: values.targets === true,
+    whole: only.length === 0,
     chosen: workloads.filter(({ name }) => only.length === 0 || only.includes(name)),
-    threads: number('threads', true),
-    repetitions: number('repetitions', true),
-    seconds: number('seconds', false),
+    threads: number('threads', '1', true),
+    repetitions: number('repetitions', quick ? '3' : '7', true),
+    seconds: number('seconds', quick ? '0.1' : '0.15', false),
   }
 }
 
@@ -84,60 +81,23 @@ function nativeMissing(): string | undefined {
   }
 }
 
-function resultsOf(workload: Workload, times: Times, threads: number): Result[] {
-  const against = (name: Name, engine: string, invert: boolean) => {
-    const [other, own] = [times[name], times[engine]]
-    if (!other || !own) return null
-    return invert ? ratio(other, own) : ratio(own, other)
-  }
-  return Object.entries(times).map(([engine, own]) => ({
-    workload: workload.name,
-    variant: 'sgd',
-    engine: engine as Name,
-    threads: engine === 'native' || engine === 'floor' ? threads : 1,
-    microseconds: median(own),
-    spread: spread(own),
-    samplesPerSecond: (1e6 * workload.batch) / median(own),
-    floorRatio: against('floor', engine, false),
-    timesFasterThanJs: against('js', engine, true),
-    timesFasterThanPlain: against('plain', engine, true),
-  }))
-}
-
-/** A time with its unit, three digits. */
-function time(microseconds: number): string {
-  const [value, unit] = microseconds < 1000 ? [microseconds, 'µs'] : [microseconds / 1000, 'ms']
-  return `${value.toPrecision(3)} ${unit}`
-}
-
-function report(workload: Workload, results: readonly Result[]): string {
-  const of = (engine: Name) => results.find((result) => result.engine === engine)
-  const native = of('native')
-  const js = of('js')
-  const times = (x: number | null | undefined) => (x === null || x === undefined ? '–' : `${x.toPrecision(3)} ×`)
-  const ratios = [
-    ...(native
-      ? [
-          `native takes ${times(native.floorRatio)} the floor; it is ${times(native.timesFasterThanJs)} faster than js, ${times(native.timesFasterThanPlain)} than plain loops`,
-        ]
-      : []),
-    ...(js?.timesFasterThanPlain ? [`js takes ${times(1 / js.timesFasterThanPlain)} plain loops`] : []),
-  ]
-  const lines = results.map(
-    ({ engine, microseconds, spread: s, samplesPerSecond }) =>
-      `  ${engine.padEnd(7)} ${time(microseconds).padStart(9)} an update  ± ${(100 * s).toFixed(1).padStart(4)} %  ${Math.round(samplesPerSecond)} samples/s`,
-  )
-  return [`${workload.name}  ${titleOf(workload)}`, ...ratios.map((line) => `  ${line}`), ...lines, ''].join('\n')
+/** What is measured beside the times, on the native engine. */
+async function extras(workload: Workload, threads: number): Promise<Extras> {
+  if (workload.memory) return { threads, peakMB: (await memoryOfFit(workload.samples, threads)).peakMB ?? undefined }
+  if (workload.kind !== 'stream') return { threads }
+  setBackend('native')
+  return { threads, eventLoop: (await eventLoopDuring(streamOfW8(), 0.5)).excess }
 }
 
 async function main(): Promise<void> {
-  const { json, help: asked, chosen, threads, repetitions, seconds } = options()
+  const { json, help: asked, targets, whole, chosen, threads, repetitions, seconds } = options()
   if (asked) {
     process.stdout.write(help)
     return
   }
   const missing = nativeMissing()
-  if (missing === undefined) setThreads(threads)
+  const native = missing === undefined
+  if (native) setThreads(threads)
   const { blas = null } = backend()
   const machine = {
     cpu: cpus()[0]?.model.trim() ?? 'unknown',
@@ -145,22 +105,33 @@ async function main(): Promise<void> {
     platform: `${process.platform}-${process.arch}`,
     node: process.versions.node,
     blas,
+    load: Number((loadavg()[0] as number).toFixed(2)),
   }
-  const engine =
-    missing === undefined ? `${blas ?? 'native'}, ${threads} ${threads === 1 ? 'thread' : 'threads'}` : `no native engine: ${missing}`
+  const engine = native ? `${blas ?? 'native'}, ${threads} ${threads === 1 ? 'thread' : 'threads'}` : `no native engine: ${missing}`
   console.log(
-    `${machine.cpu}, ${machine.cores} cores, Node ${machine.node}; ${engine}\nmedians of ${repetitions} turns ± half the distance of the quartiles\n`,
+    `${machine.cpu}, ${machine.cores} cores, Node ${machine.node}; ${engine}; load ${machine.load} at the start\n` +
+      `medians of ${repetitions} turns ± half the distance of the quartiles\n`,
   )
   const results: Result[] = []
   for (const workload of chosen) {
-    const runners = contestants(workload, missing === undefined)
-    const times = await race(runners, { repetitions, seconds })
-    for (const runner of runners) runner.close?.()
-    const own = resultsOf(workload, times, threads)
-    console.log(report(workload, own))
-    results.push(...own)
+    for (const variant of ['sgd', ...(workload.variants ?? [])] as Variant[]) {
+      const runners = contestants(workload, variant, native)
+      const times = await race(runners, { repetitions, seconds })
+      for (const runner of runners) runner.close?.()
+      const own = resultsOf(workload, variant, times, native && variant === 'sgd' ? await extras(workload, threads) : { threads })
+      console.log(report(workload, variant, own))
+      results.push(...own)
+    }
   }
-  if (json) console.log(JSON.stringify({ machine, results }))
+  let loop: EventLoopReport | undefined
+  if (native && (whole || chosen.some(({ name }) => name === 'W4'))) {
+    setBackend('native')
+    loop = await eventLoopDuring(fitOfW4())
+    const { p99, max } = loop.excess
+    console.log(`event loop during a fit of W4: held up ${p99.toFixed(2)} ms (p99), ${max.toFixed(2)} ms (most), over idle\n`)
+  }
+  if (targets) console.log(`${targetTable(results, loop)}\n`)
+  if (json) console.log(JSON.stringify({ machine, ...(loop && { eventLoop: loop.excess }), results }))
 }
 
 try {

@@ -1,32 +1,75 @@
 /**
- * What is measured. A workload is data: to add one, a line in `workloads`; to add a kind, a case in `run.ts`.
- * All are float32 and plain gradient descent.
+ * What is measured. A workload is data: to add one, a line in `workloads`; to add a kind, a case in `contestants.ts`.
+ * All are plain gradient descent in float32; `variants` names what is measured besides.
  */
+
+export type Variant = 'sgd' | 'adam' | 'float64'
+
+/**
+ * What one measured unit is: an update within a fit (of many), a whole fit with all of its preparation, an update of a stream
+ * that feeds one sample at a time, or one prediction.
+ */
+export type Kind = 'update' | 'fit' | 'stream' | 'prediction'
 
 export interface Workload {
   name: string
+  kind: Kind
   layers: readonly number[]
-  activation: 'relu' | 'sigmoid'
+  activation: 'relu' | 'sigmoid' | 'tanh'
+  /** Whether the last layer is followed by the activation too. */
+  activeOutput?: boolean
   loss: 'crossEntropy' | 'squaredError'
+  /** Samples an update. */
   batch: number
+  /** All samples an update, in the trainer's own chunks (FBGD). */
+  full?: boolean
   /** Of the synthetic set; a multiple of the batch. An engine that is slow is timed on the first of them. */
   samples: number
+  /** Of a whole fit. */
+  epochs?: number
+  variants?: readonly Variant[]
+  /** Whether the peak of memory is measured, in a process of its own. */
+  memory?: boolean
 }
 
+const digits = { activation: 'relu', loss: 'crossEntropy' } as const
+const tiny = { activation: 'sigmoid', activeOutput: true, loss: 'squaredError', batch: 1 } as const
+
+// biome-ignore format: a table
 export const workloads: readonly Workload[] = [
-  { name: 'W1', layers: [2, 2, 1], activation: 'sigmoid', loss: 'squaredError', batch: 1, samples: 2000 },
-  { name: 'W2', layers: [64, 32, 10], activation: 'relu', loss: 'crossEntropy', batch: 1, samples: 2000 },
-  { name: 'W3', layers: [64, 32, 10], activation: 'relu', loss: 'crossEntropy', batch: 32, samples: 2048 },
-  { name: 'W4', layers: [784, 128, 10], activation: 'relu', loss: 'crossEntropy', batch: 128, samples: 12800 },
-  { name: 'W5', layers: [784, 512, 256, 10], activation: 'relu', loss: 'crossEntropy', batch: 128, samples: 5120 },
+  { name: 'W0', kind: 'fit', layers: [2, 3, 1], ...tiny, samples: 4, epochs: 20_000 },
+  { name: 'W1', kind: 'update', layers: [2, 2, 1], ...tiny, samples: 2000 },
+  { name: 'W2', kind: 'update', layers: [64, 32, 10], ...digits, batch: 1, samples: 2000 },
+  { name: 'W3', kind: 'update', layers: [64, 32, 10], ...digits, batch: 32, samples: 2048 },
+  { name: 'W4', kind: 'update', layers: [784, 128, 10], ...digits, batch: 128, samples: 12_800, variants: ['float64'] },
+  { name: 'W5', kind: 'update', layers: [784, 512, 256, 10], ...digits, batch: 128, samples: 5120, variants: ['adam', 'float64'] },
+  { name: 'W6', kind: 'update', layers: [1024, 1024, 1024, 1024, 10], ...digits, batch: 256, samples: 2560 },
+  { name: 'W7', kind: 'update', layers: [64, 64, 1], activation: 'tanh', loss: 'squaredError', batch: 100_000, full: true, samples: 100_000, memory: true },
+  { name: 'W8', kind: 'stream', layers: [64, 32, 10], ...digits, batch: 1, samples: 2000 },
+  { name: 'W10', kind: 'prediction', layers: [784, 128, 10], ...digits, batch: 1, samples: 64 },
 ]
 
 /** Small enough that nothing diverges on random targets, however many updates are made. */
 export const learningRate = 0.01
 
-export function titleOf({ layers, activation, batch, loss }: Workload): string {
-  const names = { relu: 'ReLU', sigmoid: 'sigmoid', crossEntropy: 'softmax cross-entropy', squaredError: '½ squared error' }
-  return `${layers.join('-')} ${names[activation]}, ${names[loss]}, batch ${batch}`
+/** Adam's step is as long as its rate, whatever the gradient. */
+export const adamRate = 1e-4
+
+/** XOR's four samples are learnt by a fit at this rate. */
+export const xorRate = 0.5
+
+export const rateOf = ({ kind }: Workload): number => (kind === 'fit' ? xorRate : learningRate)
+
+/** Updates of one measured unit. */
+export const updatesOf = ({ kind, samples, batch, epochs = 1 }: Workload): number => (kind === 'fit' ? (samples / batch) * epochs : 1)
+
+export function titleOf({ kind, layers, activation, batch, loss, full, epochs }: Workload): string {
+  const names = { relu: 'ReLU', sigmoid: 'sigmoid', tanh: 'tanh', crossEntropy: 'softmax cross-entropy', squaredError: '½ squared error' }
+  const network = `${layers.join('-')} ${names[activation]}`
+  if (kind === 'prediction') return `${network}, one prediction from typed array to typed array`
+  if (kind === 'stream') return `${network}, ${names[loss]}, one sample at a time from an async iterator`
+  if (kind === 'fit') return `XOR: ${network}, ${names[loss]}, batch ${batch}, one fit of ${epochs?.toLocaleString('en')} epochs`
+  return `${network}, ${names[loss]}, ${full ? `full batch of ${batch.toLocaleString('en')}` : `batch ${batch}`}`
 }
 
 /** A synthetic set: x uniform in [−1, 1), labels or targets at random. Row-major; the same for every engine. */
@@ -48,16 +91,21 @@ export function generator(seed: number): () => number {
   }
 }
 
-export function samplesOf({ layers, loss, samples }: Workload): Samples {
+export function samplesOf({ kind, layers, loss, samples }: Workload): Samples {
+  if (kind === 'fit') return { x: Float32Array.of(0, 0, 0, 1, 1, 0, 1, 1), y: Float32Array.of(0, 1, 1, 0), samples }
   const next = generator(7)
   const inputs = layers[0] as number
   const outputs = layers[layers.length - 1] as number
+  const fill = <T extends Float32Array | Int32Array>(array: T, value: () => number): T => {
+    for (let i = 0; i < array.length; i++) array[i] = value()
+    return array
+  }
   return {
-    x: Float32Array.from({ length: samples * inputs }, () => 2 * next() - 1),
+    x: fill(new Float32Array(samples * inputs), () => 2 * next() - 1),
     y:
       loss === 'crossEntropy'
-        ? Int32Array.from({ length: samples }, () => Math.floor(next() * outputs))
-        : Float32Array.from({ length: samples * outputs }, next),
+        ? fill(new Int32Array(samples), () => Math.floor(next() * outputs))
+        : fill(new Float32Array(samples * outputs), next),
     samples,
   }
 }

@@ -9,10 +9,11 @@ import { tensor } from '../../lib/index.js'
 
 /** Of each kind of network, small. */
 const small: Workload[] = [
-  { name: 'S1', layers: [2, 2, 1], activation: 'sigmoid', loss: 'squaredError', batch: 1, samples: 7 },
-  { name: 'S2', layers: [6, 5, 4], activation: 'relu', loss: 'crossEntropy', batch: 1, samples: 5 },
-  { name: 'S3', layers: [6, 5, 4, 3], activation: 'relu', loss: 'crossEntropy', batch: 4, samples: 12 },
-  { name: 'S4', layers: [3, 4, 2], activation: 'sigmoid', loss: 'squaredError', batch: 3, samples: 6 },
+  { name: 'S1', kind: 'update', layers: [2, 2, 1], activation: 'sigmoid', activeOutput: true, loss: 'squaredError', batch: 1, samples: 7 },
+  { name: 'S2', kind: 'update', layers: [6, 5, 4], activation: 'relu', loss: 'crossEntropy', batch: 1, samples: 5 },
+  { name: 'S3', kind: 'update', layers: [6, 5, 4, 3], activation: 'relu', loss: 'crossEntropy', batch: 4, samples: 12 },
+  { name: 'S4', kind: 'update', layers: [3, 4, 2], activation: 'sigmoid', loss: 'squaredError', batch: 3, samples: 6 },
+  { name: 'S5', kind: 'update', layers: [3, 4, 1], activation: 'tanh', loss: 'squaredError', batch: 3, samples: 6 },
 ]
 
 describe('plain loops', () => {
