@@ -46,7 +46,10 @@ export class Preparation {
     const output = this.#outputOf(x)
     const distribution = isFloat(rawY.dtype) && rawY.rank === 2 && sameShape(rawY.shape.slice(1), output) && (output[0] as number) > 1
     if (targets === 'classes' && !distribution) return { x, y: checkLabels(where, rawY, samples, output[0] ?? 1), samples, output }
-    const y = fitting(where, 'y', rawY, dtype, targets === undefined)
+    const given = fitting(where, 'y', rawY, dtype, targets === undefined)
+    // One number for the one output of one sample, as streams bring it, can only mean [1, 1].
+    const single = targets !== undefined && samples === 1 && given.rank === 1 && sameShape(output, [1])
+    const y = single ? given.reshape([1, 1]) : given
     if (targets === 'classes' || targets === 'probabilities') checkProbabilities(where, 'target', y)
     if (targets === 'signs') checkSigns(where, y)
     if (targets !== undefined && !sameShape(output, y.shape.slice(1))) {

@@ -12,7 +12,8 @@ import { runEagerly } from './eager-runner.js'
 import type { Prepared } from './prepare.js'
 import { directStep, type StepParts } from './step-programs.js'
 
-interface Step {
+/** A compiled update. */
+export interface Step {
   spec: PlanSpec
   /** Undefined where the model's path depends on values. */
   plan: Plan | undefined
@@ -31,8 +32,7 @@ export class SingleSteps {
 
   /** One update; the cost before it, or undefined where that is not finite and nothing was changed. */
   run(parts: StepParts, state: State, { x, y, samples }: Prepared, scalars: Float64Array, counter: Int32Array): number | undefined {
-    const key = `${engine().name} ${x.shape} ${y.shape} ${y.dtype}`
-    const step = this.#cache.get(key) ?? this.#compile(key, parts, x, y, scalars.length)
+    const step = this.of(parts, x, y)
     step.rates.set(scalars)
     step.report[0] = 0
     const arrays = parts.state.draws ? [x.data, y.data, step.rates, counter] : [x.data, y.data, step.rates]
@@ -46,8 +46,15 @@ export class SingleSteps {
     return (step.report[0] as number) / samples
   }
 
-  #compile(key: string, parts: StepParts, x: Tensor, y: Tensor, scalarCount: number): Step {
+  /** The update on batches like x and y. */
+  of(parts: StepParts, x: Tensor, y: Tensor): Step {
+    const key = `${engine().name} ${x.shape} ${y.shape} ${y.dtype}`
+    return this.#cache.get(key) ?? this.#compile(key, parts, x, y)
+  }
+
+  #compile(key: string, parts: StepParts, x: Tensor, y: Tensor): Step {
     const { dtype, state } = parts
+    const { scalarCount } = parts.optimizer
     const spec: PlanSpec = {
       inputs: [
         { name: 'x', shape: x.shape, dtype },

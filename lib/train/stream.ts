@@ -47,12 +47,14 @@ export function asBatch(item: unknown): { x: TensorLike; y: TensorLike } {
 
 const sliceMilliseconds = 8
 
-/** Feeds `learn` (one update, returning its cost and samples) from the source, one item at a time. */
-export async function consume(
-  source: unknown,
-  options: StreamOptions,
-  learn: (item: unknown) => { cost: number; samples: number },
-): Promise<StreamProgress> {
+/** What is done with an item: one update. The cost is its samples'. */
+export interface Learned {
+  cost: number
+  samples: number
+}
+
+/** Feeds `learn` from the source, one item at a time. */
+export async function consume(source: unknown, options: StreamOptions, learn: (item: unknown) => Learned): Promise<StreamProgress> {
   checkOptions('fitStream', options, ['signal', 'onUpdate', 'maxUpdates'])
   const { signal, onUpdate } = options
   const most =
@@ -69,23 +71,35 @@ export async function consume(
   const progress: StreamProgress = { updates: 0, samples: 0, cost: NaN, seconds: 0 }
   let since = started
   if (most === 0) return progress
-  for await (const item of source as AsyncIterable<unknown>) {
+  /** Whether it is time to let the event loop turn. */
+  const take = (item: unknown): boolean => {
     signal?.throwIfAborted()
     const { cost, samples } = learn(item)
     progress.updates++
     progress.samples += samples
     progress.cost = cost
     // The clock is read every few updates: it costs a fair part of a small one.
-    if (onUpdate || (progress.updates & 15) === 0) {
-      const now = performance.now()
-      progress.seconds = (now - started) / 1000
-      onUpdate?.({ ...progress })
-      if (now - since > sliceMilliseconds) {
-        await new Promise((resolve) => setImmediate(resolve))
-        since = performance.now()
-      }
+    if (!onUpdate && (progress.updates & 15) !== 0) return false
+    const now = performance.now()
+    progress.seconds = (now - started) / 1000
+    onUpdate?.({ ...progress })
+    return now - since > sliceMilliseconds
+  }
+  const turn = async () => {
+    await new Promise((resolve) => setImmediate(resolve))
+    since = performance.now()
+  }
+  if (Symbol.asyncIterator in source) {
+    for await (const item of source as AsyncIterable<unknown>) {
+      if (take(item)) await turn()
+      if (progress.updates >= most) break
     }
-    if (progress.updates >= most) break
+  } else {
+    // Without `await` for items that are there already: it costs as much as the update of a small network.
+    for (const item of source as Iterable<unknown>) {
+      if (take(item instanceof Promise ? await item : item)) await turn()
+      if (progress.updates >= most) break
+    }
   }
   progress.seconds = (performance.now() - started) / 1000
   return progress

@@ -26,11 +26,13 @@ import type { Batching } from './fit-plan.js'
 import type { EpochRecord, History, Scores, StopReason } from './history.js'
 import { checkMetrics, type MeanMetric, type MetricSpec } from './metrics.js'
 import { Preparation, type Prepared } from './prepare.js'
+import { QuickSteps } from './quick-steps.js'
 import { SingleSteps } from './single-steps.js'
 import type { Clipping, SampleSpec, StepParts } from './step-programs.js'
 import { asBatch, consume, type StreamItem, type StreamOptions, type StreamProgress } from './stream.js'
 import { TrainingState } from './training-state.js'
 
+/** What every trainer is told. */
 export interface TrainerOptions {
   /** (prediction, target, { reduction: 'none' }) → one value a sample (trailing axes are averaged). */
   loss: Loss
@@ -199,29 +201,50 @@ export abstract class Trainer {
    * @example await trainer.fitStream(events, { signal, onUpdate: ({ cost }) => gauge.set(cost) })
    */
   fitStream(source: Iterable<StreamItem> | AsyncIterable<StreamItem>, options: StreamOptions = {}): Promise<StreamProgress> {
-    return consume(source, options, (item) => {
-      const data = this.#preparation.prepare('fitStream', asBatch(item))
-      const cost = this.#update(data)
-      return { cost, samples: data.samples, updates: 1 }
+    const quick = new QuickSteps({
+      loss: this.loss,
+      steps: this.#steps,
+      parts: () => this.#parts([]),
+      scalars: (out) => this.#scalars(out),
     })
+    return consume(source, options, (item) => {
+      const cost = quick.learn(item)
+      if (cost !== undefined) {
+        this.#count(cost)
+        return { cost, samples: 1 }
+      }
+      const data = this.#preparation.prepare('fitStream', asBatch(item))
+      const learned = { cost: this.#update(data), samples: data.samples }
+      if (data.samples === 1) quick.open(item, data)
+      return learned
+    })
+  }
+
+  /** Writes the next update's numbers; the counter of its draws, where there are any. */
+  #scalars({ scalars, counter }: { scalars: Float64Array; counter: Int32Array }): void {
+    const course = this.#course
+    writeScalars(this, scalars, 0, { epoch: course.epoch, update: course.updates })
+    if (!this.#state?.draws) return
+    course.seed ??= nextSeed()
+    writeCounter(counter, 0, course.seed, course.updates, 0)
+  }
+
+  /** Takes note of an update. Errors: ERR_DIVERGED. */
+  #count(cost: number): void {
+    const course = this.#course
+    if (Number.isNaN(cost)) throw notFinite(`update ${course.updates + 1}`, undefined, 'nothing was changed', this.optimizer.learningRate)
+    course.updates++
+    course.unfinished = undefined
   }
 
   /** One synchronous update; returns the cost before it. */
   #update(data: Prepared): number {
     const parts = this.#parts([])
     const state = parts.state.claim()
-    const course = this.#course
-    const scalars = new Float64Array(this.optimizer.scalarCount)
-    writeScalars(this, scalars, 0, { epoch: course.epoch, update: course.updates })
-    const counter = new Int32Array(counterLength)
-    if (parts.state.draws) {
-      course.seed ??= nextSeed()
-      writeCounter(counter, 0, course.seed, course.updates, 0)
-    }
-    const cost = this.#steps.run(parts, state, data, scalars, counter)
-    if (cost === undefined) throw notFinite(`update ${course.updates + 1}`, undefined, 'nothing was changed', this.optimizer.learningRate)
-    course.updates++
-    course.unfinished = undefined
+    const numbers = { scalars: new Float64Array(this.optimizer.scalarCount), counter: new Int32Array(counterLength) }
+    this.#scalars(numbers)
+    const cost = this.#steps.run(parts, state, data, numbers.scalars, numbers.counter) ?? NaN
+    this.#count(cost)
     return cost
   }
 

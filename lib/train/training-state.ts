@@ -99,6 +99,13 @@ export class TrainingState implements Home {
     )
   }
 
+  /** Whether the block claimed last may be worked on as it is: nothing was assigned, frozen or taken away since, and no fit runs. */
+  get current(): boolean {
+    if (this.busy || this.#dirty.size > 0 || !this.#state || this.#backend !== engine()) return false
+    for (const { parameter, trained } of this.parameters) if (parameter.home !== this || trained === parameter.frozen) return false
+    return true
+  }
+
   /** Takes the parameters from whoever holds them and brings the block up to date. Errors: ERR_BUSY. */
   claim(): State {
     this.refuseWhileBusy()

@@ -1,0 +1,183 @@
+/** Learning online: the short way for single samples against `step`, back-pressure, and items that are none. */
+
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { loss, nn, optim, Random, SGD, type StreamItem, setBackend, Tensor, tensor } from '../../lib/index.js'
+import { announce, present } from '../support/engines.js'
+import { snapshot } from '../support/models.js'
+
+announce('streams')
+
+const rng = new Random(5)
+const m = 200
+const x = rng.normal([m, 6])
+const rows = Array.from({ length: m }, (_, i) => x.data.slice(6 * i, 6 * i + 6) as Float32Array)
+const labels = Array.from({ length: m }, (_, i) => ((rows[i]?.[0] as number) > 0 ? 1 : 0))
+
+const network = (outputs: number, dropout = 0) => {
+  const init = new Random(1)
+  return new nn.Sequential(
+    new nn.Linear(6, 5, { rng: init }),
+    new nn.Tanh(),
+    ...(dropout ? [new nn.Dropout(dropout)] : []),
+    new nn.Linear(5, outputs, { rng: init }),
+  )
+}
+const classifier = (model: nn.Module = network(2)) =>
+  new SGD(model, {
+    loss: loss.crossEntropy,
+    optimizer: optim.adam({ learningRate: 0.01 }),
+    schedule: optim.schedules.inverseTime({ decay: 1e-3 }),
+  })
+const regressor = (outputs: number) => new SGD(network(outputs), { loss: loss.mse, learningRate: 0.05 })
+
+const classItems = (): StreamItem[] => rows.map((row, i) => ({ x: row, y: labels[i] as never }))
+
+describe.each(present)('on %s', (engine) => {
+  // The engine of the whole test: a stream asks for it again whenever it goes on.
+  beforeAll(() => setBackend(engine))
+  afterAll(() => setBackend(present.includes('native') ? 'native' : 'js'))
+  const on = <T>(body: () => T): T => body()
+  /** The same updates one by one. */
+  const stepped = (trainer: SGD, items: readonly StreamItem[]) =>
+    on(() => items.map((item) => trainer.step([Array.from(item.x as Float32Array)], [item.y as never])))
+
+  test.each([
+    ['typed arrays and labels', () => classifier(), classItems],
+    ['plain arrays', () => classifier(), () => classItems().map(({ x: row, y }) => ({ x: Array.from(row as Float32Array), y }))],
+    [
+      'float64 arrays into a float32 model',
+      () => classifier(),
+      () => classItems().map(({ x: row, y }) => ({ x: Float64Array.from(row as Float32Array), y })),
+    ],
+    ['numbers to learn', () => regressor(1), () => rows.map((row) => ({ x: row, y: row[1] as never }))],
+    ['several numbers', () => regressor(3), () => rows.map((row) => ({ x: row, y: Array.from(row.slice(0, 3)) }))],
+  ])('%s: the same bits as step', async (_name, make, items) => {
+    const [stream, steps] = [make(), make()]
+    const costs: number[] = []
+    const end = await on(() => stream.fitStream(items(), { onUpdate: ({ cost }) => void costs.push(cost) }))
+    expect(costs).toEqual(stepped(steps, items()))
+    expect(snapshot(stream.model)).toEqual(snapshot(steps.model))
+    expect([end.updates, end.samples, stream.updates]).toEqual([m, m, m])
+  })
+
+  test('random draws too', async () => {
+    const [stream, steps] = [classifier(network(2, 0.5)), classifier(network(2, 0.5))]
+    for (const t of [stream, steps]) await on(() => t.fit({ x, y: Int32Array.from(labels) }, { epochs: 1, seed: 3 }))
+    await on(() => stream.fitStream(classItems()))
+    stepped(steps, classItems())
+    expect(snapshot(stream.model)).toEqual(snapshot(steps.model))
+  })
+
+  test('an async source, one item ahead at most', async () => {
+    const [stream, steps] = [classifier(), classifier()]
+    let [made, most] = [0, 0]
+    async function* source() {
+      for (const item of classItems()) {
+        most = Math.max(most, ++made - stream.updates)
+        yield item
+      }
+    }
+    await on(() => stream.fitStream(source()))
+    stepped(steps, classItems())
+    expect(snapshot(stream.model)).toEqual(snapshot(steps.model))
+    expect(most).toBe(1)
+  })
+
+  test('what is changed between two items counts: parameters, frozen layers, other trainers', async () => {
+    const run = async (learn: (t: SGD, item: StreamItem) => unknown) => {
+      const trainer = classifier()
+      const [first, second] = trainer.model
+        .children()
+        .map(([, child]) => child)
+        .filter((c): c is nn.Linear => c instanceof nn.Linear)
+      const other = new SGD(trainer.model, { loss: loss.crossEntropy, learningRate: 0.1 })
+      const items = classItems()
+      for (const [i, item] of items.entries()) {
+        if (i === 20) (first as nn.Linear).weight.assign(tensor(new Float32Array(30).fill(0.1), { shape: [5, 6] }))
+        if (i === 40) second?.freeze()
+        if (i === 60) second?.unfreeze()
+        if (i === 80) other.step([Array.from(item.x as Float32Array)], [item.y as never])
+        await learn(trainer, item)
+      }
+      return snapshot(trainer.model)
+    }
+    const single = await on(() => run((t, item) => t.step([Array.from(item.x as Float32Array)], [item.y as never])))
+    // One stream through all of it: the source makes the changes.
+    const trainer = classifier()
+    const [first, second] = trainer.model
+      .children()
+      .map(([, child]) => child)
+      .filter((c): c is nn.Linear => c instanceof nn.Linear)
+    const other = new SGD(trainer.model, { loss: loss.crossEntropy, learningRate: 0.1 })
+    function* source() {
+      for (const [i, item] of classItems().entries()) {
+        if (i === 20) (first as nn.Linear).weight.assign(tensor(new Float32Array(30).fill(0.1), { shape: [5, 6] }))
+        if (i === 40) second?.freeze()
+        if (i === 60) second?.unfreeze()
+        if (i === 80) other.step([Array.from(item.x as Float32Array)], [item.y as never])
+        yield item
+      }
+    }
+    await on(() => trainer.fitStream(source()))
+    expect(snapshot(trainer.model)).toEqual(single)
+  })
+
+  test('single samples, batches and tensors in one stream', async () => {
+    const [stream, steps] = [classifier(), classifier()]
+    const items: StreamItem[] = [
+      ...classItems().slice(0, 5),
+      { x: new Tensor([3, 6], 'float32', x.data.slice(0, 18)), y: labels.slice(0, 3) },
+      ...classItems().slice(5, 9),
+      { x: tensor(rows[3] as Float32Array), y: tensor([labels[3] as number], { dtype: 'int32' }) },
+    ]
+    await on(() => stream.fitStream(items))
+    on(() => {
+      for (const item of items.slice(0, 5)) steps.step([Array.from(item.x as Float32Array)], [item.y as never])
+      steps.step(new Tensor([3, 6], 'float32', x.data.slice(0, 18)), labels.slice(0, 3))
+      for (const item of items.slice(6, 10)) steps.step([Array.from(item.x as Float32Array)], [item.y as never])
+      steps.step([Array.from(rows[3] as Float32Array)], [labels[3] as number])
+    })
+    expect(snapshot(stream.model)).toEqual(snapshot(steps.model))
+    expect(stream.updates).toBe(11)
+  })
+
+  test.each([
+    ['NaN', { x: [1, NaN, 3, 4, 5, 6], y: 0 }, 'ERR_DATA'],
+    ['beyond float32', { x: [1, 1e39, 3, 4, 5, 6], y: 0 }, 'ERR_DATA'],
+    ['too few features', { x: [1, 2], y: 0 }, 'ERR_SHAPE'],
+    ['a label outside', { x: [1, 2, 3, 4, 5, 6], y: 2 }, 'ERR_LABEL'],
+    ['half a label', { x: [1, 2, 3, 4, 5, 6], y: 0.5 }, 'ERR_LABEL'],
+    ['no target', { x: [1, 2, 3, 4, 5, 6] }, 'ERR_VALUE'],
+    ['a text', { x: [1, '2', 3, 4, 5, 6], y: 0 }, 'ERR_VALUE'],
+    ['nothing', null, 'ERR_VALUE'],
+  ])('%s, after good ones: a coded error, nothing learnt from it', async (_name, bad, code) => {
+    const [stream, steps] = [classifier(), classifier()]
+    await expect(on(() => stream.fitStream([...classItems().slice(0, 50), bad as never]))).rejects.toMatchObject({ code })
+    stepped(steps, classItems().slice(0, 50))
+    expect(stream.updates).toBe(50)
+    expect(snapshot(stream.model)).toEqual(snapshot(steps.model))
+  })
+
+  test('a cost that is not finite is found before the update', async () => {
+    const trainer = regressor(1)
+    const good = rows.slice(0, 30).map((row) => ({ x: row, y: row[1] as never }))
+    await expect(on(() => trainer.fitStream([...good, { x: rows[0] as Float32Array, y: 3e38 as never }]))).rejects.toMatchObject({
+      code: 'ERR_DIVERGED',
+    })
+    expect(trainer.updates).toBe(30)
+    expect(Object.values(snapshot(trainer.model)).flat().every(Number.isFinite)).toBe(true)
+  })
+
+  test('ends at maxUpdates and at the signal', async () => {
+    const trainer = classifier()
+    function* endless() {
+      for (let i = 0; ; i++) yield classItems()[i % m] as StreamItem
+    }
+    expect((await on(() => trainer.fitStream(endless(), { maxUpdates: 77 }))).updates).toBe(77)
+    const stop = new AbortController()
+    const running = on(() => trainer.fitStream(endless(), { signal: stop.signal }))
+    setTimeout(() => stop.abort(), 5)
+    await expect(running).rejects.toThrow(/abort/)
+    expect(trainer.updates).toBeGreaterThan(77)
+  })
+})
