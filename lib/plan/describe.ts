@@ -1,10 +1,11 @@
-/** A program as text, for people who ask what runs. */
+/** A program as text, for people who ask what runs. To say more about a kernel: a case in `detailOf`, and in `flopsOf`. */
 
 import { elementwiseOps, type Program, type Slot, type Step, spaces } from '../backend/program.js'
+import { bytesPerElement } from '../util/dtype.js'
 
 const elementwiseNames = Object.keys(elementwiseOps)
 
-/** Floating-point operations of a call, counted as usual (a fused multiply-add is two). */
+/** Floating-point operations of a call, counted as usual (a fused multiply-add is two; a function of one number is one). */
 export function flopsOf(step: Step): number {
   const n = step.ints as readonly number[]
   switch (step.kernel) {
@@ -17,7 +18,19 @@ export function flopsOf(step: Step): number {
   }
 }
 
-function detail(step: Step): string {
+/** Bytes of a call's operands, each counted once: what it moves at least where nothing is in a cache. A gather sees part of its first. */
+export function bytesOf(program: Program, step: Step): number {
+  const bytes = (id: number) => {
+    const { length, dtype } = program.slots[id] as Slot
+    return length * bytesPerElement[dtype]
+  }
+  const whole = [...new Set([...step.outputs, ...step.inputs])].reduce((sum, id) => sum + bytes(id), 0)
+  if (step.kernel !== 'gather') return whole
+  return whole - bytes(step.inputs[0] as number) + bytes(step.outputs[0] as number)
+}
+
+/** What a call computes, with its sizes. */
+export function detailOf(step: Step): string {
   const n = step.ints
   if (step.kernel === 'matmul') {
     const [batch, m, cols, k, transA, transB] = n as [number, number, number, number, number, number]
@@ -41,28 +54,36 @@ function where(program: Program, slot: Slot): string {
   return `${name}${slot.offset ? `+${slot.offset}` : ''}`
 }
 
+/** A count with its thousands apart, or nothing for none. */
+export const grouped = (n: number): string => (n > 0 ? n.toLocaleString('en') : '')
+
+/** Rows of cells under a heading; the columns named are numbers and end at one line. */
+export function textTable(heading: readonly string[], rows: readonly (readonly string[])[], numbers: readonly number[]): string {
+  const table = [heading, ...rows]
+  const widths = heading.map((_, col) => table.reduce((w, row) => Math.max(w, (row[col] as string).length), 0))
+  const cell = (text: string, col: number) =>
+    numbers.includes(col) ? text.padStart(widths[col] as number) : text.padEnd(widths[col] as number)
+  return table.map((row) => row.map(cell).join('  ').trimEnd()).join('\n')
+}
+
+/** A table of the calls: what each computes, its operations and the bytes of its operands, and where they lie. */
 export function describeProgram(program: Program): string {
   const rows = program.steps.map((step, i) => {
     const slot = (id: number) => where(program, program.slots[id] as Slot)
     return [
       `${i}`,
       step.kernel,
-      detail(step),
+      detailOf(step),
+      grouped(flopsOf(step)),
+      grouped(bytesOf(program, step)),
       `${step.outputs.map(slot).join(' ')} ← ${step.inputs.map(slot).join(' ')}`,
-      flopsOf(step) > 0 ? `${flopsOf(step)}` : '',
     ]
   })
-  const table = [['#', 'kernel', 'what', 'where', 'flops'], ...rows]
-  const widths = [0, 1, 2, 3, 4].map((col) => table.reduce((w, row) => Math.max(w, (row[col] as string).length), 0))
-  const lines = table.map((row) =>
-    row
-      .map((cell, col) => cell.padEnd(widths[col] as number))
-      .join('  ')
-      .trimEnd(),
-  )
-  const total = program.steps.reduce((sum, step) => sum + flopsOf(step), 0)
+  const total = (of: (step: Step) => number) => program.steps.reduce((sum, step) => sum + of(step), 0).toLocaleString('en')
+  const moved = total((step) => bytesOf(program, step))
+  const held = `arena ${program.arenaBytes.toLocaleString('en')} bytes, state ${program.stateBytes.toLocaleString('en')} bytes`
   return [
-    ...lines,
-    `${program.dtype}, ${program.steps.length} calls, ${total} flops a run, arena ${program.arenaBytes} bytes, state ${program.stateBytes} bytes`,
+    textTable(['#', 'kernel', 'what', 'flops', 'bytes', 'where'], rows, [0, 3, 4]),
+    `${program.dtype}, ${program.steps.length} calls, ${total(flopsOf)} flops and ${moved} bytes a run; ${held}`,
   ].join('\n')
 }

@@ -11,6 +11,7 @@ import { describeProgram } from './describe.js'
 import { foldUpdates } from './fold-updates.js'
 import { fuse } from './fuse.js'
 import { type Lowered, lower } from './lower.js'
+import { type Profile, profileProgram } from './profile.js'
 import { type InputSpec, type Recorder, record } from './record.js'
 import { schedule } from './schedule.js'
 import { simplify } from './simplify.js'
@@ -39,9 +40,21 @@ export class Plan {
     this.executable.run(state, constants.length === 0 ? inputs : [...inputs, ...constants], report)
   }
 
-  /** The program as a table: each call with its sizes, and the memory it takes. */
+  /** The program as a table: each call with its sizes, operations and bytes, and the memory that a run takes. */
   describe(): string {
     return describeProgram(this.lowered.program)
+  }
+
+  /**
+   * Where the time of a run goes, call by call, measured on the engine in use.
+   *
+   * @param state scratch, in the layout of the plan's: left in an undefined condition
+   * @param inputs as for `run`, or with the constants following already
+   */
+  profile(state: State | undefined, inputs: readonly TypedArray[]): Profile {
+    const { program, constants, labels } = this.lowered
+    const missing = program.inputs.length - inputs.length
+    return profileProgram(program, state, missing > 0 ? [...inputs, ...constants.slice(-missing)] : inputs, labels)
   }
 }
 

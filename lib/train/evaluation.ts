@@ -17,12 +17,19 @@ export const needsPredictions = ({ wholes, custom }: Metrics): boolean => wholes
 
 /** Sums of a report as means over samples. */
 export function meansOf(report: Float64Array, at: number, metrics: Metrics, samples: number): Scores {
-  const scores: Scores = { cost: (report[at] as number) / samples }
-  metrics.means.forEach(({ name, finish }, i) => {
+  const scores: Scores = { cost: 0 }
+  putMeans(scores, report, at, metrics, samples)
+  return scores
+}
+
+/** Writes the cost and the means into scores that are there already. */
+export function putMeans(scores: Scores, report: Float64Array, at: number, metrics: Metrics, samples: number): void {
+  scores.cost = (report[at] as number) / samples
+  for (let i = 0; i < metrics.means.length; i++) {
+    const { name, finish } = metrics.means[i] as Metrics['means'][number]
     const mean = (report[at + 1 + i] as number) / samples
     put(scores, name, finish ? finish(mean) : mean)
-  })
-  return scores
+  }
 }
 
 function put(scores: Scores, name: string, value: number | number[][]): void {

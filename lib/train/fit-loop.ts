@@ -17,7 +17,7 @@ import type { Watched } from './callbacks.js'
 import { encodeCheckpoint, fingerprint } from './checkpoint.js'
 import { CheckpointPolicy } from './checkpoint-policy.js'
 import { type Course, type Unfinished, writeScalars } from './course.js'
-import { meansOf, needsPredictions, scoresOf } from './evaluation.js'
+import { meansOf, needsPredictions, putMeans, scoresOf } from './evaluation.js'
 import { badIndex, notFinite, ranAway } from './failures.js'
 import type { FitOptions, FitSettings } from './fit-options.js'
 import { type Batching, FitPlan } from './fit-plan.js'
@@ -228,8 +228,13 @@ export class FitLoop {
     const { scalarCount } = optimizer
     const updates = plan.updates * (epochs - 1) + to - from
     const table = new Float64Array(updates * scalarCount)
-    for (let u = 0; u < updates; u++) {
-      const progress = { epoch: course.epoch + Math.floor((from + u) / plan.updates), update: course.updates + u }
+    const progress = { epoch: course.epoch, update: course.updates }
+    for (let u = 0, within = from; u < updates; u++, within++) {
+      if (within === plan.updates) {
+        within = 0
+        progress.epoch++
+      }
+      progress.update = course.updates + u
       writeScalars(this.host, table, u * scalarCount, progress)
     }
     const rates = allocate(plan.parts.dtype, table.length)
@@ -279,19 +284,24 @@ export class FitLoop {
     const trained = plan.parts.state.parameters.filter((p) => p.trained)
     const [seconds, validation] = [this.#seconds, this.#validation]
     return Array.from({ length: result.epochs }, (_, i) => {
-      const row = this.#row(result, i) as Float64Array
       const updates = (i + 1) * plan.updates - from
-      return {
+      const at = i * this.#layout.length
+      // Plain assignments: a fit may have tens of thousands of epochs, of microseconds each.
+      const record: EpochRecord = {
         epoch: host.course.epoch + i + 1,
         updates: host.course.updates + updates,
-        ...meansOf(row, 0, settings.metrics, plan.seen),
-        ...(validation && {
-          validation: scoresOf(row, this.#layout.validation, settings.metrics, validation, host.loss, plan.predictions),
-        }),
+        cost: 0,
         learningRate: rates[(updates - 1) * host.optimizer.scalarCount] as number,
-        ...(settings.health && { health: healthOf(row, this.#layout.health, trained, plan.updates) }),
         seconds,
       }
+      putMeans(record, result.report, at, settings.metrics, plan.seen)
+      if (validation || settings.health) {
+        const row = this.#row(result, i) as Float64Array
+        if (validation)
+          record.validation = scoresOf(row, this.#layout.validation, settings.metrics, validation, host.loss, plan.predictions)
+        if (settings.health) record.health = healthOf(row, this.#layout.health, trained, plan.updates)
+      }
+      return record
     })
   }
 

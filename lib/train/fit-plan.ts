@@ -8,13 +8,13 @@ import type { Block, Failure } from '../backend/program.js'
 import { engine } from '../backend/select.js'
 import { WengertError } from '../errors.js'
 import { counterLength, writeCounter } from '../nn/dropout.js'
-import { compileTogether, type PlanSpec } from '../plan/plan.js'
+import { compileTogether, type Plan, type PlanSpec } from '../plan/plan.js'
 import { allocate, bytesPerElement, type TypedArray, viewOf } from '../util/dtype.js'
 import { purposes } from '../util/random.js'
 import { sizeOf } from '../util/shape.js'
 import { EagerRunner } from './eager-runner.js'
 import { type Prepared, sampleOf } from './prepare.js'
-import { carryStep, evaluationStep, inputSpecs, type ReportLayout, type StepParts } from './step-programs.js'
+import { carryStep, evaluationStep, inputIndex, inputSpecs, type ReportLayout, type StepParts } from './step-programs.js'
 
 /** How a trainer cuts a data set. */
 export interface Batching {
@@ -124,8 +124,26 @@ export class FitPlan {
       }))
   }
 
-  /** Something that repeats the programs over a state; the order, the rates and sums carried over come with each block. */
-  runner(state: State): Runner {
+  /** The compiled programs, with how often each runs in an epoch; none where the model trains eagerly. */
+  get programs(): readonly { plan: Plan; repeat: number }[] {
+    return this.segments.flatMap(({ repeat }, i) => {
+      const plan = this.#compiled?.plans[i]
+      return plan ? [{ plan, repeat }] : []
+    })
+  }
+
+  /** The arrays of all programs: the samples, and of what changes from epoch to epoch the first one's. */
+  inputs(order: Int32Array, rates: TypedArray, counters: Int32Array | undefined): TypedArray[] {
+    const given: Record<number, TypedArray | undefined> = {
+      [inputIndex.order]: order,
+      [inputIndex.rates]: rates,
+      [inputIndex.draws]: counters,
+    }
+    return this.#inputs().map((array, i) => given[i] ?? array ?? new Float64Array(0))
+  }
+
+  /** The shared inputs, undefined where they come with each block. */
+  #inputs(): (TypedArray | undefined)[] {
     const { dtype } = this.parts
     const yDtype = (this.#set ?? this.#validation)?.y.dtype ?? dtype
     const samples = (data: Prepared | undefined): TypedArray[] => [data?.x.data ?? allocate(dtype, 0), data?.y.data ?? allocate(yDtype, 0)]
@@ -133,13 +151,18 @@ export class FitPlan {
     const draws = this.#set && this.parts.state.draws ? undefined : new Int32Array(0)
     const carry = this.#carry === undefined ? new Float64Array(0) : undefined
     const predictions = this.predictions ?? allocate(dtype, 0)
-    const inputs: (TypedArray | undefined)[] = [...samples(this.#set), ...moving, ...samples(this.#validation), draws, carry, predictions]
+    const constants = this.#compiled?.constants ?? []
+    return [...samples(this.#set), ...moving, ...samples(this.#validation), draws, carry, predictions, ...constants]
+  }
+
+  /** Something that repeats the programs over a state; the order, the rates and sums carried over come with each block. */
+  runner(state: State): Runner {
+    const inputs = this.#inputs()
     if (!this.#compiled) return new EagerRunner(state, this.parts.state.layout, this.#specs, inputs)
-    const { plans, constants } = this.#compiled
     return engine().createRunner(
       state,
-      plans.map((p) => p.executable),
-      [...inputs, ...constants],
+      this.#compiled.plans.map((p) => p.executable),
+      inputs,
     )
   }
 

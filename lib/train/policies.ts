@@ -49,11 +49,15 @@ export class Policies {
 
   /** @param baseline the first cost of the trainer's life: a later fit that starts lower is not held to its own start alone */
   after(cost: number, baseline: number): void {
-    const { previous = NaN, calm, high, first = cost } = this.#state
+    const state = this.#state
+    const { previous = NaN } = state
     const still = this.tolerance !== undefined && Math.abs(cost - previous) <= this.tolerance * Math.abs(previous)
-    const start = Math.max(first, baseline)
+    state.first ??= cost
+    const start = Math.max(state.first, baseline)
     // A multiple says nothing of a cost that is 0 or below.
     const above = this.divergence !== undefined && start > 0 && cost > this.divergence.factor * start
-    this.#state = { previous: cost, calm: still ? calm + 1 : 0, high: above ? high + 1 : 0, first }
+    state.previous = cost
+    state.calm = still ? state.calm + 1 : 0
+    state.high = above ? state.high + 1 : 0
   }
 }

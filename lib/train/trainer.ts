@@ -24,6 +24,7 @@ import { FitLoop } from './fit-loop.js'
 import { checkFitOptions, type FitOptions } from './fit-options.js'
 import type { Batching } from './fit-plan.js'
 import type { EpochRecord, History, Scores, StopReason } from './history.js'
+import { describeTraining, profileTraining, type TrainingProfile } from './inspect.js'
 import { checkMetrics, type MeanMetric, type MetricSpec } from './metrics.js'
 import { Preparation, type Prepared } from './prepare.js'
 import { QuickSteps } from './quick-steps.js'
@@ -262,6 +263,28 @@ export abstract class Trainer {
     return evaluate({ ...this.#parts(metrics.means), state: own }, own.copy(), prepared, metrics, (result, plan) =>
       evaluationFailure(result, result.failure && plan.labelOf(result.failure), this.optimizer.learningRate),
     )
+  }
+
+  /**
+   * The programs that a fit on this data repeats, as tables: each call with its sizes, operations, bytes, and where its
+   * operands lie. Nothing is trained.
+   *
+   * @throws ERR_VALUE_NEEDED for a model that is trained eagerly; ERR_DATA, ERR_LABEL, ERR_SHAPE
+   * @example console.log(trainer.describe(data))
+   */
+  describe(data: DataLike): string {
+    return describeTraining(this.#host(), data)
+  }
+
+  /**
+   * Where the time of a fit on this data goes: for each call its microseconds, its share, GFLOP/s and GB/s, measured on the
+   * engine in use and on this thread (a second, more for large programs). Nothing is trained.
+   *
+   * @throws ERR_VALUE_NEEDED for a model that is trained eagerly; ERR_DATA, ERR_LABEL, ERR_SHAPE
+   * @example console.log(String(trainer.profile(data)))
+   */
+  profile(data: DataLike): TrainingProfile {
+    return profileTraining(this.#host(), data)
   }
 
   /**

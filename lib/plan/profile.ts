@@ -1,0 +1,127 @@
+/**
+ * Where a program's time goes, call by call, on the engine in use and with no help from it: a call's time is that of a program
+ * which runs those before it and then it many times over, less that of those before it alone, divided by the times. So each
+ * call sees the values that it would, and what it shares with its neighbours (operands still in a cache) counts in its favour;
+ * `microseconds`, the whole run, is measured by itself.
+ */
+
+import type { State } from '../backend/backend.js'
+import type { Program, Step } from '../backend/program.js'
+import { engine } from '../backend/select.js'
+import { type TypedArray, viewOf } from '../util/dtype.js'
+import { bytesOf, detailOf, flopsOf, textTable } from './describe.js'
+
+export interface CallProfile {
+  /** The kernel's name, what it computes with its sizes, and where in the model it comes from. */
+  readonly kernel: string
+  readonly what: string
+  readonly label: string
+  readonly flops: number
+  readonly bytes: number
+  /** Of one run, by itself. */
+  readonly microseconds: number
+  /** Of the sum over all calls, 0 … 1. */
+  readonly share: number
+  /** 10⁹ operations a second, and 10⁹ bytes of operands a second. */
+  readonly gflops: number
+  readonly gigabytes: number
+}
+
+const turns = 5
+/** A measured stretch of repetitions lasts about so long, in microseconds, or this share of what runs before it. */
+const stretch = 500
+const stretchShare = 0.25
+const mostRepetitions = 5000
+
+/** One program's profile; `toString()` is a table. */
+export class Profile {
+  constructor(
+    readonly calls: readonly CallProfile[],
+    /** A whole run, from its call. */
+    readonly microseconds: number,
+  ) {}
+
+  toString(): string {
+    const digits = (x: number) => (x >= 100 ? x.toFixed(0) : x >= 10 ? x.toFixed(1) : x.toFixed(2))
+    const rows = this.calls.map(({ kernel, what, label, microseconds, share, flops, gflops, gigabytes }, i) => [
+      `${i}`,
+      kernel,
+      what,
+      digits(microseconds),
+      `${(100 * share).toFixed(1)} %`,
+      flops > 0 ? digits(gflops) : '',
+      digits(gigabytes),
+      label,
+    ])
+    const parts = this.calls.reduce((sum, { microseconds }) => sum + microseconds, 0)
+    const flops = this.calls.reduce((sum, call) => sum + call.flops, 0)
+    return [
+      textTable(['#', 'kernel', 'what', 'µs', 'share', 'GFLOP/s', 'GB/s', 'of'], rows, [0, 3, 4, 5, 6]),
+      `a run takes ${digits(this.microseconds)} µs (its calls, each by itself, ${digits(parts)}): ${digits(flops / this.microseconds / 1000)} GFLOP/s`,
+    ].join('\n')
+  }
+}
+
+/**
+ * @param state scratch: it is written to, and put back between the calls
+ * @param inputs what one run sees
+ * @param labels of the steps
+ */
+export function profileProgram(
+  program: Program,
+  state: State | undefined,
+  inputs: readonly TypedArray[],
+  labels: readonly string[] = [],
+): Profile {
+  const report = new Float64Array(program.report)
+  const kept = new Uint8Array(program.stateBytes)
+  const copy = viewOf('float32', kept.buffer, 0, kept.length / 4)
+  state?.read(0, copy)
+  /** Microseconds of one run of a list of steps. */
+  const timer = (steps: readonly Step[]) => {
+    const executable = engine().compile({ ...program, steps })
+    return (): number => {
+      state?.write(0, copy)
+      report.fill(0)
+      const start = performance.now()
+      executable.run(state, inputs, report)
+      return 1000 * (performance.now() - start)
+    }
+  }
+  const least = (time: () => number) => Math.min(...Array.from({ length: turns }, time))
+  const whole = timer(program.steps)
+  whole()
+  const microseconds = least(whole)
+  const alone = program.steps.map((step, i) => {
+    const before = program.steps.slice(0, i)
+    const prefix = timer(before)
+    prefix()
+    const base = least(prefix)
+    const once = Math.max(0.05, least(timer([...before, step])) - base)
+    const repetitions = Math.min(mostRepetitions, Math.max(4, Math.ceil(Math.max(stretch, stretchShare * base) / once)))
+    const repeated = timer([...before, ...new Array<Step>(repetitions).fill(step)])
+    repeated()
+    // By turns, so that what else the machine does meets both.
+    const pairs = Array.from({ length: turns }, () => [prefix(), repeated()] as const)
+    const [short, long] = [Math.min(base, ...pairs.map(([a]) => a)), Math.min(...pairs.map(([, b]) => b))]
+    return Math.max(0, long - short) / repetitions
+  })
+  const sum = alone.reduce((a, b) => a + b, 0)
+  const calls = program.steps.map((step, i): CallProfile => {
+    const own = alone[i] as number
+    const [flops, bytes] = [flopsOf(step), bytesOf(program, step)]
+    const rate = (amount: number) => (own > 0 ? amount / own / 1000 : 0)
+    return {
+      kernel: step.kernel,
+      what: detailOf(step),
+      label: labels[i] ?? '',
+      flops,
+      bytes,
+      microseconds: own,
+      share: sum > 0 ? own / sum : 0,
+      gflops: rate(flops),
+      gigabytes: rate(bytes),
+    }
+  })
+  return new Profile(calls, microseconds)
+}
