@@ -116,11 +116,21 @@ export abstract class Trainer {
   }
 
   /** The same as `fit`, epoch by epoch: `for await (const epoch of trainer.epochs(data, options))`; leaving the loop ends it. */
-  epochs(data: DataLike, options: FitOptions): AsyncGenerator<EpochRecord, History> {
-    return this.#run(data, options, true)
+  async *epochs(data: DataLike, options: FitOptions): AsyncGenerator<EpochRecord, History> {
+    const run = this.#run(data, options, true)
+    try {
+      for (;;) {
+        const next = await run.next()
+        if (next.done) return next.value
+        yield* next.value
+      }
+    } finally {
+      await run.return(undefined as never)
+    }
   }
 
-  async *#run(data: DataLike, options: FitOptions, observed: boolean): AsyncGenerator<EpochRecord, History> {
+  /** Yields the records of each block: thousands of epochs at once where nobody watches them one by one. */
+  async *#run(data: DataLike, options: FitOptions, observed: boolean): AsyncGenerator<EpochRecord[], History> {
     this.#state?.refuseWhileBusy()
     const { unfinished } = this.#course
     const settings = checkFitOptions(options, unfinished?.seed)
@@ -146,8 +156,8 @@ export abstract class Trainer {
         for (const record of next.value) {
           epochs.push(record)
           for (const callback of callbacks) if ((await callback.onEpoch?.(record, this)) === false) wish = 'callback'
-          yield record
         }
+        yield next.value
       }
     } finally {
       if (run) await run.return(undefined as never)
