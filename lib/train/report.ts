@@ -1,0 +1,203 @@
+/** A training as one page to look at: a single HTML file without scripts, that needs nothing but itself. */
+
+import { WengertError } from '../errors.js'
+import { checkPath, writeAtomic } from '../io/atomic.js'
+import { Module } from '../nn/module.js'
+import { checkOptions, describe } from '../util/options.js'
+import type { EpochRecord, History } from './history.js'
+import { chart, escape, figure, type Line, matrix, table } from './report-charts.js'
+
+export interface ReportOptions {
+  /** Where the page is written, whole or not at all. */
+  path: string
+  /** Its summary is shown. */
+  model?: Module
+  /** counts[c][k] of class c predicted as k; the last validation's `confusionMatrix` by default. */
+  confusion?: readonly (readonly number[])[]
+  /** Names of the classes, for the matrix; 0, 1, … by default. */
+  classes?: readonly string[]
+  /** 'Training' by default. */
+  title?: string
+}
+
+/** One history, several to compare, or several by names of your own. */
+export type Histories = History | readonly History[] | Readonly<Record<string, History>>
+
+const isHistory = (value: unknown): value is History =>
+  typeof value === 'object' && value !== null && Array.isArray((value as { epochs?: unknown }).epochs) && 'trainer' in value
+
+/** Histories by name; equal names of trainers are numbered. Errors: ERR_VALUE. */
+function named(histories: unknown): [string, History][] {
+  const list: [string | undefined, unknown][] = isHistory(histories)
+    ? [[undefined, histories]]
+    : Array.isArray(histories)
+      ? histories.map((h) => [undefined, h])
+      : Object.entries((histories ?? {}) as object)
+  const used = new Set<string>()
+  const out = list.map(([given, history]): [string, History] => {
+    if (!isHistory(history))
+      throw new WengertError('ERR_VALUE', `report: expected histories of fits, got ${describe(history)}`, { actual: history })
+    const base = given ?? history.trainer
+    let name = base
+    for (let i = 2; used.has(name); i++) name = `${base} ${i}`
+    used.add(name)
+    return [name, history]
+  })
+  if (out.length === 0) throw new WengertError('ERR_VALUE', 'report: expected at least one history, got none')
+  return out
+}
+
+function checkConfusion(counts: unknown, classes: readonly string[] | undefined): void {
+  const square = Array.isArray(counts) && counts.length > 0 && counts.every((row) => Array.isArray(row) && row.length === counts.length)
+  if (!square)
+    throw new WengertError('ERR_SHAPE', `report: expected a square confusion matrix, got ${describe(counts)}`, { actual: counts })
+  const { length } = counts as unknown[]
+  if (classes && classes.length !== length)
+    throw new WengertError('ERR_SHAPE', `report: expected ${length} names of classes, got ${classes.length}`, {
+      expected: length,
+      actual: classes.length,
+    })
+}
+
+/** Colours that are told apart in light and dark, also by most who do not see all of them. */
+const colors = ['#3b6fd4', '#e07b1f', '#2f9e6b', '#c8453f', '#8a5cc2', '#1c9fb0', '#b8487f', '#8a7a1f']
+
+const style = `:root{color-scheme:light dark;--back:#fff;--text:#1d2430;--soft:#5d6675;--line:#d9dde4;--card:#f6f7f9;--hit:#3b6fd4;--miss:#c8453f}
+@media(prefers-color-scheme:dark){:root{--back:#12151b;--text:#e6e9ef;--soft:#9aa4b4;--line:#2e3440;--card:#1a1f28;--hit:#5b8def;--miss:#e0625c}}
+*{box-sizing:border-box}body{margin:0 auto;max-width:1540px;padding:24px;background:var(--back);color:var(--text);font:15px/1.45 system-ui,"DejaVu Sans",sans-serif}
+h1{font-size:24px;margin:0 0 16px}.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,560px),1fr));gap:16px}
+figure{margin:0;padding:14px;border-radius:8px;background:var(--card);min-width:0}figcaption{font-weight:600;margin-bottom:6px}
+svg{display:block;width:100%;height:auto}svg text{font-size:12px;fill:var(--soft)}.grid{stroke:var(--line)}.axis{stroke:var(--soft)}
+polyline{fill:none;stroke-width:2;stroke-linejoin:round}.legend{display:flex;flex-wrap:wrap;gap:4px 16px;list-style:none;margin:8px 0 0;padding:0;font-size:13px;color:var(--soft)}
+.legend i{display:inline-block;width:20px;height:0;margin-right:6px;vertical-align:middle;border-top:3px solid}.legend i.dashed{border-top-style:dashed}
+table{border-collapse:collapse;font-variant-numeric:tabular-nums}th,td{padding:5px 12px;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
+th:first-child,td:first-child{text-align:left}th{font-weight:600;color:var(--soft)}.scroll{overflow-x:auto}.summary{margin-bottom:20px}
+.matrix td{text-align:center;min-width:38px;padding:6px 8px;border:1px solid var(--card)}.matrix th{text-align:center}.matrix tbody th{text-align:right;padding-right:10px}
+.hit{background:color-mix(in srgb,var(--hit) var(--s,0%),transparent)}.miss{background:color-mix(in srgb,var(--miss) var(--s,0%),transparent)}.strong{color:#fff}
+pre{overflow-x:auto;margin:0;font:13px/1.4 ui-monospace,"DejaVu Sans Mono",monospace}
+${colors.map((c, i) => `polyline.c${i}{stroke:${c}}circle.c${i}{fill:${c}}i.b${i}{border-color:${c}}`).join('')}`
+
+type Read = (record: EpochRecord) => number | undefined
+
+/** A curve of each history that has the number. */
+function lines(histories: readonly [string, History][], reads: readonly { suffix: string; dashed?: boolean; read: Read }[]): Line[] {
+  return histories.flatMap(([name, { epochs }], i) =>
+    reads.flatMap(({ suffix, dashed = false, read }) => {
+      const known = epochs.filter((record) => read(record) !== undefined)
+      if (known.length === 0) return []
+      const label = histories.length > 1 ? `${name}${suffix && `, ${suffix}`}` : suffix || name
+      return [{ label, dashed, color: i % colors.length, x: known.map((r) => r.epoch), y: known.map((r) => read(r) as number) }]
+    }),
+  )
+}
+
+const both = (read: (scores: EpochRecord | NonNullable<EpochRecord['validation']>) => number | undefined) => [
+  { suffix: 'training', read },
+  { suffix: 'validation', dashed: true, read: (r: EpochRecord) => (r.validation ? read(r.validation) : undefined) },
+]
+
+/** Curves of the health of each parameter of one history. */
+function healthLines([, { epochs }]: [string, History], read: (health: NonNullable<EpochRecord['health']>[string]) => number): Line[] {
+  const known = epochs.filter((r) => r.health)
+  return Object.keys(known[0]?.health ?? {}).map((name, i) => ({
+    label: name,
+    color: i % colors.length,
+    dashed: i >= colors.length,
+    x: known.map((r) => r.epoch),
+    y: known.map((r) => {
+      const health = r.health?.[name]
+      return health ? read(health) : NaN
+    }),
+  }))
+}
+
+function summaryOf(histories: readonly [string, History][]): string {
+  const number = (value: number | undefined, text: (v: number) => string = figure) => (value === undefined ? '' : text(value))
+  const share = (v: number) => `${(100 * v).toFixed(1)} %`
+  const rows = histories.map(([name, { last, epochs, updates, seconds, seed, stopped }]) => [
+    name,
+    String(epochs.length),
+    updates.toLocaleString('en'),
+    `${figure(seconds)} s`,
+    number(last?.cost),
+    number(last?.accuracy, share),
+    number(last?.validation?.cost),
+    number(last?.validation?.accuracy, share),
+    stopped,
+    String(seed),
+  ])
+  const head = ['', 'epochs', 'updates', 'time', 'cost', 'accuracy', 'validation cost', 'validation accuracy', 'stopped by', 'seed']
+  // Columns that nobody filled say nothing.
+  const used = head.map((_, i) => rows.some((row) => row[i] !== ''))
+  const keep = (row: readonly string[]) => row.filter((_, i) => used[i])
+  return table(keep(head), rows.map(keep))
+}
+
+/**
+ * Writes a training, or several to compare, as one HTML page: curves of cost, accuracy and learning rate, gradient norms
+ * (of fits with `health: true`), the confusion matrix, the model's summary; light or dark as the reader's system is.
+ *
+ * @throws (rejects) ERR_VALUE, ERR_SHAPE, ERR_OPTION; ERR_FILE
+ * @example await report([fbgd, sgd, mbsgd], { path: 'digits.html', model, title: 'Digits' })
+ */
+export async function report(histories: Histories, options: ReportOptions): Promise<void> {
+  checkOptions('report', options, ['path', 'model', 'confusion', 'classes', 'title'])
+  const { model, classes, title = 'Training' } = options ?? {}
+  const path = checkPath('report', options?.path)
+  if (model !== undefined && !(model instanceof Module))
+    throw new WengertError('ERR_VALUE', `report: expected model to be a Module, got ${describe(model)}`, { actual: model })
+  const all = named(histories)
+  const confusions = options.confusion
+    ? [['Confusion matrix', options.confusion] as const]
+    : all.flatMap(([name, { last }]) => {
+        const counts = last?.validation?.confusionMatrix
+        return counts ? [[`Confusion matrix${all.length > 1 ? `, ${name}` : ''}`, counts] as const] : []
+      })
+  for (const [, counts] of confusions) checkConfusion(counts, classes)
+  const parts = [
+    chart(
+      'Cost',
+      'epoch',
+      lines(
+        all,
+        both((r) => r.cost),
+      ),
+    ),
+    chart(
+      'Accuracy',
+      'epoch',
+      lines(
+        all,
+        both((r) => r.accuracy),
+      ),
+    ),
+    chart('Learning rate', 'epoch', lines(all, [{ suffix: '', read: (r) => r.learningRate }])),
+    ...all.flatMap((entry) => {
+      const of = all.length > 1 ? `, ${entry[0]}` : ''
+      return [
+        chart(
+          `Gradient norm of each parameter${of}`,
+          'epoch',
+          healthLines(entry, (h) => h.gradientNorm),
+        ),
+        chart(
+          `Update length relative to the parameter${of}`,
+          'epoch',
+          healthLines(entry, (h) => h.updateRatio),
+        ),
+      ]
+    }),
+    ...confusions.map(([name, counts]) => matrix(name, counts, classes ?? counts.map((_, c) => String(c)))),
+    model ? `<figure><figcaption>Model</figcaption><pre>${escape(model.summary())}</pre></figure>` : '',
+  ]
+  const page = `<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>${escape(title)}</title>
+<link rel="icon" href="data:,"><style>${style}</style></head>
+<body><h1>${escape(title)}</h1>
+${summaryOf(all)}
+<div class="charts">
+${parts.filter((part) => part !== '').join('\n')}
+</div></body></html>
+`
+  await writeAtomic(path, [new TextEncoder().encode(page)], { where: 'report' })
+}
