@@ -2,7 +2,9 @@
  * Builds the addon, build/Release/wengert.node, where a source is newer than it. Quiet unless it fails; then it prints the
  * end of the log and exits with 1.
  *
- *   node scripts/build-native.mjs [--force] [--out FILE]    FILE: also copy the addon there
+ *   node scripts/build-native.mjs [--force] [--out FILE]
+ *
+ * FILE: puts the addon there. It is then built in build/cmake, since whoever asks (binding.gyp) has files of its own in build/.
  *
  * WENGERT_SANITIZE=address,undefined builds build/sanitize/Release/wengert.node instead. To run with it, name it in
  * WENGERT_ADDON and preload the sanitizers:
@@ -19,7 +21,8 @@ import { fileURLToPath } from 'node:url'
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..')
 const sanitize = process.env.WENGERT_SANITIZE ?? ''
-const folder = join(root, 'build', ...(sanitize ? ['sanitize'] : []))
+const out = process.argv.indexOf('--out')
+const folder = join(root, 'build', ...(out > 0 ? ['cmake'] : []), ...(sanitize ? ['sanitize'] : []))
 const addon = join(folder, 'Release', 'wengert.node')
 
 function fail(message) {
@@ -72,5 +75,4 @@ function build() {
 }
 
 if (stale()) build()
-const out = process.argv.indexOf('--out')
 if (out > 0) copyFileSync(addon, process.argv[out + 1])
