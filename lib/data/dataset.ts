@@ -106,6 +106,11 @@ export function checkData(where: string, data: unknown): { x: Tensor; y: Tensor 
   }
   const x = column(where, 'x', data.x)
   const y = column(where, 'y', data.y)
+  // A Dataset was tested when it was made; a fit need not hold up the event loop to read all of it again.
+  if (!(data instanceof Dataset)) {
+    checkFinite(where, 'x', x)
+    checkFinite(where, 'y', y)
+  }
   if (x.shape[0] !== y.shape[0]) {
     throw new WengertError(
       'ERR_DATA',
@@ -124,7 +129,6 @@ function column(where: string, name: string, values: unknown): Tensor {
     throw new WengertError('ERR_DATA', `${where}: expected at least one sample, got ${name} of shape ${formatShape(t.shape)}`, {
       actual: t.shape,
     })
-  checkFinite(where, name, t)
   return t
 }
 
