@@ -20,7 +20,7 @@ describe('README', () => {
     mkdirSync(folder, { recursive: true })
     try {
       writeFileSync(file, quickStart)
-      const { status, stdout, stderr } = spawnSync(process.execPath, [file], { encoding: 'utf8' })
+      const { status, stdout, stderr } = spawnSync(process.execPath, ['--disable-warning=WENGERT_JS', file], { encoding: 'utf8' })
       expect(stderr).toBe('')
       expect(status).toBe(0)
       const accuracy = Number(/validation: \{ cost: [\d.]+, accuracy: ([\d.]+) \}/.exec(stdout)?.[1])

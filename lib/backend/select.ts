@@ -18,10 +18,22 @@ function native(): Backend | WengertError {
   }
 }
 
+let warned = false
+
+/** Once a process, where the native engine was wanted and is not to be had; `--disable-warning=WENGERT_JS` silences it. */
+function warn(error: WengertError): void {
+  if (warned) return
+  warned = true
+  const message =
+    'wengert: the native engine could not be loaded; the JavaScript engine runs instead, more slowly. `npx wengert doctor` helps.'
+  process.emitWarning(message, { type: 'WengertWarning', code: 'WENGERT_JS', detail: error.message })
+}
+
 function select(name: BackendName | undefined, why: string): Backend {
   const loaded = name === 'js' ? jsBackend : native()
   if (loaded instanceof Error && name === 'native') throw loaded
   const chosen = loaded instanceof Error ? jsBackend : loaded
+  if (loaded instanceof Error) warn(loaded)
   reason = loaded instanceof Error ? loaded.message : name === 'js' ? why : undefined
   if (threads !== undefined) chosen.setThreads(threads)
   current = chosen

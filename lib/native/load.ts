@@ -15,7 +15,7 @@ interface NodeGypBuild {
 }
 
 /** The folder of the package: the nearest one above this file whose package.json has its name. */
-function packageFolder(): string {
+export function packageFolder(): string {
   let folder = dirname(fileURLToPath(import.meta.url))
   for (;;) {
     const manifest = join(folder, 'package.json')
