@@ -15,7 +15,8 @@ Dispatcher::Dispatcher(Instance& instance) : instance_(instance) {
   const napi_env env = instance.env();
   napi_value name;
   Check(env, napi_create_string_utf8(env, "wengert", NAPI_AUTO_LENGTH, &name));
-  Check(env, napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, this, Call, &function_));
+  Check(env,
+        napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, this, Call, &function_));
   Check(env, napi_unref_threadsafe_function(env, function_));
   // Hooks run in reverse order: this one before those of the function just made, so that no thread is left to call it.
   Check(env, napi_add_env_cleanup_hook(env, CleanUp, this));

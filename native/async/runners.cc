@@ -106,7 +106,8 @@ class RunnerHost final : public Pending, public std::enable_shared_from_this<Run
     if (closed_) Release();
     Account();
     if (value != nullptr) {
-      Check(env, fulfilled ? napi_resolve_deferred(env, deferred_, value) : napi_reject_deferred(env, deferred_, value));
+      Check(env,
+            fulfilled ? napi_resolve_deferred(env, deferred_, value) : napi_reject_deferred(env, deferred_, value));
     }
   }
 
@@ -186,7 +187,8 @@ napi_value CreateRunner(napi_env env, napi_callback_info info) {
     const std::shared_ptr<State>& state = TakeState(instance, args[0]).state;
     std::vector<std::shared_ptr<const Program>> programs;
     std::uint32_t count = 0;
-    if (napi_get_array_length(env, args[1], &count) != napi_ok) Malform(kWhat, "an array of programs", "something else");
+    if (napi_get_array_length(env, args[1], &count) != napi_ok)
+      Malform(kWhat, "an array of programs", "something else");
     for (std::uint32_t i = 0; i < count; i++) {
       napi_value value;
       Check(env, napi_get_element(env, args[1], i, &value));

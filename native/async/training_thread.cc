@@ -9,8 +9,8 @@ namespace wengert {
 
 namespace {
 
-// All training threads of the process. process.exit() runs no hook of an environment, but static destructors (OpenBLAS's
-// among them) under the feet of running threads: so they are stopped before.
+// All training threads of the process. process.exit() runs no hook of an environment, but static destructors
+// (OpenBLAS's among them) under the feet of running threads: so they are stopped before.
 struct Registry {
   std::mutex mutex;
   std::unordered_set<TrainingThread*> threads;

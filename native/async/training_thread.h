@@ -1,5 +1,5 @@
-// A thread that works off one runner's blocks, one at a time. It touches no JavaScript: what it has finished it hands to
-// a function that wakes the JavaScript thread.
+// A thread that works off one runner's blocks, one at a time. It touches no JavaScript: what it has finished it hands
+// to a function that wakes the JavaScript thread.
 #pragma once
 
 #include <condition_variable>

@@ -1,5 +1,5 @@
-// The functions that the addon exports, but for those that run threads (async/async.h). Their arguments are documented where
-// TypeScript declares them: lib/native/addon.ts.
+// The functions that the addon exports, but for those that run threads (async/async.h). Their arguments are documented
+// where TypeScript declares them: lib/native/addon.ts.
 #pragma once
 
 #include <node_api.h>

@@ -18,7 +18,8 @@ napi_value Describe(napi_env env, napi_callback_info) {
     Napi::Array kernels = Napi::Array::New(env, kKernelCount);
     for (std::size_t i = 0; i < kKernelCount; i++) kernels.Set(static_cast<std::uint32_t>(i), kKernels[i].name);
     Napi::Array elementwise = Napi::Array::New(env, kElementwiseCount);
-    for (std::size_t i = 0; i < kElementwiseCount; i++) elementwise.Set(static_cast<std::uint32_t>(i), kElementwiseNames[i]);
+    for (std::size_t i = 0; i < kElementwiseCount; i++)
+      elementwise.Set(static_cast<std::uint32_t>(i), kElementwiseNames[i]);
     description.Set("kernels", kernels);
     description.Set("elementwise", elementwise);
     description.Set("blas", BlasName());
@@ -46,7 +47,8 @@ napi_value Permutations(napi_env env, napi_callback_info info) {
     const Span out = SpanOf(env, args[0], "permutations");
     const std::int64_t n = CountOf(env, args[1], "permutations (n)", INT32_MAX);
     if (out.dtype != Dtype::kInt32 || n == 0 || out.length % n != 0) {
-      Malform("permutations", "an Int32Array of a multiple of " + std::to_string(n) + " elements", std::to_string(out.length));
+      Malform("permutations", "an Int32Array of a multiple of " + std::to_string(n) + " elements",
+              std::to_string(out.length));
     }
     const auto word = [&](std::size_t i) {
       return static_cast<std::uint32_t>(CountOf(env, args[i], "permutations (the key)", UINT32_MAX));

@@ -30,7 +30,8 @@ bool SameBits(const std::vector<double>& a, const std::vector<double>& b) {
 
 }  // namespace
 
-const EagerCache::Prepared& EagerCache::Find(const double* numbers, std::size_t count, const std::vector<Operand>& operands) {
+const EagerCache::Prepared& EagerCache::Find(const double* numbers, std::size_t count,
+                                             const std::vector<Operand>& operands) {
   Words head("call", numbers, count);
   head.Numbers("its kernel and operands", 3);
   const std::size_t length = head.Items("ints", 1) + head.Items("scalars", 1);
@@ -46,7 +47,8 @@ const EagerCache::Prepared& EagerCache::Find(const double* numbers, std::size_t 
   if (found != kept_.end() && SameBits(found->second.key, key_)) return found->second;
 
   Words words("call", key_.data(), kHead + length);
-  const std::size_t kernel = static_cast<std::size_t>(words.Count("a kernel", static_cast<std::int64_t>(kKernelCount) - 1));
+  const std::size_t kernel =
+      static_cast<std::size_t>(words.Count("a kernel", static_cast<std::int64_t>(kKernelCount) - 1));
   const char* const name = kKernels[kernel].name;
   const std::size_t outputs = static_cast<std::size_t>(words.Count("outputs", kLargestInteger));
   const std::size_t inputs = static_cast<std::size_t>(words.Count("inputs", kLargestInteger));
@@ -58,7 +60,8 @@ const EagerCache::Prepared& EagerCache::Find(const double* numbers, std::size_t 
   }
   words.Integers("ints", int_count, ints_);
   const double* const scalars = words.Numbers("scalars", scalar_count);
-  const Call call{operands.data(), outputs, operands.data() + outputs, inputs, ints_.data(), int_count, scalars, scalar_count};
+  const Call call{operands.data(), outputs,     operands.data() + outputs, inputs, ints_.data(), int_count,
+                  scalars,         scalar_count};
   Prepared prepared{key_, name, outputs, kKernels[kernel].prepare(call)};
   if (key_.size() > kLongest) {
     passing_ = std::move(prepared);
@@ -87,7 +90,8 @@ napi_value EagerCall(napi_env env, napi_callback_info info) {
     const double* const numbers = static_cast<const double*>(words.data);
     const EagerCache::Prepared& call = cache.Find(numbers, static_cast<std::size_t>(words.length), cache.operands);
     const std::size_t outputs = call.outputs;
-    CheckOverlap(call.kernel, *call.instruction, cache.extents.data(), outputs, cache.extents.data() + outputs, count - outputs);
+    CheckOverlap(call.kernel, *call.instruction, cache.extents.data(), outputs, cache.extents.data() + outputs,
+                 count - outputs);
     Context context;
     context.pool = &Pool::instance();
     if (!call.instruction->Run(cache.pointers.data(), context)) throw IndexError(call.kernel, context.bad_index);

@@ -33,8 +33,8 @@ class EagerCache {
   std::vector<void*> pointers;
 
  private:
-  static constexpr std::size_t kMost = 1024;        // calls kept
-  static constexpr std::size_t kLongest = 4096;     // words of a call that is kept
+  static constexpr std::size_t kMost = 1024;     // calls kept
+  static constexpr std::size_t kLongest = 4096;  // words of a call that is kept
 
   std::unordered_map<std::uint64_t, Prepared> kept_;
   Prepared passing_;  // a call that is not kept

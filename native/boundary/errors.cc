@@ -24,7 +24,8 @@ void SetNumber(napi_env env, napi_value error, const char* name, const std::opti
 }  // namespace
 
 Coded IndexError(const std::string& where, const BadIndex& bad) {
-  const std::string expected = bad.size > 0 ? "an index in 0 … " + std::to_string(bad.size - 1) : "no index into an empty axis";
+  const std::string expected =
+      bad.size > 0 ? "an index in 0 … " + std::to_string(bad.size - 1) : "no index into an empty axis";
   Coded error("ERR_INDEX", where + ": expected " + expected + ", got " + std::to_string(bad.value) + " at position " +
                                std::to_string(bad.position));
   error.expected = static_cast<double>(bad.size);

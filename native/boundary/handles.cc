@@ -61,7 +61,9 @@ void Accounting::Set(std::size_t bytes) {
   napi_adjust_external_memory(instance_->env(), change, &total);
 }
 
-Handle::Handle(Instance& instance, HandleKind kind) : accounting_(instance), kind_(kind) { instance.living().insert(this); }
+Handle::Handle(Instance& instance, HandleKind kind) : accounting_(instance), kind_(kind) {
+  instance.living().insert(this);
+}
 
 Handle::~Handle() { instance().living().erase(this); }
 

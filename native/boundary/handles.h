@@ -1,5 +1,5 @@
-// What JavaScript holds of C++ objects: an external whose pointer counts only while it is in its environment's list of the
-// living, so that no other external, and no dead one, is ever looked into.
+// What JavaScript holds of C++ objects: an external whose pointer counts only while it is in its environment's list of
+// the living, so that no other external, and no dead one, is ever looked into.
 //
 // Everything here belongs to the JavaScript thread of its environment.
 #pragma once

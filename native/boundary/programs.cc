@@ -24,7 +24,8 @@ State* StateFor(const Program& program, Instance& instance, napi_value value) {
   }
   State& state = *TakeState(instance, value).state;
   if (state.bytes() < static_cast<std::size_t>(program.state_bytes)) {
-    Malform(kWhat, "a state of " + std::to_string(program.state_bytes) + " bytes or more", std::to_string(state.bytes()));
+    Malform(kWhat, "a state of " + std::to_string(program.state_bytes) + " bytes or more",
+            std::to_string(state.bytes()));
   }
   if (state.busy()) {
     throw Coded("ERR_BUSY", "program: expected a state on which no runner works, got one in use");
@@ -33,7 +34,8 @@ State* StateFor(const Program& program, Instance& instance, napi_value value) {
 }
 
 // Checks the inputs given (from argument `first` on) and notes their memory.
-void AttachArrays(napi_env env, const Program& program, const Args& args, std::size_t first, std::vector<void*>& arrays) {
+void AttachArrays(napi_env env, const Program& program, const Args& args, std::size_t first,
+                  std::vector<void*>& arrays) {
   const std::size_t given = args.count() > first ? args.count() - first : 0;
   if (given != program.inputs.size()) {
     Malform(kWhat, std::to_string(program.inputs.size()) + " inputs", std::to_string(given));
@@ -47,7 +49,8 @@ void AttachArrays(napi_env env, const Program& program, const Args& args, std::s
     const Span span = SpanOf(env, args[first + i], kWhat);
     if (span.dtype != input.dtype) Malform(kWhat, "input " + std::to_string(i) + " of its type", "another");
     if (span.length < input.length) {
-      Malform(kWhat, std::to_string(input.length) + " elements or more for input " + std::to_string(i), std::to_string(span.length));
+      Malform(kWhat, std::to_string(input.length) + " elements or more for input " + std::to_string(i),
+              std::to_string(span.length));
     }
     arrays.push_back(span.data);
     if (writes) spans.push_back(span);
@@ -58,7 +61,8 @@ void AttachArrays(napi_env env, const Program& program, const Args& args, std::s
     for (std::size_t i = 0; i < spans.size(); i++) {
       const std::uintptr_t other = reinterpret_cast<std::uintptr_t>(spans[i].data);
       if (i != w && start < other + spans[i].bytes() && other < start + spans[w].bytes()) {
-        Malform(kWhat, "the writable input " + std::to_string(w) + " apart from the others", "memory of input " + std::to_string(i));
+        Malform(kWhat, "the writable input " + std::to_string(w) + " apart from the others",
+                "memory of input " + std::to_string(i));
       }
     }
   }
@@ -95,7 +99,8 @@ napi_value RunProgram(napi_env env, napi_callback_info info) {
     if (!IsUndefined(env, args[2])) {
       const Span span = SpanOf(env, args[2], kWhat);
       if (span.dtype != Dtype::kFloat64 || span.length < program.report) {
-        Malform(kWhat, "a report of " + std::to_string(program.report) + " float64 entries", std::to_string(span.length));
+        Malform(kWhat, "a report of " + std::to_string(program.report) + " float64 entries",
+                std::to_string(span.length));
       }
       report = static_cast<double*>(span.data);
     }

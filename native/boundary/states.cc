@@ -1,6 +1,5 @@
 // The state block as JavaScript uses it.
 #include "../program/state.h"
-
 #include "boundary.h"
 #include "errors.h"
 #include "values.h"
@@ -14,7 +13,8 @@ std::size_t OffsetOf(napi_env env, napi_value value, const State& state, std::si
   if (bytes > state.bytes()) {
     Malform("state", "no more than its " + std::to_string(state.bytes()) + " bytes", std::to_string(bytes));
   }
-  return static_cast<std::size_t>(CountOf(env, value, "state (an offset)", static_cast<std::int64_t>(state.bytes() - bytes)));
+  return static_cast<std::size_t>(
+      CountOf(env, value, "state (an offset)", static_cast<std::int64_t>(state.bytes() - bytes)));
 }
 
 }  // namespace
@@ -24,7 +24,8 @@ napi_value CreateState(napi_env env, napi_callback_info info) {
     const Args args(env, info);
     const std::size_t bytes = static_cast<std::size_t>(CountOf(env, args[0], "state (its bytes)", kLargestInteger));
     const Span words = WordsOf(env, args[1]);
-    auto state = std::make_shared<State>(bytes, static_cast<const double*>(words.data), static_cast<std::size_t>(words.length));
+    auto state =
+        std::make_shared<State>(bytes, static_cast<const double*>(words.data), static_cast<std::size_t>(words.length));
     return Handle::Give(env, std::make_unique<StateHandle>(Instance::Of(env), std::move(state)));
   });
 }
@@ -56,7 +57,8 @@ napi_value StateVersion(napi_env env, napi_callback_info info) {
   return Guard(env, [&]() -> napi_value {
     const Args args(env, info);
     napi_value version;
-    Check(env, napi_create_double(env, static_cast<double>(TakeState(Instance::Of(env), args[0]).state->version()), &version));
+    Check(env, napi_create_double(env, static_cast<double>(TakeState(Instance::Of(env), args[0]).state->version()),
+                                  &version));
     return version;
   });
 }

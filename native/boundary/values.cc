@@ -43,11 +43,11 @@ Span SpanOf(napi_env env, napi_value value, const char* what) {
   if (length == 0) {
     napi_value buffer;
     bool detached = false;
-    const bool known =
-        napi_get_typedarray_info(env, value, nullptr, nullptr, nullptr, &buffer, nullptr) == napi_ok &&
-        napi_is_detached_arraybuffer(env, buffer, &detached) == napi_ok;
+    const bool known = napi_get_typedarray_info(env, value, nullptr, nullptr, nullptr, &buffer, nullptr) == napi_ok &&
+                       napi_is_detached_arraybuffer(env, buffer, &detached) == napi_ok;
     if (known && detached) {
-      throw Coded("ERR_DETACHED", std::string(what) + ": expected an array with memory, got one whose buffer was transferred");
+      throw Coded("ERR_DETACHED",
+                  std::string(what) + ": expected an array with memory, got one whose buffer was transferred");
     }
   }
   return span;

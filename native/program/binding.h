@@ -17,14 +17,16 @@ enum class RunOutcome { kDone, kNonFinite, kBadIndex, kAbandoned };
 // Belongs to one thread at a time.
 class Binding {
  public:
-  // `arena` holds program->arena_bytes, `row` program->report entries; both belong to the caller and outlive the binding.
+  // `arena` holds program->arena_bytes, `row` program->report entries; both belong to the caller and outlive the
+  // binding.
   Binding(std::shared_ptr<const Program> program, char* arena, double* row, Pool* pool);
 
   const Program& program() const { return *program_; }
 
   // `state` holds program().state_bytes.
   void AttachState(char* state);
-  // The inputs' arrays, each seen from its cursor (elements; null: from the start). The caller has checked their lengths.
+  // The inputs' arrays, each seen from its cursor (elements; null: from the start). The caller has checked their
+  // lengths.
   void AttachInputs(void* const* arrays, const std::int64_t* cursors);
   // Moves the windows on to the next run's.
   void Advance() {

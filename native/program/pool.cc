@@ -42,7 +42,8 @@ double QuotaV2(std::string path) {
     std::ifstream file("/sys/fs/cgroup" + path + "/cpu.max");
     double quota = 0;
     double period = 0;
-    if (file >> quota >> period && quota > 0 && period > 0) least = least > 0 ? std::min(least, quota / period) : quota / period;
+    if (file >> quota >> period && quota > 0 && period > 0)
+      least = least > 0 ? std::min(least, quota / period) : quota / period;
     if (path.empty()) return least;
     path.erase(path.find_last_of('/'));
   }
@@ -105,8 +106,8 @@ std::atomic<int>& Threads() {
   return threads;
 }
 
-// One job at a time. A ticket holds the job's number, its parts and the next of them; a part belongs to whoever moves the
-// ticket on. While parts are left to take, the job's caller waits, so what a taker then reads is that job's.
+// One job at a time. A ticket holds the job's number, its parts and the next of them; a part belongs to whoever moves
+// the ticket on. While parts are left to take, the job's caller waits, so what a taker then reads is that job's.
 struct Crew {
   std::atomic<std::uint64_t> ticket{0};  // job << 32 | parts << 16 | next part
   std::atomic<void (*)(void*, int)> task{nullptr};
@@ -136,7 +137,8 @@ void Work(Crew& crew) {
     if (part >= static_cast<int>(ticket >> 16 & kMostParts)) return;
     void (*const task)(void*, int) = crew.task.load(std::memory_order_relaxed);
     void* const argument = crew.argument.load(std::memory_order_relaxed);
-    if (!crew.ticket.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel, std::memory_order_acquire)) continue;
+    if (!crew.ticket.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel, std::memory_order_acquire))
+      continue;
     task(argument, part);
     crew.unfinished.fetch_sub(1, std::memory_order_release);
     ticket = crew.ticket.load(std::memory_order_acquire);
@@ -193,7 +195,9 @@ void Pool::Run(int parts, void (*task)(void* argument, int part), void* argument
   // Sequentially consistent, like the sleepers' count: either is this job seen or the sleeper.
   crew.ticket.store(static_cast<std::uint64_t>(job) << 32 | static_cast<std::uint64_t>(parts) << 16);
   if (crew.sleepers.load() > 0) {
-    { std::lock_guard<std::mutex> lock(crew.mutex); }
+    {
+      std::lock_guard<std::mutex> lock(crew.mutex);
+    }
     crew.wake.notify_all();
   }
   Work(crew);

@@ -52,8 +52,10 @@ Slot ParseSlot(const Program& program, Words& words, std::size_t index) {
 }
 
 Extent ExtentOf(const Slot& slot) {
-  return {slot.space, static_cast<std::uintptr_t>(slot.offset),
-          static_cast<std::uintptr_t>(slot.length) * SizeOf(slot.dtype), {slot.dtype, slot.length}};
+  return {slot.space,
+          static_cast<std::uintptr_t>(slot.offset),
+          static_cast<std::uintptr_t>(slot.length) * SizeOf(slot.dtype),
+          {slot.dtype, slot.length}};
 }
 
 bool Overlap(const Extent& a, const Extent& b) {
@@ -88,7 +90,8 @@ void ParseStep(Program& program, Words& words, std::size_t index, Scratch& scrat
   for (std::size_t i = 0; i < step.operand_count; i++) {
     const std::int64_t id = scratch.slots[i];
     if (id < 0 || id >= static_cast<std::int64_t>(program.slots.size())) {
-      Malform(name, "operands of " + Numbered("step", index) + " among " + std::to_string(program.slots.size()) + " slots",
+      Malform(name,
+              "operands of " + Numbered("step", index) + " among " + std::to_string(program.slots.size()) + " slots",
               std::to_string(id));
     }
     const Slot& slot = program.slots[static_cast<std::size_t>(id)];
@@ -104,8 +107,14 @@ void ParseStep(Program& program, Words& words, std::size_t index, Scratch& scrat
     scratch.extents.push_back(ExtentOf(slot));
     scratch.operands.push_back(scratch.extents.back().operand);
   }
-  const Call call{scratch.operands.data(), step.output_count, scratch.operands.data() + step.output_count,
-                  input_count,             scratch.ints.data(), int_count, scalars, scalar_count};
+  const Call call{scratch.operands.data(),
+                  step.output_count,
+                  scratch.operands.data() + step.output_count,
+                  input_count,
+                  scratch.ints.data(),
+                  int_count,
+                  scalars,
+                  scalar_count};
   step.instruction = kKernels[step.kernel].prepare(call);
   CheckOverlap(name, *step.instruction, scratch.extents.data(), step.output_count,
                scratch.extents.data() + step.output_count, input_count);
@@ -119,12 +128,14 @@ void CheckOverlap(const char* kernel, const Instruction& instruction, const Exte
   for (std::size_t o = 0; o < output_count; o++) {
     const Extent& out = outputs[o];
     for (std::size_t i = 0; i < o; i++) {
-      if (Overlap(out, outputs[i])) Malform(kernel, "outputs apart", Numbered("output", i) + " over " + Numbered("output", o));
+      if (Overlap(out, outputs[i]))
+        Malform(kernel, "outputs apart", Numbered("output", i) + " over " + Numbered("output", o));
     }
     for (std::size_t i = 0; i < input_count; i++) {
       const Extent& in = inputs[i];
       if (!Overlap(out, in)) continue;
-      const bool same = out.start == in.start && out.operand.length == in.operand.length && out.operand.dtype == in.operand.dtype;
+      const bool same =
+          out.start == in.start && out.operand.length == in.operand.length && out.operand.dtype == in.operand.dtype;
       if (!same || !instruction.InPlace(i)) {
         Malform(kernel, "outputs apart from inputs", Numbered("output", o) + " over " + Numbered("input", i));
       }

@@ -41,7 +41,7 @@ struct Step {
   std::size_t first_operand;  // in Program::operands
   std::size_t output_count;
   std::size_t operand_count;
-  bool writes_cost;           // an output is entry 0 of the report
+  bool writes_cost;  // an output is entry 0 of the report
 };
 
 // Immutable after Parse: one program may be bound many times, on several threads.

@@ -63,7 +63,8 @@ Runner::Runner(std::shared_ptr<State> state, std::vector<std::shared_ptr<const P
   std::int64_t report = 0;
   for (const auto& program : programs_) {
     if (static_cast<std::size_t>(program->state_bytes) > state_->bytes()) {
-      Malform(kWhat, "a state of " + std::to_string(program->state_bytes) + " bytes or more", std::to_string(state_->bytes()));
+      Malform(kWhat, "a state of " + std::to_string(program->state_bytes) + " bytes or more",
+              std::to_string(state_->bytes()));
     }
     const std::vector<ProgramInput>& first = programs_[0]->inputs;
     bool same = program->inputs.size() == first.size();
@@ -95,9 +96,9 @@ void Runner::CheckArray(std::size_t input, const RunnerArray& array, const char*
   Malform(kWhat, std::string("an ") + what + " of its type for " + InputText(input), "another type");
 }
 
-// Every run of the block must see the input inside its array. In floating point, as exact as it must be: sums of integers
-// below 2^53 are exact, and what is rounded lies beyond every array. Cursors of windows only grow, so the last epoch
-// reaches farthest; bound inputs see every epoch alike.
+// Every run of the block must see the input inside its array. In floating point, as exact as it must be: sums of
+// integers below 2^53 are exact, and what is rounded lies beyond every array. Cursors of windows only grow, so the last
+// epoch reaches farthest; bound inputs see every epoch alike.
 void Runner::CheckReach(const Block& block, std::size_t input, std::int64_t length) const {
   if (block.epochs == 0) return;
   double cursor = 0;
@@ -115,7 +116,9 @@ void Runner::CheckReach(const Block& block, std::size_t input, std::int64_t leng
     const double repeat = static_cast<double>(segment.repeat);
     const double reach = cursor + (repeat - 1) * advance + static_cast<double>(declared.length);
     if (!(reach <= static_cast<double>(length))) {
-      Malform(kWhat, TextOf(reach) + " elements or more of " + InputText(input) + " for " + std::to_string(block.epochs) + " epochs",
+      Malform(kWhat,
+              TextOf(reach) + " elements or more of " + InputText(input) + " for " + std::to_string(block.epochs) +
+                  " epochs",
               std::to_string(length));
     }
     cursor += repeat * advance;
@@ -124,7 +127,9 @@ void Runner::CheckReach(const Block& block, std::size_t input, std::int64_t leng
 
 // A writable input shares no memory with another.
 void Runner::CheckWritable(const Block& block) const {
-  const auto array = [&](std::size_t i) -> const RunnerArray& { return block.windows[i].given ? block.windows[i] : arrays_[i]; };
+  const auto array = [&](std::size_t i) -> const RunnerArray& {
+    return block.windows[i].given ? block.windows[i] : arrays_[i];
+  };
   for (std::size_t w = 0; w < arrays_.size(); w++) {
     bool writable = false;
     for (std::size_t p = 0; p < programs_.size(); p++) writable = writable || InputAt(p, w).writable;
@@ -204,7 +209,8 @@ void Runner::Free() {
 }
 
 Runner::Progress Runner::progress() const {
-  return {runs_.load(std::memory_order_relaxed), epochs_.load(std::memory_order_relaxed), cost_.load(std::memory_order_relaxed)};
+  return {runs_.load(std::memory_order_relaxed), epochs_.load(std::memory_order_relaxed),
+          cost_.load(std::memory_order_relaxed)};
 }
 
 std::size_t Runner::footprint() const {

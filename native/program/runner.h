@@ -1,8 +1,8 @@
 // Blocks of runs over one state: so many epochs, each the same list of (program, repeat).
 //
-// A runner is made, given its blocks and asked for their results on the JavaScript thread; Work alone runs on the training
-// thread. Between Begin and End the runner, its state's block and its arrays belong to that thread. Cancel, Abandon and the
-// progress may be used from any thread at any time.
+// A runner is made, given its blocks and asked for their results on the JavaScript thread; Work alone runs on the
+// training thread. Between Begin and End the runner, its state's block and its arrays belong to that thread. Cancel,
+// Abandon and the progress may be used from any thread at any time.
 #pragma once
 
 #include <atomic>
@@ -70,7 +70,8 @@ struct BlockResult {
 class Runner {
  public:
   // Throws Malformed where programs, state and arrays do not fit together.
-  Runner(std::shared_ptr<State> state, std::vector<std::shared_ptr<const Program>> programs, std::vector<RunnerArray> arrays);
+  Runner(std::shared_ptr<State> state, std::vector<std::shared_ptr<const Program>> programs,
+         std::vector<RunnerArray> arrays);
   ~Runner();
 
   // Checks a block and makes ready for it; throws before anything has changed.
@@ -103,7 +104,9 @@ class Runner {
   std::size_t footprint() const;
 
  private:
-  const ProgramInput& InputAt(std::size_t program, std::size_t input) const { return programs_[program]->inputs[input]; }
+  const ProgramInput& InputAt(std::size_t program, std::size_t input) const {
+    return programs_[program]->inputs[input];
+  }
   void CheckArray(std::size_t input, const RunnerArray& array, const char* what) const;
   void CheckReach(const Block& block, std::size_t input, std::int64_t length) const;
   void CheckWritable(const Block& block) const;

@@ -1,9 +1,10 @@
 // The state block (parameters, optimiser state, running statistics) and its snapshots.
 //
-// Two threads know a state. While no runner works on it, the JavaScript thread alone does, and reads and writes the block
-// itself. While one does (Begin … End), the block belongs to the training thread, and the JavaScript thread reads the
-// front snapshot: the end of an epoch at which every floating value was finite. The lock is held for the exchange of the two
-// buffers and for the copy that a reader makes, never while values are tested or copied by the training thread.
+// Two threads know a state. While no runner works on it, the JavaScript thread alone does, and reads and writes the
+// block itself. While one does (Begin … End), the block belongs to the training thread, and the JavaScript thread reads
+// the front snapshot: the end of an epoch at which every floating value was finite. The lock is held for the exchange
+// of the two buffers and for the copy that a reader makes, never while values are tested or copied by the training
+// thread.
 #pragma once
 
 #include <atomic>
@@ -49,7 +50,8 @@ class State {
   void End();
 
   // On the training thread.
-  // Makes the block the snapshot, if it is finite. Where there was never a finite one, it is taken as it is, for reading only.
+  // Makes the block the snapshot, if it is finite. Where there was never a finite one, it is taken as it is, for
+  // reading only.
   bool Publish();
   // Whether the block may be left as it is; what Publish would say, without the copy.
   bool Finite() const;
@@ -65,7 +67,7 @@ class State {
   std::atomic<std::uint64_t> version_{0};
   bool busy_ = false;
   int runners_ = 0;
-  bool good_ = false;     // the front snapshot is finite
+  bool good_ = false;  // the front snapshot is finite
 };
 
 }  // namespace wengert

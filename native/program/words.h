@@ -1,4 +1,5 @@
-// Reads a description that comes as one array of numbers: every count, offset and integer in it is checked as it is taken.
+// Reads a description that comes as one array of numbers: every count, offset and integer in it is checked as it is
+// taken.
 #pragma once
 
 #include <cmath>
