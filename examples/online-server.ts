@@ -1,0 +1,87 @@
+/**
+ * A service that learns while it answers: `node dist/examples/online-server.js [PORT]`.
+ *
+ *   POST /predict {"features": [64 numbers]}                → {"class": 3, "probabilities": [...]}
+ *   POST /learn   {"features": [64 numbers], "label": 3}    → {"class": ..., "probabilities": [...], "cost": 0.12}
+ *   GET  /state                                             → {"updates": 1200, "cost": 0.31}
+ *
+ * The answer to /learn is that of before the update, so that costs tell how well unseen samples were known. An update takes
+ * microseconds and is made in the request; the training state is written when the process is asked to end.
+ */
+
+import { existsSync } from 'node:fs'
+import { createServer, type IncomingMessage } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { pathToFileURL } from 'node:url'
+import { loss, nn, optim, Random, SGD, softmax, WengertError } from '../lib/index.js'
+
+const features = 64
+const classes = 10
+const mostBytes = 1 << 16
+
+function makeTrainer(): SGD {
+  const rng = new Random(1)
+  const model = new nn.Sequential(new nn.Linear(features, 32, { rng }), new nn.ReLU(), new nn.Linear(32, classes, { rng }))
+  return new SGD(model, { loss: loss.crossEntropy, learningRate: 0.02, schedule: optim.schedules.inverseTime({ decay: 1e-5 }) })
+}
+
+/** A JSON body of at most 64 KiB. */
+async function body(request: IncomingMessage): Promise<Record<string, unknown>> {
+  const parts: Buffer[] = []
+  let bytes = 0
+  for await (const part of request) {
+    bytes += (part as Buffer).length
+    if (bytes > mostBytes) throw new RangeError(`expected at most ${mostBytes} bytes`)
+    parts.push(part as Buffer)
+  }
+  const value: unknown = JSON.parse(Buffer.concat(parts).toString('utf8'))
+  if (typeof value !== 'object' || value === null) throw new SyntaxError('expected an object')
+  return value as Record<string, unknown>
+}
+
+/** Starts the server; resolves to its port and what ends it. */
+export async function serve(port = 0, file?: string): Promise<{ port: number; close: () => Promise<void> }> {
+  const trainer = makeTrainer()
+  if (file && existsSync(file)) await trainer.resume(file)
+  let cost = Number.NaN
+  const answer = (x: number[]) => {
+    const probabilities = softmax(trainer.model.predict([x]), 1).data
+    return { class: probabilities.indexOf(Math.max(...probabilities)), probabilities: Array.from(probabilities) }
+  }
+  const routes: Record<string, (given: Record<string, unknown>) => object> = {
+    'GET /state': () => ({ updates: trainer.updates, cost }),
+    'POST /predict': (given) => answer(given.features as number[]),
+    'POST /learn': (given) => {
+      const known = answer(given.features as number[])
+      cost = trainer.step([given.features as number[]], [given.label as number])
+      return { ...known, cost }
+    },
+  }
+  const server = createServer(async (request, response) => {
+    const reply = (status: number, value: object) => {
+      response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(value))
+    }
+    try {
+      const route = routes[`${request.method} ${request.url}`]
+      if (!route) return reply(404, { error: 'no such page' })
+      reply(200, route(request.method === 'POST' ? await body(request) : {}))
+    } catch (error) {
+      // What the library refuses is the client's mistake; nothing was learnt from it.
+      const theirs = error instanceof WengertError || error instanceof SyntaxError || error instanceof RangeError
+      reply(theirs ? 400 : 500, { error: theirs ? (error as Error).message : 'internal error' })
+    }
+  })
+  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve))
+  const close = async () => {
+    server.closeAllConnections()
+    await new Promise((resolve) => server.close(resolve))
+    if (file) await trainer.save(file)
+  }
+  return { port: (server.address() as AddressInfo).port, close }
+}
+
+if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
+  const { port, close } = await serve(Number(process.argv[2] ?? 0), process.argv[3])
+  console.log(`listening on port ${port}`)
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void close().then(() => process.exit(0)))
+}
