@@ -11,14 +11,14 @@ import type { Safetensors } from '../io/safetensors.js'
 import type { Loss } from '../nn/loss.js'
 import type { Optimizer, Schedule } from '../optim/optimizer.js'
 import type { Tensor } from '../tensor/tensor.js'
-import { allocate } from '../util/dtype.js'
 import { formatShape, sameShape } from '../util/shape.js'
 import type { Watched } from './callbacks.js'
 import { encodeCheckpoint, fingerprint } from './checkpoint.js'
 import { CheckpointPolicy } from './checkpoint-policy.js'
-import { type Course, type Unfinished, writeScalars } from './course.js'
+import type { Course, PartialEpoch, Unfinished } from './course.js'
 import { meansOf, needsPredictions, putMeans, scoresOf } from './evaluation.js'
 import { badIndex, notFinite, ranAway } from './failures.js'
+import { Blocks } from './fit-blocks.js'
 import type { FitOptions, FitSettings } from './fit-options.js'
 import { type Batching, FitPlan } from './fit-plan.js'
 import { HealthWatch, healthOf } from './health.js'
@@ -26,7 +26,7 @@ import type { EpochRecord, History, StopReason } from './history.js'
 import type { MeanMetric } from './metrics.js'
 import { Policies, type PolicyState } from './policies.js'
 import { type Prepared, sampleOf } from './prepare.js'
-import { inputIndex, type ReportLayout, reportLayout, type SampleSpec, type StepParts } from './step-programs.js'
+import { type ReportLayout, reportLayout, type SampleSpec, type StepParts } from './step-programs.js'
 
 /** The trainer as its fits see it. */
 export interface FitHost extends Watched {
@@ -60,14 +60,11 @@ export class FitLoop {
   readonly #layout: ReportLayout
   readonly #plan: FitPlan
   readonly #runner: Runner
+  readonly #blocks: Blocks
   readonly #policies: Policies
   readonly #checkpoints: CheckpointPolicy | undefined
   readonly #watch: HealthWatch | undefined
   readonly #keyOnce: () => string
-  /** The unfinished epoch: updates made, the sums so far, and the seed of its order. */
-  #at = 0
-  #sums: Float64Array | undefined
-  #orderSeed: number
   /** The state of the last epoch whose cost had not run away. */
   #good: Kept | undefined
 
@@ -115,29 +112,27 @@ export class FitLoop {
       key ??= JSON.stringify([host.name, fingerprint(this.#set), updates, seen, entries])
       return key
     }
-    this.#orderSeed = settings.seed
-    this.#takeUp(unfinished)
+    const begun = this.#begun(unfinished)
     this.#runner = this.#plan.runner(parts.state.claim())
+    this.#blocks = new Blocks(host, this.#plan, this.#runner, settings.seed, begun)
     parts.state.busy = true
     host.course.unfinished = undefined
     host.course.seed = settings.seed
   }
 
-  /** Goes on within an unfinished epoch, where it is of the same data. */
-  #takeUp(unfinished: Unfinished | undefined): void {
+  /** The unfinished epoch to go on with, where it is of the same data. */
+  #begun(unfinished: Unfinished | undefined): PartialEpoch | undefined {
     const partial = unfinished?.partial
-    if (!partial) return
+    if (!partial) return undefined
     const same = this.#plan.cuttable && partial.key === this.#keyOnce() && partial.updates < this.#plan.updates
-    if (same && partial.sums.length === this.#layout.length) {
-      this.#at = partial.updates
-      this.#sums = partial.sums
-      this.#orderSeed = partial.seed
-    } else if (unfinished?.file !== undefined) {
+    if (same && partial.sums.length === this.#layout.length) return partial
+    if (unfinished?.file !== undefined) {
       process.emitWarning(
         `fit: the checkpoint ${unfinished.file} was written within an epoch of other data, batches or metrics; that epoch is begun anew`,
         { type: 'WengertResume' },
       )
     }
+    return undefined
   }
 
   get #observed(): boolean {
@@ -165,18 +160,20 @@ export class FitLoop {
     let stopped: StopReason = 'epochs'
     try {
       this.#keepGood()
+      // Callbacks may have taken their time before the first block.
+      signal?.throwIfAborted()
       while (course.epoch < last && stopped === 'epochs') {
         const before = performance.now()
-        const [from, updates] = [this.#at, course.updates]
+        const [from, updates] = [this.#blocks.at, course.updates]
         const room = this.#checkpoints?.room(course.updates) ?? Infinity
         const cut = plan.cuttable && (from > 0 || room < plan.updates)
         const to = cut ? Math.min(plan.updates, from + room) : plan.updates
         const limits = [perBlock, last - course.epoch, this.#checkpoints?.epochs(course.epoch) ?? Infinity]
         const epochs = cut ? 1 : Math.max(1, Math.min(...limits, Math.floor(room / Math.max(1, plan.updates))))
-        const { result, rates } = await this.#block(epochs, from, to)
+        const { result, rates } = await this.#blocks.run(epochs, from, to)
         if (result.status === 'failed') throw await this.#failed(result, from, to)
         const records = to < plan.updates ? [] : this.#records(result, rates, from)
-        this.#advance(result, from, to)
+        this.#blocks.advance(result, from, to)
         if (result.status === 'cancelled') {
           if (this.#checkpoints) await this.#checkpoints.write(this.#encode())
           signal?.throwIfAborted()
@@ -206,7 +203,7 @@ export class FitLoop {
       signal?.removeEventListener('abort', cancel)
       this.#parts.state.busy = false
       this.#runner.close()
-      if (this.#at > 0) course.unfinished = this.#unfinished
+      if (this.#blocks.at > 0) course.unfinished = this.#unfinished
     }
     return { trainer: host.name, updates: course.updates, seconds: this.#seconds, seed: settings.seed, stopped }
   }
@@ -219,63 +216,6 @@ export class FitLoop {
 
   get #seconds(): number {
     return (performance.now() - this.#started) / 1000
-  }
-
-  /** Makes the orders and rates of some epochs, or of a part of one, and runs them. */
-  async #block(epochs: number, from: number, to: number, checked = false): Promise<{ result: BlockResult; rates: Float64Array }> {
-    const { course, optimizer } = this.host
-    const plan = this.#plan
-    const { scalarCount } = optimizer
-    const updates = plan.updates * (epochs - 1) + to - from
-    const table = new Float64Array(updates * scalarCount)
-    const progress = { epoch: course.epoch, update: course.updates }
-    for (let u = 0, within = from; u < updates; u++, within++) {
-      if (within === plan.updates) {
-        within = 0
-        progress.epoch++
-      }
-      progress.update = course.updates + u
-      writeScalars(this.host, table, u * scalarCount, progress)
-    }
-    const rates = allocate(plan.parts.dtype, table.length)
-    rates.set(table)
-    const cut = from > 0 || to < plan.updates
-    const orders = plan.orders(from > 0 ? this.#orderSeed : this.settings.seed, course.epoch, epochs)
-    const order = cut ? orders.subarray(plan.samplesBefore(from), plan.samplesBefore(to)) : orders
-    const counters = plan.counters(from > 0 ? this.#orderSeed : this.settings.seed, course.updates - from, epochs)
-    const drawn =
-      counters && cut ? counters.subarray((counters.length / plan.updates) * from, (counters.length / plan.updates) * to) : counters
-    const windows = {
-      [inputIndex.order]: order,
-      [inputIndex.rates]: rates,
-      ...(drawn && { [inputIndex.draws]: drawn }),
-      ...(plan.carries && { [inputIndex.carry]: this.#sums ?? new Float64Array(this.#layout.length) }),
-    }
-    const result = await this.#runner.run({ epochs, segments: plan.segmentsOf(from, to), windows, checked })
-    return { result, rates: table }
-  }
-
-  /** Counts what a block has done; an epoch that is not finished is kept for the next block, or the next fit. */
-  #advance(result: BlockResult, from: number, to: number): void {
-    const { course } = this.host
-    const plan = this.#plan
-    const segments = plan.segmentsOf(from, to)
-    const perEpoch = segments.reduce((n, s) => n + s.repeat, 0)
-    const whole = result.epochs * (to - from)
-    const more = plan.updatesOf(result.runs - result.epochs * perEpoch, segments)
-    course.updates += whole + more
-    const finished = to === plan.updates ? result.epochs : 0
-    course.epoch += finished
-    // Where the unfinished epoch stands: at the end of this part, or at the update that a cancellation came before.
-    const at = finished > 0 ? more : from + whole + more
-    this.#sums = at > 0 && plan.cuttable ? this.#row(result, to < plan.updates && result.epochs > 0 ? 0 : result.epochs) : undefined
-    if (from === 0 || finished > 0) this.#orderSeed = this.settings.seed
-    this.#at = this.#sums ? at : 0
-  }
-
-  #row(result: BlockResult, epoch: number): Float64Array | undefined {
-    const { length } = this.#layout
-    return result.report.length < (epoch + 1) * length ? this.#sums : result.report.slice(epoch * length, (epoch + 1) * length)
   }
 
   #records(result: BlockResult, rates: Float64Array, from: number): EpochRecord[] {
@@ -296,7 +236,7 @@ export class FitLoop {
       }
       putMeans(record, result.report, at, settings.metrics, plan.seen)
       if (validation || settings.health) {
-        const row = this.#row(result, i) as Float64Array
+        const row = this.#blocks.row(result, i) as Float64Array
         if (validation)
           record.validation = scoresOf(row, this.#layout.validation, settings.metrics, validation, host.loss, plan.predictions)
         if (settings.health) record.health = healthOf(row, this.#layout.health, trained, plan.updates)
@@ -306,13 +246,8 @@ export class FitLoop {
   }
 
   get #unfinished(): Unfinished {
-    const { seed } = this.settings
-    return {
-      seed,
-      ...(this.#at > 0 && {
-        partial: { seed: this.#orderSeed, updates: this.#at, sums: this.#sums as Float64Array, key: this.#keyOnce() },
-      }),
-    }
+    const partial = this.#blocks.partial
+    return { seed: this.settings.seed, ...(partial && { partial: { ...partial, key: this.#keyOnce() } }) }
   }
 
   /** The whole training state, as a resumed fit goes on from it. */
@@ -357,10 +292,10 @@ export class FitLoop {
     this.#parts.state.restore(good.slots)
     course.epoch = good.epoch
     course.updates = good.updates
-    this.#at = 0
+    this.#blocks.forget()
     if (epoch <= good.epoch) return
-    const { result } = await this.#block(epoch - good.epoch, 0, this.#plan.updates)
-    this.#advance(result, 0, this.#plan.updates)
+    const { result } = await this.#blocks.run(epoch - good.epoch, 0, this.#plan.updates)
+    this.#blocks.advance(result, 0, this.#plan.updates)
   }
 
   /** The cost of some epochs has run away: the parameters before the first of them stand. */
@@ -374,7 +309,7 @@ export class FitLoop {
 
   #kept(): string {
     const { epoch } = this.host.course
-    if (this.#at > 0) return `parameters are those of update ${this.host.course.updates}`
+    if (this.#blocks.at > 0) return `parameters are those of update ${this.host.course.updates}`
     return epoch > 0 ? `parameters are those of epoch ${epoch}` : 'parameters are those of the start'
   }
 
@@ -393,7 +328,7 @@ export class FitLoop {
     const failing = course.epoch + at
     if (this.#good && from === 0 && to === plan.updates) {
       for (let i = 0; i < at; i++) {
-        const { cost } = meansOf(this.#row(result, i) as Float64Array, 0, this.settings.metrics, plan.seen)
+        const { cost } = meansOf(this.#blocks.row(result, i) as Float64Array, 0, this.settings.metrics, plan.seen)
         course.baseline ??= cost
         this.#policies.after(cost, course.baseline)
         if (this.#policies.diverged) return this.#ranAway(course.epoch + i + 1, cost)
@@ -404,7 +339,7 @@ export class FitLoop {
       course.updates += kept * (to - from)
     }
     const slots = this.#parts.state.slots()
-    const again = plan.eager ? undefined : (await this.#block(failing - course.epoch + 1, from, to, true)).result
+    const again = plan.eager ? undefined : (await this.#blocks.run(failing - course.epoch + 1, from, to, true)).result
     this.#parts.state.restore(slots)
     const found = again?.status === 'failed' ? again.failure : failure
     return notFinite(where, found && plan.labelOf(found), this.#kept(), optimizer.learningRate)
