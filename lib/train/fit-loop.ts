@@ -36,7 +36,7 @@ export interface FitHost extends Watched {
   readonly course: Course
   prepare(where: string, data: DataLike): Prepared
   parts(metrics: readonly MeanMetric[]): StepParts
-  batching(samples: number, sample: SampleSpec, parts: StepParts, report: number): Batching
+  batching(samples: number, sample: SampleSpec, parts: StepParts, report: number, targets: Tensor): Batching
 }
 
 export type Outcome = Omit<History, 'epochs' | 'last'>
@@ -88,7 +88,7 @@ export class FitLoop {
     const trained = parts.state.parameters.filter((p) => p.trained)
     this.#layout = reportLayout(metrics.means.length, true, this.#validation !== undefined, health ? trained.length : 0)
     this.#parts = health ? { ...parts, health: this.#layout.health } : parts
-    const batching = host.batching(this.#set.samples, sampleOf(this.#set), this.#parts, this.#layout.length)
+    const batching = host.batching(this.#set.samples, sampleOf(this.#set), this.#parts, this.#layout.length, this.#set.y)
     const unfinished = host.course.unfinished
     this.#plan = new FitPlan({
       parts: this.#parts,

@@ -34,7 +34,11 @@ function planOf(where: string, host: FitHost, data: DataLike): { plan: FitPlan; 
   const own = new TrainingState(host.model, host.optimizer)
   const parts = { ...host.parts([]), state: own }
   const report = reportLayout(0, true, false, 0)
-  const plan = new FitPlan({ parts, report, set: { data: set, batching: host.batching(set.samples, sampleOf(set), parts, report.length) } })
+  const plan = new FitPlan({
+    parts,
+    report,
+    set: { data: set, batching: host.batching(set.samples, sampleOf(set), parts, report.length, set.y) },
+  })
   if (!plan.eager) return { plan, own }
   throw new WengertError(
     'ERR_VALUE_NEEDED',

@@ -15,6 +15,7 @@ import { gradientDescent } from '../optim/gradient-descent.js'
 import type { Optimizer, Schedule } from '../optim/optimizer.js'
 import { asTensor, type TensorLike } from '../tensor/creation.js'
 import { nextSeed } from '../tensor/random.js'
+import type { Tensor } from '../tensor/tensor.js'
 import { checkNumber, checkOptions, describe } from '../util/options.js'
 import { checkSlots, decodeCheckpoint, encodeCheckpoint } from './checkpoint.js'
 import { type Course, writeScalars } from './course.js'
@@ -97,7 +98,7 @@ export abstract class Trainer {
   }
 
   /** How this trainer cuts `samples` samples. */
-  protected abstract batching(samples: number, sample: SampleSpec, parts: StepParts, report: number): Batching
+  protected abstract batching(samples: number, sample: SampleSpec, parts: StepParts, report: number, targets: Tensor): Batching
 
   /**
    * Trains off the main thread and resolves to the history.
@@ -188,7 +189,7 @@ export abstract class Trainer {
       },
       prepare: (where, data) => this.#preparation.prepare(where, data),
       parts: (metrics) => this.#parts(metrics),
-      batching: (samples, sample, parts, report) => this.batching(samples, sample, parts, report),
+      batching: (samples, sample, parts, report, targets) => this.batching(samples, sample, parts, report, targets),
     }
   }
 

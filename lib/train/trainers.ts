@@ -3,12 +3,16 @@
  * the batch alone.
  */
 
+import { balancedOrder, stratifiedOrder } from '../data/sampling.js'
+import { WengertError } from '../errors.js'
 import { withDraws } from '../nn/dropout.js'
 import type { Module } from '../nn/module.js'
 import { withBindings } from '../nn/parameter.js'
 import { record } from '../plan/record.js'
 import { rowsApart } from '../plan/rows.js'
-import { checkNumber } from '../util/options.js'
+import type { Tensor } from '../tensor/tensor.js'
+import { checkNumber, describe } from '../util/options.js'
+import { formatShape } from '../util/shape.js'
 import type { Batching } from './fit-plan.js'
 import {
   accumulatedUpdate,
@@ -154,6 +158,10 @@ export interface MBSGDOptions extends TrainerOptions {
   batchSize: number
   /** Leave out the last batch of an epoch where it is shorter. */
   dropLast?: boolean
+  /** Every batch holds each class in proportion; for targets of one class label a sample. */
+  stratify?: boolean
+  /** Every batch holds each class equally often, whatever its share: rare samples come up again, common ones are drawn. */
+  balance?: boolean
   /** Batches an update, >= 1: their gradients are added up, one batch in memory at a time; 1 by default. */
   accumulate?: number
 }
@@ -167,17 +175,36 @@ export class MBSGD extends Trainer {
   readonly batchSize: number
   readonly dropLast: boolean
   readonly accumulate: number
+  readonly stratify: boolean
+  readonly balance: boolean
 
   constructor(model: Module, options: MBSGDOptions) {
-    super('MBSGD', model, options, ['batchSize', 'dropLast', 'accumulate'])
+    super('MBSGD', model, options, ['batchSize', 'dropLast', 'accumulate', 'stratify', 'balance'])
     this.batchSize = checkNumber('MBSGD', 'batchSize', options.batchSize, { integer: true, min: 1 })
     this.dropLast = options.dropLast ?? false
+    const { stratify = false, balance = false } = options
+    if (typeof stratify !== 'boolean' || typeof balance !== 'boolean' || (stratify && balance)) {
+      const got = stratify === true && balance === true ? 'both' : describe(typeof stratify === 'boolean' ? balance : stratify)
+      throw new WengertError('ERR_OPTION', `MBSGD: expected stratify or balance to be true, or neither, got ${got}`)
+    }
+    this.stratify = stratify
+    this.balance = balance
     this.accumulate = checkNumber('MBSGD', 'accumulate', options.accumulate ?? 1, { integer: true, min: 1 })
   }
 
-  protected override batching(samples: number, sample: SampleSpec, parts: StepParts, report: number): Batching {
+  protected override batching(samples: number, sample: SampleSpec, parts: StepParts, report: number, targets: Tensor): Batching {
     const size = this.batchSize * this.accumulate
     const dropLast = this.dropLast && samples >= size
-    return shuffledBatches(samples, { size, atOnce: this.batchSize, dropLast }, sample, parts, report)
+    const batches = shuffledBatches(samples, { size, atOnce: this.batchSize, dropLast }, sample, parts, report)
+    if (!this.stratify && !this.balance) return batches
+    if (targets.size !== samples) {
+      throw new WengertError(
+        'ERR_OPTION',
+        `MBSGD: expected one class label a sample for ${this.stratify ? 'stratify' : 'balance'}, got targets ${formatShape(targets.shape)}`,
+        { actual: targets.shape },
+      )
+    }
+    const make = this.stratify ? stratifiedOrder : balancedOrder
+    return { ...batches, order: (out, seed, epoch) => make(out, targets.data, { seed, epoch, batchSize: Math.min(size, samples) }) }
   }
 }
