@@ -8,6 +8,7 @@ import { bytesPerElement, type Dtype, dtypeOf, dtypes, isDetached, isFloat, type
 import type { Executable, State } from '../backend.js'
 import { type KernelName, type Program, type ProgramInput, type Slot, type Step, spaces } from '../program.js'
 import { BadIndex, malformed, type Prepared, Ref, type Run } from './kernel.js'
+import { type Stretch, stretches } from './line.js'
 import { checkOverlap, type Span } from './overlap.js'
 import { registry } from './registry.js'
 import { allFinite, allocateViews, JsState, type Views } from './state.js'
@@ -117,6 +118,8 @@ export class Binding {
   step = 0
   readonly row: Float64Array
   readonly #runs: readonly Run[]
+  /** The same, very small neighbours taken together. */
+  readonly #stretches: readonly Stretch[]
   readonly #state: readonly Bound[]
   readonly #inputs: readonly Bound[]
   readonly #moving: readonly { ref: Ref; advance: number }[]
@@ -148,6 +151,7 @@ export class Binding {
       const step = program.steps[i] as Step
       return kernel.bind(refs(step.outputs), refs(step.inputs))
     })
+    this.#stretches = stretches(program.steps, this.#runs, at, program.dtype)
     this.#costs = program.steps.map((step) => step.outputs.some((id) => at(id).slot.space === spaces.report && at(id).first === 0))
     this.#outputs = program.steps.map((step) => step.outputs.map(at).filter(({ slot }) => isFloat(slot.dtype)))
   }
@@ -178,12 +182,14 @@ export class Binding {
 
   /** One run; false where the cost became NaN or infinite. Throws `BadIndex`; `step` says where. */
   run(): boolean {
-    const runs = this.#runs
+    const list = this.#stretches
     const costs = this.#costs
-    for (let i = 0; i < runs.length; i++) {
-      this.step = i
-      ;(runs[i] as Run)()
-      if (costs[i] && !Number.isFinite(this.row[0])) return false
+    for (let i = 0; i < list.length; i++) {
+      const { run, step } = list[i] as Stretch
+      this.step = step
+      run()
+      // A line never writes the report.
+      if (costs[step] && !Number.isFinite(this.row[0])) return false
     }
     return true
   }

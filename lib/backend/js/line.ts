@@ -1,0 +1,325 @@
+/**
+ * Lines: neighbouring steps of a very small program as one straight list of operations on single numbers. Calling a kernel
+ * costs V8 tens of nanoseconds, as much as all the arithmetic of a network of a few neurons; here an operation costs about
+ * four. What is computed is the same: float64 within an operation or a sum, rounded to the program's type when stored.
+ *
+ * To add an operation: a case in `Line.run` and its name in `lineOps`; to add a kernel: an entry in `writers`.
+ */
+
+import { bytesPerElement } from '../../util/dtype.js'
+import { elementwiseOps, type KernelName, type Slot, type Step, spaces } from '../program.js'
+import type { Floats, Ref, Run } from './kernel.js'
+
+/** A step's operand: its slot, and where it lies at the moment. */
+export interface Placed {
+  readonly slot: Slot
+  readonly ref: Ref
+}
+
+/** Larger steps are better off in loops: elements of a grid, multiply-adds of a product, operations of a line. */
+const mostElements = 8
+const mostProducts = 32
+const mostOperations = 256
+
+const lineOps = [
+  'copy',
+  'neg',
+  'add',
+  'sub',
+  'mul',
+  'div',
+  'square',
+  'sqrt',
+  'exp',
+  'log',
+  'relu',
+  'sigmoid',
+  'tanh',
+  'maximum',
+  'minimum',
+] as const
+const dotCode = lineOps.length
+const operationNames = Object.keys(elementwiseOps)
+
+/** Registers are numbers of the program's type; each cell of memory that a line touches has one. */
+class Writer {
+  readonly code: number[] = []
+  /** Pairs of registers whose products are summed. */
+  readonly pairs: number[] = []
+  readonly loads: { ref: Ref; at: number; register: number }[] = []
+  readonly written = new Map<string, { placed: Placed; at: number; register: number }>()
+  readonly constants: [register: number, value: number][] = []
+  registers = 0
+  readonly #cells = new Map<string, number>()
+
+  key({ slot }: Placed, at: number): string {
+    return `${slot.space} ${slot.offset + at * bytesPerElement[slot.dtype]}`
+  }
+
+  read(placed: Placed, at: number): number {
+    const key = this.key(placed, at)
+    let register = this.#cells.get(key)
+    if (register === undefined) {
+      register = this.registers++
+      this.#cells.set(key, register)
+      this.loads.push({ ref: placed.ref, at, register })
+    }
+    return register
+  }
+
+  write(placed: Placed, at: number): number {
+    const key = this.key(placed, at)
+    const register = this.#cells.get(key) ?? this.registers++
+    this.#cells.set(key, register)
+    this.written.set(key, { placed, at, register })
+    return register
+  }
+
+  constant(value: number): number {
+    this.constants.push([this.registers, value])
+    return this.registers++
+  }
+
+  emit(op: number, to: number, a: number, b = 0, c = 0): void {
+    this.code.push(op, to, a, b, c)
+  }
+}
+
+type StepWriter = (writer: Writer, step: Step, outputs: readonly Placed[], inputs: readonly Placed[]) => boolean
+
+const elementwise: StepWriter = (writer, { ints, scalars }, outputs, inputs) => {
+  const [, rows, cols, ins, outs, , ops] = ints as [number, number, number, number, number, number, number]
+  if (rows * cols > mostElements || rows * cols * ops > mostOperations / 4) return false
+  const results = 7 + 2 * ins
+  const code = results + outs
+  const codes = Array.from({ length: ops }, (_, k) => lineOps.indexOf(operationNames[ints[code + 4 * k] as number] as 'copy'))
+  if (codes.includes(-1)) return false
+  const constants = scalars.map((value) => writer.constant(value))
+  for (let r = 0; r < rows; r++) {
+    for (let c = 0; c < cols; c++) {
+      const element = (i: number) => r * (ints[7 + 2 * i] as number) + c * (ints[8 + 2 * i] as number)
+      const registers = [...inputs.map((x, i) => writer.read(x, element(i))), ...constants]
+      const places = outputs.map((y) => writer.key(y, r * cols + c))
+      // An operation writes an output at once, unless a later one still reads an input that lies in the same place.
+      const direct = outputs.map((_, o) => {
+        const made = (ints[results + o] as number) - registers.length
+        const twice = outputs.some((__, other) => other < o && ints[results + other] === ints[results + o])
+        const covered = inputs.map((x, i) => writer.key(x, element(i)) === places[o])
+        const readLater = codes.some((_op, k) => k > made && [1, 2].some((word) => covered[ints[code + 4 * k + word] as number] === true))
+        return made >= 0 && !twice && !readLater ? made : -1
+      })
+      codes.forEach((op, k) => {
+        const at = code + 4 * k
+        const [x, y] = [registers[ints[at + 1] as number] as number, registers[ints[at + 2] as number] as number]
+        const output = direct.indexOf(k)
+        registers.push(output < 0 ? writer.registers++ : writer.write(outputs[output] as Placed, r * cols + c))
+        writer.emit(op, registers[registers.length - 1] as number, x, y)
+      })
+      outputs.forEach((y, i) => {
+        if ((direct[i] as number) < 0) writer.emit(0, writer.write(y, r * cols + c), registers[ints[results + i] as number] as number)
+      })
+    }
+  }
+  return true
+}
+
+const matmul: StepWriter = (writer, { ints, scalars }, [c], [a, b, s]) => {
+  const [batch, m, n, k, transA, transB] = ints as [number, number, number, number, number, number]
+  if (batch !== 1 || m * n * k > mostProducts || k === 0) return false
+  const [alpha, beta] = scalars as [number, number]
+  if (beta !== 0 && beta !== 1) return false
+  const factor = s ? writer.read(s, 0) : -1
+  const scale = writer.constant(alpha)
+  for (let i = 0; i < m; i++) {
+    for (let j = 0; j < n; j++) {
+      const from = writer.pairs.length
+      for (let p = 0; p < k; p++) {
+        writer.pairs.push(
+          writer.read(a as Placed, transA ? p * m + i : i * k + p),
+          writer.read(b as Placed, transB ? j * k + p : p * n + j),
+        )
+      }
+      const at = i * n + j
+      const old = beta === 1 ? writer.read(c as Placed, at) : -1
+      writer.code.push(dotCode, writer.write(c as Placed, at), from, writer.pairs.length, scale, factor, old)
+    }
+  }
+  return true
+}
+
+const sum: StepWriter = (writer, { ints }, [y], [x]) => {
+  const [outer, n, inner] = ints as [number, number, number]
+  if (outer * n * inner > mostProducts) return false
+  const one = writer.constant(1)
+  for (let o = 0; o < outer; o++) {
+    for (let i = 0; i < inner; i++) {
+      const from = writer.pairs.length
+      for (let p = 0; p < n; p++) writer.pairs.push(writer.read(x as Placed, (o * n + p) * inner + i), one)
+      writer.code.push(dotCode, writer.write(y as Placed, o * inner + i), from, writer.pairs.length, one, -1, -1)
+    }
+  }
+  return true
+}
+
+const writers: Partial<Record<KernelName, StepWriter>> = { elementwise, matmul, sum }
+
+/** A line ready to run. */
+class Line {
+  readonly registers: Floats
+  readonly code: Int32Array
+  readonly pairs: Int32Array
+  readonly #loads: readonly Ref[]
+  readonly #loadAt: Int32Array
+  readonly #loadTo: Int32Array
+  readonly #stores: readonly Ref[]
+  readonly #storeAt: Int32Array
+  readonly #storeFrom: Int32Array
+
+  constructor(writer: Writer, stores: readonly { placed: Placed; at: number; register: number }[], float32: boolean) {
+    this.registers = float32 ? new Float32Array(writer.registers) : new Float64Array(writer.registers)
+    for (const [register, value] of writer.constants) this.registers[register] = value
+    this.code = Int32Array.from(writer.code)
+    this.pairs = Int32Array.from(writer.pairs)
+    this.#loads = writer.loads.map(({ ref }) => ref)
+    this.#loadAt = Int32Array.from(writer.loads, ({ at }) => at)
+    this.#loadTo = Int32Array.from(writer.loads, ({ register }) => register)
+    this.#stores = stores.map(({ placed }) => placed.ref)
+    this.#storeAt = Int32Array.from(stores, ({ at }) => at)
+    this.#storeFrom = Int32Array.from(stores, ({ register }) => register)
+  }
+
+  run(): void {
+    const m = this.registers
+    const loads = this.#loads
+    const [loadAt, loadTo, storeAt, storeFrom] = [this.#loadAt, this.#loadTo, this.#storeAt, this.#storeFrom]
+    for (let i = 0; i < loads.length; i++) {
+      const ref = loads[i] as Ref
+      m[loadTo[i] as number] = ref.array[ref.offset + (loadAt[i] as number)] as number
+    }
+    interpret(this.code, this.pairs, m)
+    const stores = this.#stores
+    for (let i = 0; i < stores.length; i++) {
+      const ref = stores[i] as Ref
+      ref.array[ref.offset + (storeAt[i] as number)] = m[storeFrom[i] as number] as number
+    }
+  }
+}
+
+/** Operations take five words, sums of products seven. */
+function interpret(code: Int32Array, pairs: Int32Array, m: Floats): void {
+  for (let i = 0; i < code.length; i += 5) {
+    const op = code[i] as number
+    const to = code[i + 1] as number
+    if (op === dotCode) {
+      let total = 0
+      const end = code[i + 3] as number
+      for (let p = code[i + 2] as number; p < end; p += 2)
+        total += (m[pairs[p] as number] as number) * (m[pairs[p + 1] as number] as number)
+      const factor = code[i + 5] as number
+      const old = code[i + 6] as number
+      const alpha = factor < 0 ? (m[code[i + 4] as number] as number) : (m[code[i + 4] as number] as number) * (m[factor] as number)
+      m[to] = old < 0 ? alpha * total : alpha * total + (m[old] as number)
+      i += 2
+      continue
+    }
+    const x = m[code[i + 2] as number] as number
+    switch (op) {
+      case 0:
+        m[to] = x
+        break
+      case 1:
+        m[to] = -x
+        break
+      case 2:
+        m[to] = x + (m[code[i + 3] as number] as number)
+        break
+      case 3:
+        m[to] = x - (m[code[i + 3] as number] as number)
+        break
+      case 4:
+        m[to] = x * (m[code[i + 3] as number] as number)
+        break
+      case 5:
+        m[to] = x / (m[code[i + 3] as number] as number)
+        break
+      case 6:
+        m[to] = x * x
+        break
+      case 7:
+        m[to] = Math.sqrt(x)
+        break
+      case 8:
+        m[to] = Math.exp(x)
+        break
+      case 9:
+        m[to] = Math.log(x)
+        break
+      case 10:
+        m[to] = Math.max(x, 0)
+        break
+      case 11:
+        m[to] = 1 / (1 + Math.exp(-x))
+        break
+      case 12:
+        m[to] = Math.tanh(x)
+        break
+      case 13:
+        m[to] = Math.max(x, m[code[i + 3] as number] as number)
+        break
+      case 14:
+        m[to] = Math.min(x, m[code[i + 3] as number] as number)
+        break
+    }
+  }
+}
+
+/** Steps to be run one after the other: `step` is the first that each covers. */
+export interface Stretch {
+  readonly run: Run
+  readonly step: number
+}
+
+/**
+ * The steps of a program as they are run: each by its kernel, or several as a line. What a line leaves in the arena is
+ * stored only where a later step reads it.
+ */
+export function stretches(
+  steps: readonly Step[],
+  runs: readonly Run[],
+  operands: (slot: number) => Placed,
+  dtype: 'float32' | 'float64',
+): Stretch[] {
+  const out: Stretch[] = []
+  for (let i = 0; i < steps.length; ) {
+    const writer = new Writer()
+    let end = i
+    while (end < steps.length && append(writer, steps[end] as Step, operands, dtype)) end++
+    if (end - i < 2 || writer.code.length > 5 * mostOperations) {
+      out.push({ run: runs[i] as Run, step: i })
+      i++
+      continue
+    }
+    const later = steps.slice(end).flatMap((step) => step.inputs.map((slot) => operands(slot).slot))
+    const stores = [...writer.written.values()].filter(({ placed: { slot }, at }) => {
+      if (slot.space !== spaces.arena) return true
+      const byte = slot.offset + at * bytesPerElement[slot.dtype]
+      return later.some(
+        (other) =>
+          other.space === spaces.arena && byte >= other.offset && byte < other.offset + other.length * bytesPerElement[other.dtype],
+      )
+    })
+    const line = new Line(writer, stores, dtype === 'float32')
+    out.push({ run: () => line.run(), step: i })
+    i = end
+  }
+  return out
+}
+
+/** Adds a step to a line, or leaves the line as it was and says no. */
+function append(writer: Writer, step: Step, operands: (slot: number) => Placed, dtype: string): boolean {
+  const write = writers[step.kernel]
+  const outputs = step.outputs.map(operands)
+  const inputs = step.inputs.map(operands)
+  const fits = [...outputs, ...inputs].every(({ slot }) => slot.dtype === dtype && slot.space !== spaces.report)
+  return write !== undefined && fits && write(writer, step, outputs, inputs)
+}
