@@ -109,7 +109,7 @@ export class FitLoop {
         this.#validation ? fingerprint(this.#validation) : '',
         health ? trained.length : 0,
       ]
-      key ??= JSON.stringify([host.name, fingerprint(this.#set), updates, seen, entries])
+      key ??= JSON.stringify([host.name, fingerprint(this.#set), updates, seen, batching.ordered ?? '', entries])
       return key
     }
     const begun = this.#begun(unfinished)

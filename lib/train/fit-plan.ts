@@ -24,6 +24,8 @@ export interface Batching {
   shuffled: boolean
   /** Fills the order of one epoch's samples; a plain random one by default. */
   order?: (out: Int32Array, seed: number, epoch: number) => void
+  /** What kind of order that is: an epoch begun in one does not go on in another. */
+  ordered?: string
 }
 
 export interface PlanRequest {

@@ -7,6 +7,7 @@ import { checkOptions, describe } from '../util/options.js'
 import type { EpochRecord, History } from './history.js'
 import { chart, escape, figure, type Line, matrix, table } from './report-charts.js'
 
+/** Where a report goes, and what it shows besides the histories. */
 export interface ReportOptions {
   /** Where the page is written, whole or not at all. */
   path: string

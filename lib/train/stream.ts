@@ -10,6 +10,7 @@ import { Tensor } from '../tensor/tensor.js'
 import { dtypeOf } from '../util/dtype.js'
 import { checkNumber, checkOptions, describe } from '../util/options.js'
 
+/** How long `fitStream` learns, and who is told. */
 export interface StreamOptions {
   /** Ends the stream after the running update; the promise rejects with the signal's reason. */
   signal?: AbortSignal
@@ -19,6 +20,7 @@ export interface StreamOptions {
   maxUpdates?: number
 }
 
+/** How far a stream has come. */
 export interface StreamProgress {
   /** Of this call. */
   updates: number

@@ -205,6 +205,11 @@ export class MBSGD extends Trainer {
       )
     }
     const make = this.stratify ? stratifiedOrder : balancedOrder
-    return { ...batches, order: (out, seed, epoch) => make(out, targets.data, { seed, epoch, batchSize: Math.min(size, samples) }) }
+    const ordered = this.stratify ? 'stratified' : 'balanced'
+    return {
+      ...batches,
+      ordered,
+      order: (out, seed, epoch) => make(out, targets.data, { seed, epoch, batchSize: Math.min(size, samples) }),
+    }
   }
 }
