@@ -135,11 +135,14 @@ function reaches(above: Cluster, below: Cluster, clusterOf: Map<Node, Cluster>):
   const oldest = below.nodes.reduce((id, node) => Math.min(id, node.id), Infinity)
   const stack: Cluster[] = []
   const expand = (cluster: Cluster, direct: boolean) => {
-    for (const operand of operandsOf(cluster)) {
-      const next = clusterOf.get(operand)
-      if (next === undefined || seen.has(next) || (direct && next === below)) continue
-      seen.add(next)
-      stack.push(next)
+    // Looked at as they stand, without a list of them: this is the inner loop of compiling a deep network.
+    for (const node of cluster.nodes) {
+      for (const operand of node.inputs) {
+        const next = clusterOf.get(operand)
+        if (next === undefined || next === cluster || seen.has(next) || (direct && next === below)) continue
+        seen.add(next)
+        stack.push(next)
+      }
     }
   }
   expand(above, true)
