@@ -20,6 +20,8 @@ export interface Placed {
 const mostElements = 8
 const mostProducts = 32
 const mostOperations = 256
+/** Words of code from which a line takes no further step. */
+const longest = 5 * mostOperations
 
 const lineOps = [
   'copy',
@@ -293,8 +295,8 @@ export function stretches(
   for (let i = 0; i < steps.length; ) {
     const writer = new Writer()
     let end = i
-    while (end < steps.length && append(writer, steps[end] as Step, operands, dtype)) end++
-    if (end - i < 2 || writer.code.length > 5 * mostOperations) {
+    while (end < steps.length && writer.code.length < longest && append(writer, steps[end] as Step, operands, dtype)) end++
+    if (end - i < 2) {
       out.push({ run: runs[i] as Run, step: i })
       i++
       continue
