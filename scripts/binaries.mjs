@@ -14,7 +14,7 @@ import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { check } from './binaries/check.mjs'
-import { cache, fail, found, root, run, say, targets } from './binaries/common.mjs'
+import { cache, fail, found, hostTarget, root, run, say, targets } from './binaries/common.mjs'
 import { openblas } from './binaries/openblas.mjs'
 import { flagsFor, sysroot } from './binaries/sysroot.mjs'
 
@@ -68,17 +68,17 @@ async function cross(name) {
   say(`${name}: ${megabytes} MB (${packed} MB packed), glibc ${glibc} or later, needs ${needs.join(', ')}`)
 }
 
-/** The system's compiler and the OpenBLAS that CMakeLists.txt finds (WENGERT_OPENBLAS names one). */
-function host() {
-  const { platform, arch } = process
-  const musl = platform === 'linux' && !process.report.getReport().header.glibcVersionRuntime
-  const file = platform === 'linux' ? `wengert.${musl ? 'musl' : 'glibc'}.node` : 'wengert.node'
-  const path = join(root, 'prebuilds', `${platform}-${arch}`, file)
+/** With the compiler of the system, by way of cmake-js. */
+async function host() {
+  const target = hostTarget()
+  const path = join(root, 'prebuilds', `${process.platform}-${process.arch}`, target.file)
+  const blas = await openblas(target, Number(values.jobs))
   mkdirSync(dirname(path), { recursive: true })
-  run(process.execPath, [join('scripts', 'build-native.mjs'), '--force', '--out', path], { cwd: root })
-  say(`${platform}-${arch}: ${path}`)
+  const env = { ...process.env, WENGERT_OPENBLAS: blas }
+  run(process.execPath, [join('scripts', 'build-native.mjs'), '--force', '--out', path], { cwd: root, env })
+  say(path)
 }
 
 if (!existsSync(join(root, 'node_modules'))) fail('run npm ci first')
-if (values.host) host()
+if (values.host) await host()
 else for (const name of positionals.length > 0 ? positionals : Object.keys(targets)) await cross(name)

@@ -23,7 +23,8 @@ const { values } = parseArgs({
     runs: { type: 'string', default: '11' },
   },
 })
-const limits = { tarballMB: 4, unpackedMB: 12, importMs: 30, importMB: 10 }
+// Of the import it is the processor's time that is limited: the clock's belongs to whatever else the machine does too.
+const limits = { tarballMB: 4, unpackedMB: 12, importCpuMs: 30, importMB: 10 }
 const folder = mkdtempSync(join(tmpdir(), 'wengert-package-'))
 const count = { passed: 0, failed: 0, skipped: 0 }
 const report = { checks: {} }
@@ -115,11 +116,11 @@ async function all() {
   Object.assign(report, costs(project, values.quick ? 5 : Number(values.runs)))
   const sizes = `tarball ${report.tarballMB.toFixed(2)} MB, unpacked ${report.unpackedMB.toFixed(2)} MB`
   console.log(
-    `${sizes}; import ${report.importMs} ms and ${report.importMB} MB over an empty script, with the engine ${report.withEngineMs} ms and ${report.withEngineMB} MB`,
+    `${sizes}; import ${report.importMs} ms (processor ${report.importCpuMs} ms) and ${report.importMB} MB over an empty script, with the engine ${report.withEngineMs} ms and ${report.withEngineMB} MB`,
   )
   if (values.quick) return
   for (const [name, most] of Object.entries(limits)) {
-    if (packed.binary !== 'released' && name !== 'importMs' && name !== 'importMB') skip(`limit of ${name}`, 'not a released binary')
+    if (packed.binary !== 'released' && name !== 'importCpuMs' && name !== 'importMB') skip(`limit of ${name}`, 'not a released binary')
     else
       check(`at most ${most} ${name}`, () =>
         report[name] <= most

@@ -57,3 +57,14 @@ export const targets = {
     file: 'wengert.glibc.node',
   },
 }
+
+/** The machine that the script runs on, with its own compiler: for musl, macOS and Windows. */
+export function hostTarget() {
+  const cores = { x64: ['DYNAMIC_LIST=HASWELL SKYLAKEX'], arm64: ['DYNAMIC_LIST=NEOVERSEN1'] }
+  const { platform, arch } = process
+  const openblas = cores[arch] ?? fail(`no list of OpenBLAS kernels for ${arch}`)
+  const cc = platform === 'darwin' ? 'clang' : 'gcc'
+  const musl = platform === 'linux' && !process.report.getReport().header.glibcVersionRuntime
+  const libc = platform === 'linux' ? `.${musl ? 'musl' : 'glibc'}` : ''
+  return { processor: `${platform}-${arch}`, tools: { cc, ar: 'ar', ranlib: 'ranlib' }, openblas, file: `wengert${libc}.node` }
+}

@@ -113,24 +113,28 @@ const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1]
 
 /** What importing costs over an empty script: milliseconds and megabytes, medians of runs in turns. */
 export function costs(project, runs) {
-  const script = (body) => `${body}; console.log(JSON.stringify(process.memoryUsage().rss))`
+  const script = (body) =>
+    `${body}; const { user, system } = process.cpuUsage(); console.log(JSON.stringify([process.memoryUsage().rss / 1e6, (user + system) / 1e3]))`
   const programs = {
     empty: script(''),
     imported: script("await import('wengert')"),
     used: script("const { backend } = await import('wengert'); backend()"),
   }
-  const times = Object.fromEntries(Object.keys(programs).map((name) => [name, { ms: [], mb: [] }]))
+  const times = Object.fromEntries(Object.keys(programs).map((name) => [name, { ms: [], cpu: [], mb: [] }]))
   for (let i = 0; i < runs; i++) {
     for (const [name, code] of Object.entries(programs)) {
       const start = performance.now()
       const { stdout } = run(process.execPath, ['--input-type=module', '-e', code], { cwd: project })
       times[name].ms.push(performance.now() - start)
-      times[name].mb.push(Number(stdout) / 1e6)
+      const [mb, cpu] = JSON.parse(stdout)
+      times[name].mb.push(mb)
+      times[name].cpu.push(cpu)
     }
   }
   const over = (name, unit) => Number((median(times[name][unit]) - median(times.empty[unit])).toFixed(1))
   return {
     importMs: over('imported', 'ms'),
+    importCpuMs: over('imported', 'cpu'),
     importMB: over('imported', 'mb'),
     withEngineMs: over('used', 'ms'),
     withEngineMB: over('used', 'mb'),

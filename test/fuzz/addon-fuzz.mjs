@@ -1,0 +1,184 @@
+/**
+ * Calls every function of the addon with whatever JavaScript can pass: wrong types, detached, resizable, shared, misaligned and
+ * huge arrays, handles of other kinds, programs with changed words, blocks left running. A call may be refused with one of the
+ * library's codes and nothing else; a crash ends the process.
+ *
+ *   node test/fuzz/addon-fuzz.mjs [--calls 20000] [--seed 1]
+ *
+ * It runs on the compiled library (npm run build); WENGERT_ADDON names another binary. The last line is JSON.
+ */
+import { parseArgs } from 'node:util'
+import { errorCodes } from '../../dist/lib/errors.js'
+import { loadAddon } from '../../dist/lib/native/load.js'
+
+const { values } = parseArgs({ options: { calls: { type: 'string', default: '20000' }, seed: { type: 'string', default: '1' } } })
+const calls = Number(values.calls)
+let addon
+try {
+  addon = loadAddon()
+} catch (error) {
+  console.log(`skipped: ${error.message}`)
+  process.exit(0)
+}
+
+/** A small generator (mulberry32): a seed repeats a run. */
+let state = Number(values.seed) >>> 0
+function next() {
+  state = (state + 0x6d2b79f5) >>> 0
+  let t = state
+  t = Math.imul(t ^ (t >>> 15), t | 1)
+  t ^= t + Math.imul(t ^ (t >>> 7), t | 61)
+  return ((t ^ (t >>> 14)) >>> 0) / 4294967296
+}
+const below = (n) => Math.floor(next() * n)
+const of = (list) => list[below(list.length)]
+
+const numbers = [0, 1, 2, 3, 4, 5, 7, 8, 16, 63, 64, 255, 1e3, 65536, 2 ** 31 - 1, 2 ** 31, 2 ** 32, 2 ** 40, 2 ** 53 - 1, 2 ** 53, 1e308]
+const oddities = [-1, -0, 0.5, Number.NaN, Infinity, -Infinity, -(2 ** 31), -(2 ** 53)]
+const number = () => (below(6) === 0 ? of(oddities) : of(numbers))
+const arrays = [Float32Array, Float64Array, Int32Array, Uint8Array, Int8Array, Uint16Array, BigInt64Array, Uint8ClampedArray, DataView]
+
+/** A typed array of some kind over memory of some kind. */
+function array() {
+  const Type = below(4) === 0 ? of(arrays) : of(arrays.slice(0, 4))
+  const size = Type.BYTES_PER_ELEMENT ?? 1
+  const length = below(40)
+  const kind = below(10)
+  if (kind === 0) {
+    const gone = new Type(new ArrayBuffer(length * size))
+    structuredClone(gone.buffer, { transfer: [gone.buffer] })
+    return gone
+  }
+  if (kind === 1) return new Type(new SharedArrayBuffer(length * size))
+  if (kind === 2 || kind === 3) {
+    const buffer = new ArrayBuffer(length * size + 64, { maxByteLength: 4096 })
+    const view = kind === 2 ? new Type(buffer) : new Type(buffer, 0, length)
+    buffer.resize(below(512) * 8)
+    return view
+  }
+  // In the midst of a buffer; its start lies at a multiple of the element alone.
+  if (kind === 4) return new Type(new ArrayBuffer(1024), size * (1 + below(7)), length)
+  // Much larger than anything that is asked for: untouched memory costs nothing.
+  if (kind === 5 && below(200) === 0) return new Type(new ArrayBuffer(2 ** 28))
+  const made = new Type(new ArrayBuffer(length * size))
+  if (Type !== DataView && Type !== BigInt64Array) for (let i = 0; i < length; i++) made[i] = below(8) === 0 ? number() : below(6)
+  return made
+}
+
+/** Programs that are right, as words: an empty one, a copy with a state, a product with an input. */
+const kernel = Object.fromEntries(addon.describe().kernels.map((name, i) => [name, i]))
+const seeds = [
+  [1, 0, 0, 0, 0, 0, 0, 0],
+  [1, 64, 128, 1, 0, 1, 3, 2, 1, 16, 0, 0, 3, 0, 16, 1, 1, 0, 16, 1, 2, 0, 1, 1].concat(
+    [kernel.matmul, 1, 2, 8, 2, 1, 0, 0, 1, 4, 4, 4, 0, 0, 0, 0, 1, 0],
+    [kernel.accumulate, 1, 1, 1, 0, 2, 1, 16],
+  ),
+  [0, 128, 0, 0, 0, 1, 2, 1, 0, 24, 1, 0, 3, 0, 24, 0, 0, 0, 24, 0, kernel.softmax, 1, 1, 3, 0, 1, 0, 4, 6, 1],
+]
+function words() {
+  const list = [...of(seeds)]
+  for (let n = below(5); n > 0; n--) {
+    const at = below(list.length)
+    const kind = below(4)
+    if (kind === 0) list[at] = number()
+    else if (kind === 1) list[at] += of([-8, -1, 1, 4, 8])
+    else if (kind === 2) list.splice(at, 1 + below(3))
+    else list.splice(at, 0, number())
+  }
+  return Float64Array.from(list)
+}
+const numberWords = () => Float64Array.from({ length: below(24) }, () => number())
+const blockWords = () => Float64Array.of(below(3), below(2), ...(below(3) === 0 ? [number()] : []), 0, below(50))
+
+/** Handles that calls gave, the newest ones; what others are then called with. */
+const handles = { programs: [], states: [], runners: [] }
+function keep(list, value) {
+  if (list.length < 32) list.push(value)
+  else list[below(32)] = value
+}
+const junk = () =>
+  of([
+    undefined,
+    null,
+    true,
+    10n,
+    'text',
+    Symbol('s'),
+    {},
+    [],
+    () => 1,
+    new Date(),
+    new Proxy({}, {}),
+    new ArrayBuffer(8),
+    Promise.resolve(1),
+    number(),
+  ])
+const handle = () => of([...handles.programs, ...handles.states, ...handles.runners, {}])
+const argument = () => [array, array, number, junk, handle, words, numberWords][below(7)]()
+
+/** Arguments that are nearly right, so that calls come beyond the first check. */
+const near = {
+  call: () => [numberWords(), ...Array.from({ length: below(5) }, array)],
+  compile: () => [words()],
+  run: () => [
+    of(handles.programs),
+    of([undefined, of(handles.states)]),
+    of([undefined, new Float64Array(below(4))]),
+    ...Array.from({ length: below(3) }, array),
+  ],
+  createState: () => [of([0, 8, 128, 1000, number()]), below(2) === 0 ? Float64Array.of(0, below(20), 1) : numberWords()],
+  writeState: () => [of(handles.states), number(), array()],
+  readState: () => [of(handles.states), number(), array()],
+  stateVersion: () => [of(handles.states)],
+  createRunner: () => [
+    of(handles.states),
+    Array.from({ length: below(3) }, () => of(handles.programs)),
+    ...Array.from({ length: below(3) }, array),
+  ],
+  runBlock: () => [of(handles.runners), blockWords(), ...Array.from({ length: below(3) }, () => of([undefined, array()]))],
+  cancelRunner: () => [of(handles.runners)],
+  runnerProgress: () => [of(handles.runners), new Float64Array(3)],
+  closeRunner: () => [of(handles.runners)],
+  permutations: () => [new Int32Array(below(100)), below(20), number(), number(), number(), number(), number()],
+}
+/** What a call may do for long on purpose: a repeat count that passes is a promise to run so often. */
+const patient = (name, [, block]) =>
+  name === 'runBlock' && block instanceof Float64Array && Array.from({ ...block, length: block.length }).some((word) => word > 1e4)
+
+const codes = new Set(Object.keys(errorCodes))
+const count = { calls: 0, passed: 0, refused: {} }
+const names = Object.keys(addon)
+const pending = new Set()
+
+function told(name, error) {
+  const code = error?.code
+  if (!codes.has(code)) {
+    console.log(JSON.stringify({ ...count, failed: `${name}: ${error?.stack ?? error}` }))
+    process.exit(1)
+  }
+  count.refused[code] = (count.refused[code] ?? 0) + 1
+}
+
+for (; count.calls < calls; count.calls++) {
+  const name = of(names)
+  const args = below(3) > 0 && near[name] ? near[name]() : Array.from({ length: below(8) }, argument)
+  if (below(10) === 0) args.push(argument())
+  if (patient(name, args)) continue
+  try {
+    const result = addon[name].apply(of([addon, undefined, null, {}]), args)
+    count.passed++
+    if (name === 'compile') keep(handles.programs, result)
+    if (name === 'createState') keep(handles.states, result)
+    if (name === 'createRunner') keep(handles.runners, result)
+    if (result instanceof Promise) {
+      const settled = result.catch((error) => told(name, error)).finally(() => pending.delete(settled))
+      pending.add(settled)
+    }
+  } catch (error) {
+    told(name, error)
+  }
+  // Blocks overlap with other calls, but not without end.
+  if (pending.size > 16 || count.calls % 512 === 0) await Promise.all(pending)
+}
+await Promise.all(pending)
+console.log(JSON.stringify(count))
