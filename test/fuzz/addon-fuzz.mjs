@@ -59,7 +59,7 @@ function array() {
   // In the midst of a buffer; its start lies at a multiple of the element alone.
   if (kind === 4) return new Type(new ArrayBuffer(1024), size * (1 + below(7)), length)
   // Much larger than anything that is asked for: untouched memory costs nothing.
-  if (kind === 5 && below(200) === 0) return new Type(new ArrayBuffer(2 ** 28))
+  if (kind === 5 && below(4000) === 0) return new Type(new ArrayBuffer(2 ** 28))
   const made = new Type(new ArrayBuffer(length * size))
   if (Type !== DataView && Type !== BigInt64Array) for (let i = 0; i < length; i++) made[i] = below(8) === 0 ? number() : below(6)
   return made
