@@ -1,6 +1,6 @@
 /**
  * `npm run bench:peers`: the bench's workloads on other libraries, each in a process of its own and as a good user of it would
- * write them, with the library before and after them. Every peer starts from the same parameters, makes the same first updates
+ * write them, with the library before and after each. Every peer starts from the same parameters, makes the same first updates
  * and tells the cost that it has come to. To add a peer: a file that calls `measure` (task.mjs) and a line in `peers`.
  */
 
@@ -55,6 +55,7 @@ const help = `Runs the bench's workloads on other libraries.
   npm run bench:peers -- --seconds 0.5    what a turn aims at
   npm run bench:peers -- --json           ends with one line of JSON
 
+W8 is a stream for the JavaScript libraries, a loop of updates of one sample for the others.
 Packages are installed into bench/peers/node_modules when first needed, without their install scripts. PyTorch and scikit-learn
 are those of /usr/bin/python3, or of the command in WENGERT_PYTHON.
 `
@@ -182,32 +183,42 @@ for (const workload of chosen) {
     const task = taskOf(workload.name, variant)
     const folder = mkdtempSync(join(tmpdir(), 'wengert-bench-'))
     write(task, folder)
-    const turns = [own, ...Object.keys(found).filter((name) => name !== own), own]
+    // The library runs before and after each peer, so that both meet the same machine.
+    const others = Object.keys(found).filter((name) => name !== own)
+    const first = await measured(own, workload, variant, folder)
+    const owns = [first]
     const measures = []
-    for (const name of turns) measures.push([name, await measured(name, workload, variant, folder)])
+    for (const name of others) {
+      const peer = await measured(name, workload, variant, folder)
+      if (!peer.left) owns.push(await measured(own, workload, variant, folder))
+      const beside = owns.slice(-2).flatMap(({ microseconds }) => (microseconds > 0 ? [microseconds] : []))
+      const ratio = beside.length > 0 ? peer.microseconds / Math.exp(beside.reduce((sum, t) => sum + Math.log(t), 0) / beside.length) : null
+      measures.push([name, { ...peer, ratio }])
+    }
     rmSync(folder, { recursive: true })
-    const times = measures.filter(([name]) => name === own).map(([, { microseconds }]) => microseconds)
-    const mine = times.every(Number.isFinite) ? Math.sqrt(times[0] * times[1]) : undefined
+    const sorted = owns.flatMap(({ microseconds }) => (microseconds > 0 ? [microseconds] : [])).sort((x, y) => x - y)
+    const failed = owns.find(({ left }) => left)
+    if (failed) console.log(`${own} failed in a turn: ${failed.left}`)
+    const mine =
+      sorted.length > 0 ? { microseconds: sorted[sorted.length >> 1], cost: first.cost ?? null, ratio: null } : { left: failed?.left }
     console.log(`${label.padEnd(8)}${titleOf(workload)}${variant === 'adam' ? '; Adam' : ''}`)
-    for (const [name, { microseconds, cost, left }] of measures.slice(0, -1)) {
+    for (const [name, { microseconds, cost, left, ratio }] of [[own, mine], ...measures]) {
       if (left) {
         console.log(`    ${name.padEnd(14)} left out: ${left}`)
         continue
       }
-      const value = name === own ? (mine ?? microseconds) : microseconds
-      const ratio = name === own || mine === undefined ? null : value / mine
       const target = targets[label]?.[name]
-      const told = cost === null ? '' : `cost ${cost.toPrecision(5)} after ${task.checked} updates`
+      const told = cost === null || cost === undefined ? '' : `cost ${cost.toPrecision(5)} after ${task.checked} updates`
       const goal = target === undefined || ratio === null ? '' : `  (meant: ${target} ×: ${ratio >= target ? 'met' : 'missed'})`
       const faster = ratio === null ? '' : `${ratio.toPrecision(3)} × the library's time${goal}`
-      console.log(`    ${name.padEnd(14)} ${time(value).padStart(9)}  ${told.padEnd(34)}${faster}`.trimEnd())
+      console.log(`    ${name.padEnd(14)} ${time(microseconds).padStart(9)}  ${told.padEnd(34)}${faster}`.trimEnd())
       results.push({
         workload: workload.name,
         variant,
         peer: name,
         version: found[name],
         threads,
-        microseconds: value,
+        microseconds,
         cost,
         timesSlower: ratio,
       })
