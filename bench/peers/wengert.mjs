@@ -25,7 +25,10 @@ await measure((task) => {
             tensor(y, { shape: loss === 'crossEntropy' ? [b - a] : [b - a, perTarget] }),
           )
         }
-      } else await contestant.run(count)
+        return undefined
+      }
+      const { updates, seconds } = await contestant.run(count)
+      return (seconds * count) / updates
     },
     predict(x, rows) {
       if (rows === 1) {
