@@ -54,6 +54,7 @@ export * as loss from './nn/loss.js'
 /** Optimisers, and `schedules` of their learning rate. */
 export * as optim from './optim/index.js'
 export { type MinimizeOptions, minimize, type Path } from './optim/minimize.js'
+export type { CallProfile, Profile } from './plan/profile.js'
 export { broadcastTo, tile } from './primitives/broadcast.js'
 export { clip, elu, gelu, hardtanh, leakyRelu, mish, selu, silu, squaredDifference, tril, triu } from './primitives/composites.js'
 export {
@@ -153,6 +154,7 @@ export { type Callback, type CallbackState, type EarlyStoppingOptions, earlyStop
 export type { CheckpointOptions } from './train/checkpoint-policy.js'
 export type { FitOptions } from './train/fit-options.js'
 export type { EpochRecord, History, ParameterHealth, Scores, StopReason } from './train/history.js'
+export type { ProgramProfile, TrainingProfile } from './train/inspect.js'
 export { type CustomMetric, type MeanMetric, type MetricName, type MetricSpec, top } from './train/metrics.js'
 export { type ProgressLine, type ProgressOptions, type ProgressStream, progress } from './train/progress.js'
 export { type Histories, type ReportOptions, report } from './train/report.js'
