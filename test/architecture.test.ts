@@ -12,11 +12,11 @@ import { describe, expect, test } from 'vitest'
 const libRooms = [
   'errors', 'util', 'native', 'backend', 'tensor', 'primitives', 'autodiff', 'plan', 'nn', 'optim', 'data', 'io', 'train', 'index', 'cli',
 ]
-const nativeRooms = ['kernels', 'program', 'boundary', 'async', 'addon']
+const nativeRooms = ['kernels', 'program', 'boundary', 'async', 'addon', 'harness']
 
 /** What a kernel may know of the rooms below its own: that there is a pool. */
 const nativeExceptions: Record<string, readonly string[]> = { kernels: ['program/pool.h'] }
-const nodeFree = ['kernels', 'program']
+const nodeFree = ['kernels', 'program', 'harness']
 const nodeHeaders =
   /^(napi|napi-inl|node_api|node_api_types|js_native_api|js_native_api_types|node|node_buffer|node_version|v8|uv)(-\w+)?\.h$/
 
