@@ -12,6 +12,7 @@ import { type TypedArray, viewOf } from '../util/dtype.js'
 import { bytesOf, detailOf, flopsOf, textTable } from './describe.js'
 
 /** One kernel call of a program: what it computes, and the time it took. */
+/** One call of a program, measured. */
 export interface CallProfile {
   /** The kernel's name, what it computes with its sizes, and where in the model it comes from. */
   readonly kernel: string
