@@ -41,6 +41,13 @@ export async function race(contestants: readonly Contestant[], { repetitions, se
   return times
 }
 
+/**
+ * What a run costs once (a fit prepares) is not to be taken for the cost of its updates: there are at least so many, unless
+ * they take so many times a turn's part.
+ */
+const leastUpdates = 8
+const patience = 4
+
 /** A contestant of which a single update takes so many times a turn's part runs in the first turns only. */
 const slowTimes = 8
 const slowTurns = 2
@@ -55,7 +62,10 @@ async function calibrated(contestant: Contestant, seconds: number): Promise<numb
     const { updates, seconds: taken } = await contestant.run(amount)
     if (updates === 1 && taken > slowTimes * seconds) return undefined
     long = taken >= seconds / 2 ? long + 1 : 0
-    if (long === 2) return Math.max(1, Math.round((updates * seconds) / taken))
+    if (long === 2) {
+      const some = Math.min(leastUpdates, Math.floor((patience * seconds * updates) / taken))
+      return Math.max(1, some, Math.round((updates * seconds) / taken))
+    }
     if (long === 0) amount = Math.ceil(updates * Math.min(16, Math.max(2, (0.7 * seconds) / taken)))
   }
 }
