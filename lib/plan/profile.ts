@@ -43,6 +43,7 @@ export class Profile {
     readonly microseconds: number,
   ) {}
 
+  /** The table. */
   toString(): string {
     const digits = (x: number) => (x >= 100 ? x.toFixed(0) : x >= 10 ? x.toFixed(1) : x.toFixed(2))
     const rows = this.calls.map(({ kernel, what, label, microseconds, share, flops, gflops, gigabytes }, i) => [

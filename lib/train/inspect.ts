@@ -21,6 +21,7 @@ export interface ProgramProfile {
 export class TrainingProfile {
   constructor(readonly programs: readonly ProgramProfile[]) {}
 
+  /** The tables of all programs. */
   toString(): string {
     return this.programs.map(({ repeat, profile }) => `${heading(repeat)}\n${profile}`).join('\n\n')
   }
