@@ -47,13 +47,23 @@ export function dataset({ layers, loss }: Workload, { x, y }: Samples, samples: 
   )
 }
 
-/** Whole epochs over as many samples as needed for `updates`. */
-function cut({ kind, batch, samples, epochs: fixed }: Workload, updates: number): { used: number; epochs: number; units: number } {
-  if (kind === 'fit') return { used: samples, epochs: fixed ?? 1, units: 1 }
-  const used = Math.min(samples, updates * batch)
+interface Cut {
+  /** Of the samples, the first so many. */
+  used: number
+  epochs: number
+  /** How many times all epochs are run, one fit after another. */
+  fits: number
+  /** What all of it counts as. */
+  units: number
+}
+
+/** So many fits where a whole fit is the unit, and else one: of whole epochs over as many samples as needed for the updates. */
+function cut({ kind, batch, samples, epochs: fixed }: Workload, wanted: number): Cut {
+  if (kind === 'fit') return { used: samples, epochs: fixed ?? 1, fits: wanted, units: wanted }
+  const used = Math.min(samples, wanted * batch)
   const perEpoch = used / batch
-  const epochs = Math.max(1, Math.round(updates / perEpoch))
-  return { used, epochs, units: epochs * perEpoch }
+  const epochs = Math.max(1, Math.round(wanted / perEpoch))
+  return { used, epochs, fits: 1, units: epochs * perEpoch }
 }
 
 const timed = async (units: number, work: () => unknown): Promise<{ updates: number; seconds: number }> => {
@@ -103,11 +113,13 @@ function product(workload: Workload, samples: Samples, backend: BackendName, var
     name,
     run(wanted) {
       setBackend(backend)
-      const { used, epochs, units } = cut(workload, wanted)
+      const { used, epochs, fits, units } = cut(workload, wanted)
       const set = sets.get(used) ?? dataset(workload, samples, used, dtype)
       sets.clear()
       sets.set(used, set)
-      return timed(units, () => trainer.fit(set, { epochs, seed: 1 }))
+      return timed(units, async () => {
+        for (let fit = 0; fit < fits; fit++) await trainer.fit(set, { epochs, seed: 1 })
+      })
     },
   }
 }
@@ -145,10 +157,10 @@ function plain(workload: Workload, samples: Samples): Contestant {
   return {
     name,
     run(wanted) {
-      const { used, epochs, units } = cut(workload, wanted)
+      const { used, epochs, fits, units } = cut(workload, wanted)
       return timed(units, () => {
         const order = Int32Array.from({ length: used }, (_, i) => i)
-        for (let epoch = 0; epoch < epochs; epoch++) {
+        for (let epoch = 0; epoch < epochs * fits; epoch++) {
           if (!workload.full) shuffle(order, next)
           loops.epoch(samples.x, samples.y, order, rate)
         }

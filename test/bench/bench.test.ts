@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { network, trainerOf } from '../../bench/contestants.js'
+import { contestants, network, trainerOf } from '../../bench/contestants.js'
 import { floor, floorProgram } from '../../bench/floor.js'
 import { type Contestant, median, quantile, race, ratio, spread } from '../../bench/measure.js'
 import { PlainNetwork, shuffle } from '../../bench/plain-loops.js'
@@ -82,6 +82,21 @@ describe('the floor', () => {
     contestant.close?.()
     expect(updates).toBe(3)
     expect(seconds).toBeGreaterThan(0)
+  })
+})
+
+describe('contestants', () => {
+  const kinds: Workload[] = [
+    { ...(small[0] as Workload), kind: 'fit', samples: 4, epochs: 5 },
+    small[3] as Workload,
+    { ...(small[1] as Workload), kind: 'stream' },
+    { ...(small[1] as Workload), kind: 'prediction' },
+  ]
+  test.each(kinds)('of kind $kind make as many as they are asked for', async (workload) => {
+    for (const contestant of contestants(workload, 'sgd', false)) {
+      expect((await contestant.run(6)).updates).toBe(6)
+      contestant.close?.()
+    }
   })
 })
 
