@@ -14,6 +14,7 @@
 
 #include "../program/pool.h"
 #include "isa.h"
+#include "line.h"
 #include "micro_program.h"
 #include "rooms.h"
 
@@ -25,6 +26,12 @@ using namespace micro;
 
 // Inputs, constants, outputs, and a scratch tile for each of: an input, an operation's result, an input kept aside.
 constexpr int kMaxPlaces = 3 * kMaxInputs + kMaxConstants + kMaxOutputs + kMaxOps;
+
+// Operations that a line takes from one call.
+constexpr std::int64_t kMostInLine = 24;
+#define WENGERT_CODE(name, arity, cost) kCode_##name,
+enum Code { WENGERT_MICROS(WENGERT_CODE) };
+static_assert(kCode_copy == int{kLineCopy} && kCode_add == int{kLineAdd} && kCode_mul == int{kLineMul});
 
 constexpr std::size_t kScratchBytes = 32 * 1024;
 constexpr std::size_t kSmallScratchBytes = 2 * 1024;
@@ -49,6 +56,7 @@ class Elementwise final : public Instruction {
   Elementwise(const Call& call, const MicroProgram& program);
   bool Run(void* const* operands, Context& context) const override;
   bool InPlace(std::size_t input) const override { return dense_[input]; }
+  bool Write(LineWriter& line) const override;
 
  private:
   using Table = ElementwiseTable<F>;
@@ -100,6 +108,7 @@ class Elementwise final : public Instruction {
   std::vector<Place> targets_;                                  // outputs of the compute type
   std::vector<std::pair<std::uint16_t, std::uint16_t>> pairs_;  // (output, input) that may be the same memory
   std::vector<F> constants_;
+  std::unique_ptr<const MicroProgram> micro_;  // where it may become part of a line
   Plan apart_, shared_;
   bool two_plans_ = false;
   bool small_ = false;  // RunSmall serves
@@ -113,6 +122,7 @@ Elementwise<F>::Elementwise(const Call& call, const MicroProgram& program)
       size_(program.rows * program.cols) {
   for (int i = 0; i < program.inputs; i++) dense_[i] = program.layout[i] == Layout::kDense;
   if (size_ == 0) return;
+  if (size_ * std::max(program.ops, 1) <= kMostInLine) micro_ = std::make_unique<const MicroProgram>(program);
   bool flat = true;
   for (int i = 0; i < program.inputs; i++) {
     flat = flat && (program.layout[i] == Layout::kDense || program.layout[i] == Layout::kSingle);
@@ -284,6 +294,68 @@ void Elementwise<F>::Build(const Call& call, const MicroProgram& program, bool s
                            static_cast<std::uint16_t>(o), static_cast<std::uint16_t>(SizeOf(dtype))});
   }
   scratch = next - scratch_place_;
+}
+
+// Element by element. A result goes straight to its output unless a later operation of the element reads what lies there.
+template <class F>
+bool Elementwise<F>::Write(LineWriter& line) const {
+  if (!micro_) return false;
+  const MicroProgram& program = *micro_;
+  for (int i = 0; i < program.outputs + program.inputs; i++) {
+    if (line.TypeOf(static_cast<std::size_t>(i)) != line.dtype()) return false;
+  }
+  const int first = program.inputs + program.constants;
+  for (std::int64_t at = 0; at < size_; at++) {
+    std::vector<Cell> cells;
+    for (int i = 0; i < program.inputs; i++) {
+      const Layout layout = program.layout[i];
+      const std::int64_t element = layout == Layout::kDense    ? at
+                                   : layout == Layout::kRow    ? at % program.cols
+                                   : layout == Layout::kColumn ? at / program.cols
+                                                               : 0;
+      cells.push_back(line.Read(static_cast<std::size_t>(program.outputs + i), element));
+    }
+    for (int i = 0; i < program.constants; i++) {
+      cells.push_back(line.Constant(constants_[tile_ * static_cast<std::size_t>(i)]));
+    }
+    for (int o = 0; o < program.outputs; o++) {
+      for (int other = 0; other < program.outputs; other++) {
+        const int result = program.result[other];
+        const bool input = o != other && result < program.inputs;
+        if (input && cells[static_cast<std::size_t>(result)] == line.Write(static_cast<std::size_t>(o), at)) return false;
+      }
+    }
+    bool direct[kMaxOutputs] = {};
+    for (int i = 0; i < program.ops; i++) {
+      const Op& op = program.op[i];
+      Cell to = line.Own();
+      for (int o = 0; o < program.outputs; o++) {
+        const Cell output = line.Write(static_cast<std::size_t>(o), at);
+        bool free = program.result[o] == first + i;
+        for (int later = i + 1; later < program.ops && free; later++) {
+          for (int slot = 0; slot < kMicros[program.op[later].code].arity; slot++) {
+            const int operand = program.op[later].operand[slot];
+            free = free && !(operand < program.inputs && cells[static_cast<std::size_t>(operand)] == output);
+          }
+        }
+        if (!free) continue;
+        to = output;
+        direct[o] = true;
+        break;
+      }
+      const auto operand = [&](int slot) {
+        return slot < kMicros[op.code].arity ? cells[static_cast<std::size_t>(op.operand[slot])] : Cell{};
+      };
+      line.Emit(static_cast<LineCode>(op.code), to, operand(0), operand(1), operand(2));
+      cells.push_back(to);
+    }
+    for (int o = 0; o < program.outputs; o++) {
+      if (direct[o]) continue;
+      line.Emit(kLineCopy, line.Write(static_cast<std::size_t>(o), at),
+                cells[static_cast<std::size_t>(program.result[o])]);
+    }
+  }
+  return true;
 }
 
 template <class F>

@@ -48,6 +48,18 @@ struct ElementwiseTable {
   void (*spread)(std::size_t rows, std::size_t cols, F* dst, const F* column);
 };
 
+struct LineOp;  // line.h
+constexpr std::size_t kLineOps = kElementwiseOps + 11;
+
+// An operation of a line and the result of the one before it. Those in double take a double: see Run in line_isa.cc.
+using LineRun = const LineOp* (*)(const LineOp* op, float passed);
+
+// The operations of lines, by Passed and LineCode.
+template <class F>
+struct LineTable {
+  const LineOp* (*run[3][kLineOps])(const LineOp* op, F passed);
+};
+
 // Products with a side of one, row-major throughout. beta = 0 never reads y or c.
 template <class F>
 struct MatmulTable {
@@ -91,6 +103,8 @@ struct SoftmaxTable {
   namespace ns {                                         \
   extern const ElementwiseTable<float> kElementwiseF32;  \
   extern const ElementwiseTable<double> kElementwiseF64; \
+  extern const LineTable<float> kLineF32;                \
+  extern const LineTable<double> kLineF64;               \
   extern const MatmulTable<float> kMatmulF32;            \
   extern const MatmulTable<double> kMatmulF64;           \
   extern const ReduceTable<float> kReduceF32;            \

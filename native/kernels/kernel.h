@@ -16,7 +16,8 @@
 
 namespace wengert {
 
-class Pool;  // program/pool.h
+class Pool;        // program/pool.h
+class LineWriter;  // line.h
 
 enum class Dtype : std::uint8_t { kFloat32 = 0, kFloat64 = 1, kInt32 = 2, kBool = 3 };
 
@@ -75,6 +76,12 @@ class Instruction {
   // disjoint from each other and from all inputs: whoever binds operands checks it.
   virtual bool InPlace(std::size_t input) const {
     static_cast<void>(input);
+    return false;
+  }
+  // Writes the call as operations on single numbers that give the same bits: only what is very small. Returns false
+  // where it cannot be; what was written so far is then taken back.
+  virtual bool Write(LineWriter& line) const {
+    static_cast<void>(line);
     return false;
   }
 };

@@ -10,6 +10,7 @@
 #include "blas.h"
 #include "checks.h"
 #include "isa.h"
+#include "line.h"
 #include "rooms.h"
 
 namespace wengert {
@@ -20,6 +21,9 @@ const char* const kOp = "matmul";
 
 // Multiply-adds up to which three plain loops win over everything else.
 constexpr std::int64_t kSmall = 128;
+// Multiply-adds and elements of c in a line.
+constexpr std::int64_t kMostInLine = 32;
+constexpr std::int64_t kMostCellsInLine = 8;
 // Multiply-adds from which a batch is worth two threads.
 constexpr double kSplitBatch = 500000;
 
@@ -124,6 +128,46 @@ class Matmul final : public Instruction {
       context.pool->Run(task.parts, RowPart, &task);
     } else {
       Pieces(task, 0);
+    }
+    return true;
+  }
+
+  // Each way's own additions: Small rounds each product, the loops of matmul_isa.cc do not.
+  bool Write(LineWriter& line) const override {
+    const auto [batch, m, n, k, trans_a, trans_b, stride_a, stride_b] = s_;
+    if (batch != 1 || k == 0 || m * n > kMostCellsInLine || m * n * k > kMostInLine || way_ == Way::kBlas) return false;
+    if (!line.Fixed(1) || !line.Fixed(2) || (beta_ != F(0) && beta_ != F(1))) return false;
+    const bool dots = way_ == Way::kRowDots || way_ == Way::kColDots;
+    if (dots && k >= static_cast<std::int64_t>(32 / sizeof(F))) return false;  // summed in lanes
+    const bool one = alpha_ == F(1) && !scaled_;
+    Cell factor;
+    if (!one) {
+      factor = scaled_ ? line.Read(3, 0) : line.Constant(static_cast<double>(alpha_));
+      if (scaled_ && alpha_ != F(1)) {
+        const Cell product = line.Own();
+        line.Emit(kLineMul, product, line.Constant(static_cast<double>(alpha_)), factor);
+        factor = product;
+      }
+    }
+    for (std::int64_t i = 0; i < m; i++) {
+      const Cell row = line.Read(1, trans_a ? i : i * k);
+      Cell scale = row;
+      if (way_ == Way::kOuter && !one) line.Emit(kLineMul, scale = line.Own(), factor, row);
+      for (std::int64_t j = 0; j < n; j++) {
+        const Cell column = line.Read(2, trans_b ? j * k : j);
+        const Cell to = line.Write(0, i * n + j);
+        if (way_ == Way::kOuter) {
+          line.Emit(beta_ == F(1) ? kLineFma : kLineMul, to, scale, column, to);
+          continue;
+        }
+        const bool plain = one && beta_ == F(0);
+        Cell sum = plain ? to : line.Own();
+        line.Emit(way_ == Way::kSmall ? kLineDot : kLineFusedDot, sum, row, column, {}, k, trans_a ? m : 1,
+                  trans_b ? 1 : n);
+        if (plain) continue;
+        if (!one) line.Emit(kLineMul, beta_ == F(0) ? to : sum, factor, sum);
+        if (beta_ == F(1)) line.Emit(kLineAdd, to, sum, to);
+      }
     }
     return true;
   }

@@ -4,6 +4,7 @@
 
 #include "checks.h"
 #include "isa.h"
+#include "line.h"
 #include "rooms.h"
 
 namespace wengert {
@@ -13,6 +14,9 @@ namespace {
 struct Shape {
   std::size_t outer, n, inner;
 };
+
+// Elements of a sum in a line.
+constexpr std::size_t kMostInLine = 8;
 
 enum class Empty { kAllowed, kRefused };
 
@@ -67,6 +71,19 @@ class Sum final : public Instruction {
       for (std::size_t o = 0; o < outer; o++) out[o] = static_cast<F>(table_.sum_row(n, x + o * n));
     } else if (inner > 0) {
       for (std::size_t o = 0; o < outer; o++) table_.sum_columns(n, inner, x + o * n * inner, out + o * inner);
+    }
+    return true;
+  }
+
+  bool Write(LineWriter& line) const override {
+    const auto [outer, n, inner] = shape_;
+    if (line.TypeOf(0) != line.dtype() || !line.Fixed(1) || n > kMostInLine || outer * inner > kMostInLine) return false;
+    for (std::size_t o = 0; o < outer; o++) {
+      for (std::size_t i = 0; i < inner; i++) {
+        line.Emit(inner == 1 ? kLineSum : kLineSumApart, line.Write(0, static_cast<std::int64_t>(o * inner + i)),
+                  line.Read(1, static_cast<std::int64_t>(o * n * inner + i)), {}, {}, static_cast<std::int64_t>(n),
+                  static_cast<std::int64_t>(inner));
+      }
     }
     return true;
   }
@@ -253,6 +270,12 @@ class Accumulate final : public Instruction {
       case Dtype::kInt32: *r += Plain(static_cast<const std::int32_t*>(operands[1])); break;
       default: *r += Plain(static_cast<const std::uint8_t*>(operands[1]));
     }
+    return true;
+  }
+
+  bool Write(LineWriter& line) const override {
+    if (dtype_ != line.dtype() || !line.Fixed(1) || n_ > kMostInLine) return false;
+    line.Emit(kLineAccumulate, line.Write(0, 0), line.Read(1, 0), {}, {}, static_cast<std::int64_t>(n_));
     return true;
   }
 

@@ -52,9 +52,21 @@ Binding::Binding(std::shared_ptr<const Program> program, char* arena, double* ro
       if (declared.advance > 0) windows_.push_back({at, static_cast<std::uintptr_t>(declared.advance) * size});
     }
   }
-  calls_.reserve(program_->steps.size());
-  for (const Step& step : program_->steps) {
-    calls_.push_back({step.instruction.get(), pointers_.data() + step.first_operand, step.writes_cost});
+  lines_.reserve(program_->lines.size());
+  for (const Line& line : program_->lines) {
+    lines_.emplace_back(line, program_->dtype, pointers_.data(), arena, reinterpret_cast<char*>(row));
+  }
+  std::size_t next = 0;
+  for (std::size_t i = 0; i < program_->steps.size();) {
+    if (next < lines_.size() && program_->lines[next].first == i) {
+      calls_.push_back({&lines_[next], nullptr, nullptr, i, false});
+      i = program_->lines[next].end;
+      next++;
+      continue;
+    }
+    const Step& step = program_->steps[i];
+    calls_.push_back({nullptr, step.instruction.get(), pointers_.data() + step.first_operand, i, step.writes_cost});
+    i++;
   }
 }
 
@@ -62,6 +74,7 @@ void Binding::AttachState(char* state) {
   if (state == attached_) return;
   attached_ = state;
   for (const Patch& patch : state_) pointers_[patch.at] = state + patch.offset;
+  for (BoundLine& line : lines_) line.AttachState(state);
 }
 
 void Binding::AttachInputs(void* const* arrays, const std::int64_t* cursors) {
@@ -72,18 +85,24 @@ void Binding::AttachInputs(void* const* arrays, const std::int64_t* cursors) {
 }
 
 RunOutcome Binding::RunChecked(const std::atomic<bool>& abandon) {
-  for (std::size_t i = 0; i < calls_.size(); i++) {
-    const BoundCall& call = calls_[i];
-    if (abandon.load(std::memory_order_relaxed)) return RunOutcome::kAbandoned;
-    if (!call.instruction->Run(call.operands, context_)) return Stopped(i, RunOutcome::kBadIndex);
+  for (std::size_t i = 0; i < program_->steps.size(); i++) {
     const Step& step = program_->steps[i];
+    void* const* const operands = pointers_.data() + step.first_operand;
+    if (abandon.load(std::memory_order_relaxed)) return RunOutcome::kAbandoned;
+    if (!step.instruction->Run(operands, context_)) return Stopped(i, RunOutcome::kBadIndex);
     for (std::size_t o = 0; o < step.output_count; o++) {
       const Slot& slot = program_->slots[program_->operands[step.first_operand + o]];
       const bool floating = slot.dtype == Dtype::kFloat32 || slot.dtype == Dtype::kFloat64;
-      if (floating && !AllFinite(call.operands[o], slot.length, slot.dtype)) return Stopped(i, RunOutcome::kNonFinite);
+      if (floating && !AllFinite(operands[o], slot.length, slot.dtype)) return Stopped(i, RunOutcome::kNonFinite);
     }
   }
   return RunOutcome::kDone;
+}
+
+RunOutcome Binding::StoppedIn(const BoundLine& line, const LineOp& op) {
+  if (line.Tests(op)) return Stopped(op.step, RunOutcome::kNonFinite);
+  context_.bad_index = BoundLine::BadIndexOf(op);
+  return Stopped(op.step, RunOutcome::kBadIndex);
 }
 
 }  // namespace wengert

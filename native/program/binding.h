@@ -39,12 +39,16 @@ class Binding {
     for (std::size_t i = 0; i < count; i++) {
       const BoundCall& call = calls_[i];
       if (abandon.load(std::memory_order_relaxed)) return RunOutcome::kAbandoned;
-      if (!call.instruction->Run(call.operands, context_)) return Stopped(i, RunOutcome::kBadIndex);
-      if (call.writes_cost && !Finite(*row_)) return Stopped(i, RunOutcome::kNonFinite);
+      if (call.line != nullptr) {
+        if (const LineOp* op = call.line->Run()) return StoppedIn(*call.line, *op);
+        continue;
+      }
+      if (!call.instruction->Run(call.operands, context_)) return Stopped(call.step, RunOutcome::kBadIndex);
+      if (call.writes_cost && !Finite(*row_)) return Stopped(call.step, RunOutcome::kNonFinite);
     }
     return RunOutcome::kDone;
   }
-  // One run that tests every floating output of every step.
+  // One run that tests every floating output of every step; step by step, without lines.
   RunOutcome RunChecked(const std::atomic<bool>& abandon);
 
   // After a run that stopped: the step, and the index that was bad.
@@ -53,8 +57,10 @@ class Binding {
 
  private:
   struct BoundCall {
+    const BoundLine* line;  // or null: the step's instruction
     const Instruction* instruction;
     void* const* operands;
+    std::size_t step;
     bool writes_cost;
   };
   struct Patch {
@@ -79,8 +85,11 @@ class Binding {
     return outcome;
   }
 
+  RunOutcome StoppedIn(const BoundLine& line, const LineOp& op);
+
   std::shared_ptr<const Program> program_;
   std::vector<void*> pointers_;  // one for each of program_->operands
+  std::vector<BoundLine> lines_;
   std::vector<BoundCall> calls_;
   std::vector<Patch> state_;
   std::vector<Patch> inputs_;

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "../kernels/kernel.h"
+#include "line.h"
 #include "words.h"
 
 namespace wengert {
@@ -55,6 +56,7 @@ struct Program {
   std::vector<Slot> slots;
   std::vector<Step> steps;
   std::vector<std::size_t> operands;  // slots of all steps, each step's outputs and then its inputs
+  std::vector<Line> lines;            // in order, apart
 
   // Throws Malformed, or std::bad_alloc.
   static std::shared_ptr<const Program> Parse(const double* words, std::size_t count);
