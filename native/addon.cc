@@ -15,6 +15,7 @@ static const struct {
     {"describe", Describe},
     {"threads", Threads},
     {"setThreads", SetThreads},
+    {"processorQuota", QuotaBelow},
     {"permutations", Permutations},
     {"call", EagerCall},
     {"compile", CompileProgram},

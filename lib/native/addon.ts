@@ -24,6 +24,8 @@ export interface Description {
   /** The instruction set of the library's own kernels. */
   isa: string
   threads: number
+  /** The most threads that a call may use: processors, affinity and control groups considered. */
+  processors: number
 }
 
 /** Of a finished block; the same as `BlockResult` of the engine contract. */
@@ -50,6 +52,8 @@ export interface Addon {
   threads(): number
   /** As many as the machine allows, at most. */
   setThreads(threads: number): void
+  /** The processor quota of this process's control groups (0: none), with the system's files looked for below `root` ('': the system's own). */
+  processorQuota(root: string): number
   /** Permutations of 0 … n − 1, one after the other, of the streams (seed, purpose, a, b), (seed, purpose, a + 1, b), … All words below 2³². */
   permutations(out: Int32Array, n: number, seedLow: number, seedHigh: number, purpose: number, a: number, b: number): void
 

@@ -75,6 +75,7 @@ void TrainingThread::Stop() {
 
 // On the training thread.
 void TrainingThread::Live() {
+  NameThread("wengert-train");
   for (;;) {
     {
       std::unique_lock<std::mutex> lock(mutex_);

@@ -48,6 +48,7 @@ inline ProgramHandle& TakeProgram(Instance& instance, napi_value value) {
 napi_value Describe(napi_env env, napi_callback_info info);
 napi_value Threads(napi_env env, napi_callback_info info);
 napi_value SetThreads(napi_env env, napi_callback_info info);
+napi_value QuotaBelow(napi_env env, napi_callback_info info);
 napi_value Permutations(napi_env env, napi_callback_info info);
 
 napi_value EagerCall(napi_env env, napi_callback_info info);

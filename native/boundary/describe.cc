@@ -5,6 +5,7 @@
 #include "../kernels/isa.h"
 #include "../kernels/random.h"
 #include "../program/pool.h"
+#include "../program/processors.h"
 #include "../program/words.h"
 #include "boundary.h"
 #include "errors.h"
@@ -25,6 +26,7 @@ napi_value Describe(napi_env env, napi_callback_info) {
     description.Set("blas", BlasName());
     description.Set("isa", IsaName(ActiveIsa()));
     description.Set("threads", Pool::threads());
+    description.Set("processors", Processors());
     return description;
   });
 }
@@ -38,6 +40,17 @@ napi_value SetThreads(napi_env env, napi_callback_info info) {
     const Args args(env, info);
     Pool::set_threads(static_cast<int>(CountOf(env, args[0], "setThreads", 1 << 20)));
     return nullptr;
+  });
+}
+
+napi_value QuotaBelow(napi_env env, napi_callback_info info) {
+  return Guard(env, [&]() -> napi_value {
+    const Args args(env, info);
+    char root[4096];
+    std::size_t length = 0;
+    if (napi_get_value_string_utf8(env, args[0], root, sizeof(root), &length) != napi_ok)
+      Malform("processorQuota", "a folder", "something else");
+    return Napi::Number::New(env, ProcessorQuota(root));
   });
 }
 

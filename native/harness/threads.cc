@@ -1,6 +1,7 @@
 // Program, state, pool, runner and training thread without Node, for the thread sanitizer: scripts/test-threads.mjs builds and
 // runs it. Several "JavaScript" threads (as the main thread and workers are) train at once, read snapshots and the progress
-// while their blocks run, change the number of threads, cancel, and leave in the middle.
+// while their blocks run, change the number of threads, cancel, and leave in the middle. Then, since trainings at once leave
+// the pool's workers asleep: one training alone, and jobs of many small parts, while the number of threads changes.
 #include <atomic>
 #include <chrono>
 #include <cmath>
@@ -139,6 +140,40 @@ void Environment(int which, int rounds, const std::vector<double>& a) {
   }
 }
 
+struct Parts {
+  static constexpr int kMost = 64;
+  std::vector<int> done = std::vector<int>(kMost);
+  static void Do(void* argument, int part) { static_cast<Parts*>(argument)->done[static_cast<std::size_t>(part)]++; }
+};
+
+// The pool with its workers at work.
+void Alone(int rounds, const std::vector<double>& a) {
+  std::atomic<bool> over{false};
+  std::thread changes([&] {
+    for (int i = 0; !over; i++) {
+      Pool::set_threads(1 + i % 3);
+      std::this_thread::sleep_for(std::chrono::microseconds(i % 200));
+    }
+  });
+  for (int round = 0; round < rounds; round++) {
+    Trainee one(a);
+    one.Begin(25);
+    Expect(one.bell.Wait(1, std::chrono::seconds(120)), "a block ends");
+    one.runner.End();
+    Expect(one.runner.result().runs == 100, "the runs of a block");
+    Parts parts;
+    const int times = 2000;
+    for (int i = 0; i < times; i++) Pool::instance().Run(1 + i % Parts::kMost, Parts::Do, &parts);
+    int sum = 0;
+    int expected = 0;
+    for (const int done : parts.done) sum += done;
+    for (int i = 0; i < times; i++) expected += 1 + i % Parts::kMost;
+    Expect(sum == expected, "each part is done once");
+  }
+  over = true;
+  changes.join();
+}
+
 }  // namespace
 }  // namespace wengert
 
@@ -149,6 +184,7 @@ int main(int count, char** arguments) {
   std::vector<std::thread> threads;
   for (int i = 0; i < environments; i++) threads.emplace_back(wengert::Environment, i, rounds, std::cref(a));
   for (std::thread& thread : threads) thread.join();
+  wengert::Alone(rounds, a);
   wengert::Pool::instance().Stop();
   std::printf("%d environments, %d trainings, %ld failures\n", environments, environments * rounds * 2, wengert::failures.load());
   return wengert::failures == 0 ? 0 : 1;

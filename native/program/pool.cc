@@ -3,20 +3,20 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <climits>
 #include <condition_variable>
 #include <cstdint>
-#include <cstdio>
 #include <cstdlib>
-#include <fstream>
+#include <memory>
 #include <mutex>
-#include <string>
-#include <system_error>
 #include <thread>
 #include <vector>
 
-#if defined(__linux__)
-#include <sched.h>
+#if defined(__linux__) || defined(__APPLE__)
+#include <pthread.h>
 #endif
+
+#include "processors.h"
 
 namespace wengert {
 
@@ -34,67 +34,6 @@ inline void Pause() {
 #endif
 }
 
-#if defined(__linux__)
-// The least processor quota of a control group and its parents, as a number of processors; 0 where there is none.
-double QuotaV2(std::string path) {
-  double least = 0;
-  for (;;) {
-    std::ifstream file("/sys/fs/cgroup" + path + "/cpu.max");
-    double quota = 0;
-    double period = 0;
-    if (file >> quota >> period && quota > 0 && period > 0)
-      least = least > 0 ? std::min(least, quota / period) : quota / period;
-    if (path.empty()) return least;
-    path.erase(path.find_last_of('/'));
-  }
-}
-
-double QuotaV1(const std::string& path) {
-  for (const std::string& folder : {"/sys/fs/cgroup/cpu" + path, std::string("/sys/fs/cgroup/cpu")}) {
-    std::ifstream quota_file(folder + "/cpu.cfs_quota_us");
-    std::ifstream period_file(folder + "/cpu.cfs_period_us");
-    double quota = 0;
-    double period = 0;
-    if (quota_file >> quota && period_file >> period) return quota > 0 && period > 0 ? quota / period : 0;
-  }
-  return 0;
-}
-
-double Quota() {
-  std::ifstream file("/proc/self/cgroup");
-  double quota = 0;
-  for (std::string line; std::getline(file, line);) {
-    const std::size_t first = line.find(':');
-    const std::size_t second = line.find(':', first + 1);
-    if (first == std::string::npos || second == std::string::npos) continue;
-    const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",";
-    std::string path = line.substr(second + 1);
-    if (path == "/") path.clear();
-    if (controllers == ",,") {
-      quota = QuotaV2(path);
-    } else if (controllers.find(",cpu,") != std::string::npos) {
-      quota = QuotaV1(path);
-    }
-    if (quota > 0) return quota;
-  }
-  return quota;
-}
-#endif
-
-int Processors() {
-  static const int processors = [] {
-    int count = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-#if defined(__linux__)
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof(set), &set) == 0) count = std::min(count, CPU_COUNT(&set));
-    const double quota = Quota();
-    if (quota > 0) count = std::min(count, static_cast<int>(quota));
-#endif
-    return std::max(1, count);
-  }();
-  return processors;
-}
-
 int Start() {
   const char* wanted = std::getenv("WENGERT_THREADS");
   const int threads = wanted != nullptr ? std::atoi(wanted) : 0;
@@ -106,6 +45,12 @@ std::atomic<int>& Threads() {
   return threads;
 }
 
+struct Worker {
+  std::atomic<bool> asleep{false};
+  std::condition_variable wake;
+  std::thread thread;
+};
+
 // One job at a time. A ticket holds the job's number, its parts and the next of them; a part belongs to whoever moves
 // the ticket on. While parts are left to take, the job's caller waits, so what a taker then reads is that job's.
 struct Crew {
@@ -113,12 +58,12 @@ struct Crew {
   std::atomic<void (*)(void*, int)> task{nullptr};
   std::atomic<void*> argument{nullptr};
   std::atomic<int> unfinished{0};
-  std::atomic<bool> busy{false};  // a job is under way
-  std::atomic<int> sleepers{0};
-  std::atomic<bool> stop{false};
-  std::mutex mutex;  // sleeping and waking
-  std::condition_variable wake;
-  std::vector<std::thread> workers;  // changed only by whoever holds `busy`
+  std::atomic<int> helpers{0};     // workers below this number take part in the job
+  std::atomic<bool> busy{false};   // a job is under way
+  std::atomic<int> computing{0};   // threads with a place
+  std::atomic<int> keep{INT_MAX};  // workers from this number on end
+  std::mutex mutex;                // sleeping and waking
+  std::vector<std::unique_ptr<Worker>> workers;  // changed only by whoever holds `busy`
 };
 
 // Never destroyed: workers may sleep in it while the process exits.
@@ -126,6 +71,8 @@ Crew& TheCrew() {
   static Crew* const crew = new Crew();
   return *crew;
 }
+
+thread_local bool placed = false;
 
 std::uint32_t JobOf(std::uint64_t ticket) { return static_cast<std::uint32_t>(ticket >> 32); }
 
@@ -145,81 +92,147 @@ void Work(Crew& crew) {
   }
 }
 
-// A worker's life. Runs on a thread of the pool.
-void Live() {
+// A worker's life. Runs on a thread of the pool. Jobs that want fewer workers than stand before it leave it asleep.
+void Live(Worker& self, int number) {
+  NameThread("wengert-pool");
   Crew& crew = TheCrew();
   std::uint32_t seen = 0;
-  while (!crew.stop.load(std::memory_order_acquire)) {
+  bool wanted = true;
+  for (;;) {
     const auto until = std::chrono::steady_clock::now() + kSpin;
-    int spins = 0;
-    while (JobOf(crew.ticket.load(std::memory_order_acquire)) == seen && !crew.stop.load(std::memory_order_relaxed)) {
+    for (int spins = 1; wanted && JobOf(crew.ticket.load(std::memory_order_acquire)) == seen; spins++) {
       Pause();
-      if (++spins % 64 != 0 || std::chrono::steady_clock::now() < until) continue;
-      std::unique_lock<std::mutex> lock(crew.mutex);
-      crew.sleepers.fetch_add(1);
-      crew.wake.wait(lock, [&] { return JobOf(crew.ticket.load()) != seen || crew.stop.load(); });
-      crew.sleepers.fetch_sub(1);
+      if (spins % 64 == 0 && std::chrono::steady_clock::now() >= until) wanted = false;
     }
+    if (!wanted) {
+      std::unique_lock<std::mutex> lock(crew.mutex);
+      self.asleep.store(true);
+      self.wake.wait(lock, [&] {
+        return (JobOf(crew.ticket.load()) != seen && number < crew.helpers.load()) || number >= crew.keep.load();
+      });
+      self.asleep.store(false);
+    }
+    if (number >= crew.keep.load(std::memory_order_relaxed)) return;
     seen = JobOf(crew.ticket.load(std::memory_order_acquire));
-    Work(crew);
+    wanted = number < crew.helpers.load(std::memory_order_acquire);
+    if (wanted) Work(crew);
   }
+}
+
+void Wake(Crew& crew, Worker& worker) {
+  if (!worker.asleep.load()) return;
+  {
+    std::lock_guard<std::mutex> lock(crew.mutex);
+  }
+  worker.wake.notify_one();
+}
+
+void Take(Crew& crew) {
+  while (crew.busy.exchange(true, std::memory_order_acquire)) std::this_thread::yield();
+}
+
+void Leave(Crew& crew) { crew.busy.store(false, std::memory_order_release); }
+
+// Ends the workers beyond the first so many. For whoever holds `busy`.
+void Trim(Crew& crew, std::size_t most) {
+  if (crew.workers.size() <= most) return;
+  {
+    std::lock_guard<std::mutex> lock(crew.mutex);
+    crew.keep.store(static_cast<int>(most));
+  }
+  for (std::size_t i = most; i < crew.workers.size(); i++) crew.workers[i]->wake.notify_one();
+  for (std::size_t i = most; i < crew.workers.size(); i++) crew.workers[i]->thread.join();
+  crew.workers.resize(most);
+  crew.keep.store(INT_MAX);
 }
 
 }  // namespace
 
 int Pool::threads() { return Threads().load(std::memory_order_relaxed); }
 
-void Pool::set_threads(int threads) { Threads().store(std::clamp(threads, 1, Processors())); }
+void Pool::set_threads(int threads) {
+  const int now = std::clamp(threads, 1, Processors());
+  Threads().store(now);
+  Crew& crew = TheCrew();
+  Take(crew);
+  Trim(crew, static_cast<std::size_t>(now) - 1);
+  Leave(crew);
+}
 
 Pool& Pool::instance() {
   static Pool pool;
   return pool;
 }
 
+Pool::Place::Place() : taken_(!placed) {
+  if (!taken_) return;
+  placed = true;
+  TheCrew().computing.fetch_add(1);
+}
+
+Pool::Place::~Place() {
+  if (!taken_) return;
+  placed = false;
+  TheCrew().computing.fetch_sub(1);
+}
+
 void Pool::Run(int parts, void (*task)(void* argument, int part), void* argument) {
   Crew& crew = TheCrew();
-  if (parts <= 1 || parts > kMostParts || threads() <= 1 || crew.busy.exchange(true, std::memory_order_acquire)) {
+  const Place place;
+  const int others = crew.computing.load(std::memory_order_relaxed) - 1;
+  const int most = std::min(parts, std::min(threads(), Processors() - others));
+  if (most <= 1 || parts > kMostParts || crew.busy.exchange(true, std::memory_order_acquire)) {
     for (int part = 0; part < parts; part++) task(argument, part);
     return;
   }
-  const std::size_t wanted = static_cast<std::size_t>(std::min(parts, threads())) - 1;
+  const std::size_t wanted = static_cast<std::size_t>(most) - 1;
   try {
-    while (crew.workers.size() < wanted) crew.workers.emplace_back(Live);
+    while (crew.workers.size() < wanted) {
+      auto worker = std::make_unique<Worker>();
+      Worker& self = *worker;
+      crew.workers.push_back(std::move(worker));
+      try {
+        self.thread = std::thread(Live, std::ref(self), static_cast<int>(crew.workers.size()) - 1);
+      } catch (...) {
+        crew.workers.pop_back();
+        throw;
+      }
+    }
   } catch (const std::exception&) {
     // No more threads to be had: those that are there, or the caller alone, do all parts.
   }
+  const std::size_t helpers = std::min(wanted, crew.workers.size());
   crew.task.store(task, std::memory_order_relaxed);
   crew.argument.store(argument, std::memory_order_relaxed);
   crew.unfinished.store(parts, std::memory_order_relaxed);
   const std::uint32_t job = JobOf(crew.ticket.load(std::memory_order_relaxed)) + 1;
-  // Sequentially consistent, like the sleepers' count: either is this job seen or the sleeper.
+  // Sequentially consistent, like a sleeper's mark: either it sees this job, or is seen asleep.
+  crew.helpers.store(static_cast<int>(helpers));
   crew.ticket.store(static_cast<std::uint64_t>(job) << 32 | static_cast<std::uint64_t>(parts) << 16);
-  if (crew.sleepers.load() > 0) {
-    {
-      std::lock_guard<std::mutex> lock(crew.mutex);
-    }
-    crew.wake.notify_all();
-  }
+  for (std::size_t i = 0; i < helpers; i++) Wake(crew, *crew.workers[i]);
   Work(crew);
   for (int spins = 0; crew.unfinished.load(std::memory_order_acquire) > 0; spins++) {
     Pause();
     if (spins > 2000) std::this_thread::yield();  // a worker lost its processor
   }
-  crew.busy.store(false, std::memory_order_release);
+  Leave(crew);
 }
 
 void Pool::Stop() {
   Crew& crew = TheCrew();
-  while (crew.busy.exchange(true, std::memory_order_acquire)) std::this_thread::yield();
-  {
-    std::lock_guard<std::mutex> lock(crew.mutex);
-    crew.stop.store(true);
-  }
-  crew.wake.notify_all();
-  for (std::thread& worker : crew.workers) worker.join();
-  crew.workers.clear();
-  crew.stop.store(false);
-  crew.busy.store(false, std::memory_order_release);
+  Take(crew);
+  Trim(crew, 0);
+  Leave(crew);
+}
+
+void NameThread(const char* name) {
+#if defined(__linux__)
+  pthread_setname_np(pthread_self(), name);
+#elif defined(__APPLE__)
+  pthread_setname_np(name);
+#else
+  static_cast<void>(name);
+#endif
 }
 
 }  // namespace wengert

@@ -221,6 +221,7 @@ std::size_t Runner::footprint() const {
 }
 
 void Runner::Work() {
+  const Pool::Place place;
   BlockStatus status = Loop();
   result_.epochs = epoch_;
   result_.runs = runs_.load(std::memory_order_relaxed);
