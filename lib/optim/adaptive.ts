@@ -44,6 +44,7 @@ export function rmsProp(options: RmsPropOptions = {}): Optimizer {
     learningRate,
     slots: (parameter) => names.map((name) => slotLike(name, parameter)),
     scalarCount: 1,
+    steady: true,
     scalars: (out, offset, _t, rate) => {
       out[offset] = rate
     },

@@ -43,6 +43,7 @@ export function gradientDescent(options: GradientDescentOptions): Optimizer {
     learningRate,
     slots: (parameter) => (momentum === 0 ? [] : [slotLike('momentum', parameter)]),
     scalarCount: 1,
+    steady: true,
     scalars: (out, offset, _t, rate) => {
       out[offset] = rate
     },

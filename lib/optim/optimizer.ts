@@ -25,6 +25,8 @@ export interface Optimizer {
   readonly scalarCount: number
   /** Writes those of update `t` (counted from 1) at the scheduled `rate`. */
   scalars(out: Float64Array, offset: number, t: number, rate: number): void
+  /** Whether those depend on the rate alone, and not on t: then a fit without a schedule makes them once. */
+  readonly steady?: boolean
   /**
    * The parameter and its slots after an update; `scalars` are one-element tensors. `of` is the parameter whose value
    * `parameter` is, for rules that differ from group to group.

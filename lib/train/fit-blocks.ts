@@ -8,6 +8,12 @@ import { type Course, type PartialEpoch, writeScalars } from './course.js'
 import type { FitPlan } from './fit-plan.js'
 import { inputIndex } from './step-programs.js'
 
+/** Scalars of a block's updates: those of update u begin at u · each. */
+export interface Rates {
+  readonly table: Float64Array
+  readonly each: number
+}
+
 export class Blocks {
   /** Updates made of the unfinished epoch, its sums so far, and the seed of its order. */
   #at = 0
@@ -44,23 +50,12 @@ export class Blocks {
   }
 
   /** Makes the orders and rates of some epochs, or of the updates `from` … `to` − 1 of one, and runs them. */
-  async run(epochs: number, from: number, to: number, checked = false): Promise<{ result: BlockResult; rates: Float64Array }> {
-    const { plan, host } = this
-    const { course } = host
-    const { scalarCount } = host.optimizer
-    const updates = plan.updates * (epochs - 1) + to - from
-    const table = new Float64Array(updates * scalarCount)
-    const progress = { epoch: course.epoch, update: course.updates }
-    for (let u = 0, within = from; u < updates; u++, within++) {
-      if (within === plan.updates) {
-        within = 0
-        progress.epoch++
-      }
-      progress.update = course.updates + u
-      writeScalars(host, table, u * scalarCount, progress)
-    }
-    const rates = allocate(plan.parts.dtype, table.length)
-    rates.set(table)
+  async run(epochs: number, from: number, to: number, checked = false): Promise<{ result: BlockResult; rates: Rates }> {
+    const { plan } = this
+    const { course } = this.host
+    const scalars = this.#rates(epochs, from, to)
+    const rates = allocate(plan.parts.dtype, scalars.table.length)
+    rates.set(scalars.table)
     const seed = from > 0 ? this.#orderSeed : this.seed
     const orders = plan.orders(seed, course.epoch, epochs)
     const counters = plan.counters(seed, course.updates - from, epochs)
@@ -74,7 +69,26 @@ export class Blocks {
       ...(plan.carries && { [inputIndex.carry]: this.#sums ?? new Float64Array(plan.report.length) }),
     }
     const result = await this.runner.run({ epochs, segments: plan.segmentsOf(from, to), windows, checked })
-    return { result, rates: table }
+    return { result, rates: scalars }
+  }
+
+  /** The scalars of a block's updates, or of one for all. */
+  #rates(epochs: number, from: number, to: number): Rates {
+    const { host, plan } = this
+    const { course } = host
+    const { scalarCount } = host.optimizer
+    const updates = plan.parts.steady ? 1 : plan.updates * (epochs - 1) + to - from
+    const table = new Float64Array(updates * scalarCount)
+    const progress = { epoch: course.epoch, update: course.updates }
+    for (let u = 0, within = from; u < updates; u++, within++) {
+      if (within === plan.updates) {
+        within = 0
+        progress.epoch++
+      }
+      progress.update = course.updates + u
+      writeScalars(host, table, u * scalarCount, progress)
+    }
+    return { table, each: plan.parts.steady ? 0 : scalarCount }
   }
 
   /** Counts what a block has done; an epoch that is not finished is kept for the next block, or the next fit. */

@@ -18,7 +18,7 @@ import { CheckpointPolicy } from './checkpoint-policy.js'
 import type { Course, PartialEpoch, Unfinished } from './course.js'
 import { meansOf, needsPredictions, putMeans, scoresOf } from './evaluation.js'
 import { badIndex, notFinite, ranAway } from './failures.js'
-import { Blocks } from './fit-blocks.js'
+import { Blocks, type Rates } from './fit-blocks.js'
 import type { FitOptions, FitSettings } from './fit-options.js'
 import { type Batching, FitPlan } from './fit-plan.js'
 import { HealthWatch, healthOf } from './health.js'
@@ -218,12 +218,13 @@ export class FitLoop {
     return (performance.now() - this.#started) / 1000
   }
 
-  #records(result: BlockResult, rates: Float64Array, from: number): EpochRecord[] {
+  #records(result: BlockResult, rates: Rates, from: number): EpochRecord[] {
     const { host, settings } = this
     const plan = this.#plan
     const trained = plan.parts.state.parameters.filter((p) => p.trained)
     const [seconds, validation] = [this.#seconds, this.#validation]
-    return Array.from({ length: result.epochs }, (_, i) => {
+    const records = new Array<EpochRecord>(result.epochs)
+    for (let i = 0; i < result.epochs; i++) {
       const updates = (i + 1) * plan.updates - from
       const at = i * this.#layout.length
       // Plain assignments: a fit may have tens of thousands of epochs, of microseconds each.
@@ -231,7 +232,7 @@ export class FitLoop {
         epoch: host.course.epoch + i + 1,
         updates: host.course.updates + updates,
         cost: 0,
-        learningRate: rates[(updates - 1) * host.optimizer.scalarCount] as number,
+        learningRate: rates.table[(updates - 1) * rates.each] as number,
         seconds,
       }
       putMeans(record, result.report, at, settings.metrics, plan.seen)
@@ -241,8 +242,9 @@ export class FitLoop {
           record.validation = scoresOf(row, this.#layout.validation, settings.metrics, validation, host.loss, plan.predictions)
         if (settings.health) record.health = healthOf(row, this.#layout.health, trained, plan.updates)
       }
-      return record
-    })
+      records[i] = record
+    }
+    return records
   }
 
   get #unfinished(): Unfinished {

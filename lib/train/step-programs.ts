@@ -28,6 +28,8 @@ export interface StepParts {
   readonly model: Module
   readonly loss: Loss
   readonly optimizer: Optimizer
+  /** Whether every update of a fit has the same scalars. */
+  readonly steady: boolean
   readonly state: TrainingState
   /** Means over samples, computed by the programs. */
   readonly metrics: readonly MeanMetric[]
@@ -317,7 +319,7 @@ export function inputSpecs(
       name: 'rates',
       shape: [rows.rates ? parts.optimizer.scalarCount : 0],
       dtype: parts.dtype,
-      advance: rows.rates ? parts.optimizer.scalarCount : 0,
+      advance: rows.rates && !parts.steady ? parts.optimizer.scalarCount : 0,
     },
     block('validation x', sample.x, parts.dtype, rows.validation, rows.validation),
     block('validation y', sample.y, sample.yDtype, rows.validation, rows.validation),

@@ -156,6 +156,7 @@ export abstract class Trainer {
         }
         for (const record of next.value) {
           epochs.push(record)
+          if (callbacks.length === 0) continue
           for (const callback of callbacks) if ((await callback.onEpoch?.(record, this)) === false) wish = 'callback'
         }
         yield next.value
@@ -359,6 +360,7 @@ export abstract class Trainer {
       model: this.model,
       loss: this.loss,
       optimizer: this.optimizer,
+      steady: this.optimizer.steady === true && this.schedule === undefined,
       state: this.#state as TrainingState,
       metrics,
       dtype: this.model.dtype,
