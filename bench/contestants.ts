@@ -3,9 +3,8 @@
  * of workload: a case in `product`, `plain` and `floorOf`.
  */
 
-import { engine } from '../lib/backend/select.js'
 import { type BackendName, Dataset, FBGD, loss, MBSGD, nn, optim, Random, SGD, setBackend, type Tensor, tensor } from '../lib/index.js'
-import { floor } from './floor.js'
+import { floor, floorMissing, floorProducts } from './floor/floor.js'
 import type { Contestant } from './measure.js'
 import { PlainNetwork, shuffle } from './plain-loops.js'
 import { adamRate, generator, rateOf, type Samples, samplesOf, type Variant, type Workload } from './workloads.js'
@@ -170,7 +169,7 @@ function plain(workload: Workload, samples: Samples): Contestant {
 }
 
 /** All that can run here, in the order of a turn; `native` says whether the native engine can. */
-export function contestants(workload: Workload, variant: Variant, native: boolean): Contestant[] {
+export function contestants(workload: Workload, variant: Variant, native: boolean, threads = 1): Contestant[] {
   const samples = samplesOf(workload)
   const loops = variant === 'sgd' ? [plain(workload, samples)] : []
   const slow = [product(workload, samples, 'js', variant), ...loops]
@@ -178,8 +177,8 @@ export function contestants(workload: Workload, variant: Variant, native: boolea
   setBackend('native')
   const { kind, layers, batch } = workload
   const bare =
-    kind === 'update' || kind === 'prediction'
-      ? [floor(engine(), layers, batch, { dtype: dtypeOf(variant), forwardOnly: kind === 'prediction' })]
+    (kind === 'update' || kind === 'prediction') && !floorMissing()
+      ? [floor(floorProducts(layers, batch, kind === 'prediction'), dtypeOf(variant), threads)]
       : []
   const reference = variant === 'float64' ? [product(workload, samples, 'native', 'sgd', 'float32')] : []
   return [product(workload, samples, 'native', variant), ...bare, ...reference, ...slow]

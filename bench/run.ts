@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util'
 import { backend, setBackend, setThreads } from '../lib/index.js'
 import { contestants } from './contestants.js'
 import { type EventLoopReport, eventLoopDuring, fitOfW4, streamOfW8 } from './event-loop.js'
+import { floorMissing } from './floor/floor.js'
 import { race } from './measure.js'
 import { memoryOfFit } from './memory.js'
 import { type Extras, type Result, report, resultsOf } from './results.js'
@@ -28,7 +29,7 @@ const help = `Measures the library side by side with plain loops and with the ma
 
 native, js  one fit of many updates by the engine, all of its preparation included
 plain       hand-written loops over typed arrays (bench/plain-loops.ts)
-floor       the matrix products of the update alone, by the native engine (bench/floor.ts)
+floor       the matrix products of the update alone, by OpenBLAS (bench/floor)
 
 W0 is one whole fit; W8 a stream that gives one sample at a time; W10 one prediction. Variants: W4 and W5 in float64, W5 with Adam.
 `
@@ -112,10 +113,11 @@ async function main(): Promise<void> {
     `${machine.cpu}, ${machine.cores} cores, Node ${machine.node}; ${engine}; load ${machine.load} at the start\n` +
       `medians of ${repetitions} turns ± half the distance of the quartiles\n`,
   )
+  if (native && floorMissing()) console.log(`no floor: ${floorMissing()}\n`)
   const results: Result[] = []
   for (const workload of chosen) {
     for (const variant of ['sgd', ...(workload.variants ?? [])] as Variant[]) {
-      const runners = contestants(workload, variant, native)
+      const runners = contestants(workload, variant, native, threads)
       const times = await race(runners, { repetitions, seconds })
       for (const runner of runners) runner.close?.()
       const own = resultsOf(workload, variant, times, native && variant === 'sgd' ? await extras(workload, threads) : { threads })

@@ -3,8 +3,11 @@
  * end of the log and exits with 1.
  *
  *   node scripts/build-native.mjs [--force] [--out FILE]
+ *   node scripts/build-native.mjs --floor
  *
  * FILE: puts the addon there. It is then built in build/cmake, since whoever asks (binding.gyp) has files of its own in build/.
+ *
+ * --floor: builds build/bench/floor.node instead, which the bench compares with.
  *
  * WENGERT_SANITIZE=address,undefined builds build/sanitize/Release/wengert.node instead. To run with it, name it in
  * WENGERT_ADDON and preload the sanitizers:
@@ -23,7 +26,8 @@ const root = resolve(dirname(fileURLToPath(import.meta.url)), '..')
 const sanitize = process.env.WENGERT_SANITIZE ?? ''
 const out = process.argv.indexOf('--out')
 const folder = join(root, 'build', ...(out > 0 ? ['cmake'] : []), ...(sanitize ? ['sanitize'] : []))
-const addon = join(folder, 'Release', 'wengert.node')
+const target = process.argv.includes('--floor') ? 'floor' : 'wengert'
+const addon = target === 'floor' ? join(folder, 'bench', 'floor.node') : join(folder, 'Release', 'wengert.node')
 
 function fail(message) {
   process.stderr.write(`${message}\n`)
@@ -39,7 +43,8 @@ function newest(path) {
 
 function stale() {
   if (!existsSync(addon) || process.argv.includes('--force')) return true
-  const sources = ['native', 'CMakeLists.txt', join('scripts', 'build-native.mjs')].map((name) => newest(join(root, name)))
+  const own = target === 'floor' ? join('bench', 'floor') : 'native'
+  const sources = [own, 'CMakeLists.txt', join('scripts', 'build-native.mjs')].map((name) => newest(join(root, name)))
   return Math.max(...sources) > statSync(addon).mtimeMs
 }
 
@@ -64,7 +69,7 @@ function build() {
     rmSync(folder, { recursive: true, force: true })
   }
   const options = [`--CDWENGERT_SANITIZE=${sanitize}`, '--parallel', String(availableParallelism())]
-  const args = [program, 'build', '--directory', root, '--out', folder, '--config', 'Release', ...options]
+  const args = [program, 'build', '--directory', root, '--out', folder, '--config', 'Release', '--target', target, ...options]
   const { status, stdout, stderr, error } = spawnSync(process.execPath, args, { cwd: root, encoding: 'utf8', maxBuffer: 1 << 28 })
   if (status === 0 && existsSync(addon)) return
   const lines = `${stdout ?? ''}${stderr ?? ''}${error ? `${error.message}\n` : ''}`.split(/\r?\n/).filter((line) => line.trim() !== '')

@@ -1,10 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import { contestants, network, trainerOf } from '../../bench/contestants.js'
-import { floor, floorProgram } from '../../bench/floor.js'
+import { floorProducts } from '../../bench/floor/floor.js'
 import { type Contestant, median, quantile, race, ratio, spread } from '../../bench/measure.js'
 import { PlainNetwork, shuffle } from '../../bench/plain-loops.js'
 import { generator, learningRate, samplesOf, type Workload, workloads } from '../../bench/workloads.js'
-import { jsBackend } from '../../lib/backend/js/engine.js'
 import { tensor } from '../../lib/index.js'
 
 /** Of each kind of network, small. */
@@ -58,31 +57,19 @@ describe('plain loops', () => {
   })
 })
 
-describe('the floor', () => {
-  test('is the products of an update, without the input gradient of the first layer', () => {
-    const { program } = floorProgram([784, 512, 256, 10], 128)
-    const sizes = program.steps.map(({ ints }) => ints.slice(1, 6))
-    // m, n, k, transA, transB
-    expect(sizes).toEqual([
-      [128, 512, 784, 0, 1],
-      [128, 256, 512, 0, 1],
-      [128, 10, 256, 0, 1],
-      [128, 256, 10, 0, 0],
-      [10, 256, 128, 1, 0],
-      [128, 512, 256, 0, 0],
-      [256, 512, 128, 1, 0],
-      [512, 784, 128, 1, 0],
-    ])
-    expect(program.steps.every(({ kernel }) => kernel === 'matmul')).toBe(true)
-  })
-
-  test.each(workloads.slice(0, 3))('$name is a program that an engine accepts and runs', async ({ layers, batch }) => {
-    const contestant = floor(jsBackend, layers, batch)
-    const { updates, seconds } = await contestant.run(3)
-    contestant.close?.()
-    expect(updates).toBe(3)
-    expect(seconds).toBeGreaterThan(0)
-  })
+test('the floor is the products of an update, without the input gradient of the first layer', () => {
+  expect(floorProducts([784, 512, 256, 10], 128).map(Object.values)).toEqual([
+    // m, n, k, transA, transB, update
+    [128, 512, 784, false, true, false],
+    [128, 256, 512, false, true, false],
+    [128, 10, 256, false, true, false],
+    [128, 256, 10, false, false, false],
+    [10, 256, 128, true, false, true],
+    [128, 512, 256, false, false, false],
+    [256, 512, 128, true, false, true],
+    [512, 784, 128, true, false, true],
+  ])
+  expect(floorProducts([784, 128, 10], 1, true)).toHaveLength(2)
 })
 
 describe('contestants', () => {
