@@ -18,10 +18,12 @@ it, and whether both engines learn. Start there, and put its output into a repor
 
 | what you see | what it means | what to do |
 |---|---|---|
-| one warning, "the native engine is not used" | no binary of the package fits this machine, or it did not load | the warning ends with the attempts; \`npx wengert doctor\` explains them |
+| one warning, "the native engine could not be loaded" | no binary of the package fits this machine, or it did not load | the warning ends with the attempts; \`npx wengert doctor\` explains them |
 | \`GLIBC_2.xx not found\` among the attempts | the C library is older than 2.28 | a newer system, or a build from source |
 | \`Error relocating … symbol not found\` on Alpine | a glibc binary on musl | a version of the package with a musl binary, or a build from source |
-| \`invalid ELF header\`, \`wrong architecture\` | \`node_modules\` was copied from another platform | install on the machine itself |
+| \`built for arm64, this is x64\`, \`no ELF file\`, \`wrong architecture\` | \`node_modules\` was copied from another platform | install on the machine itself |
+| \`cut short\` | the file is not whole: a full disk, or an install that was killed | remove the package and install it again |
+| \`built from other sources\` | \`build/Release\` holds another version | build it again, or remove \`build\` |
 | \`reason\` is \`WENGERT_BACKEND=js\` | the environment chose it | unset the variable |
 | slower than expected, all processors busy | several trainings, or other work, share the processors | \`setThreads(1)\` in each worker, or \`WENGERT_THREADS=1\` |
 

@@ -5,9 +5,10 @@ import { createRequire } from 'node:module'
 import { availableParallelism, cpus, release } from 'node:os'
 import { join } from 'node:path'
 import type { BackendName } from '../backend/backend.js'
+import { loadNativeBackend } from '../backend/native/engine.js'
 import { setBackend } from '../backend/select.js'
 import type { Description } from '../native/addon.js'
-import { addonFile, loadAddon, packageFolder } from '../native/load.js'
+import { type Attempt, addonAttempts, addonFile, loadAddon, packageFolder } from '../native/load.js'
 import '../primitives/methods.js'
 import { Linear, Sequential, Tanh } from '../nn/layers.js'
 import { squaredError } from '../nn/loss.js'
@@ -31,10 +32,12 @@ interface Report {
   features: string[]
   processors: number
   binaries: string[]
+  /** Each binary that was tried, or place that was searched, and what happened. */
+  tried: readonly Attempt[]
   /** The binary that was loaded, or why none was. */
   loaded?: string
   failure?: string
-  native?: Pick<Description, 'blas' | 'isa' | 'threads'>
+  native?: Pick<Description, 'blas' | 'isa' | 'threads' | 'processors'>
   environment: Record<string, string>
   learned: Partial<Record<BackendName, Learned | string>>
   /** The largest relative difference between the costs of the two engines. */
@@ -95,17 +98,25 @@ function binaries(folder: string): string[] {
   ]
 }
 
-/** What to do, told from the message of the loader. */
+/** What to do about a binary that did not load, by what the loader said. */
+const loadRemedies: [pattern: RegExp, says: string][] = [
+  [/GLIBC_[\d.]+'? not found/, 'The C library is too old for the binary: use a newer system, or build from source.'],
+  [/cut short|file too short/, 'A binary is not whole: remove it and install the package, or build it, again. Is the disk full?'],
+  [/built from other sources/, 'A binary is of another version of the library: build it again, or remove build/.'],
+  [
+    /no ELF file|built for|invalid ELF|wrong (ELF|architecture)|mach-o|Error relocating|Error loading shared/i,
+    'A binary is of another platform: install the package on this machine instead of copying node_modules.',
+  ],
+]
+
+/** What to do, told from what was tried. */
 function remedies(report: Report): string[] {
-  const { failure = '', learned, environment } = report
+  const { failure, tried, learned, environment } = report
   const here = `${process.platform}-${process.arch}`
-  const said: string[] = []
-  if (failure !== '') {
-    if (/GLIBC_[\d.]+'? not found/.test(failure))
-      said.push('The C library is too old for the binary: use a newer system, or build from source.')
-    else if (/ERR_DLOPEN|invalid ELF|wrong (ELF|architecture)|mach-o|Error relocating/i.test(failure))
-      said.push('The binary is of another platform: install the package on this machine instead of copying node_modules.')
-    else if (!report.binaries.some((path) => path.includes(here))) said.push(`This package has no binary for ${here}.`)
+  const outcomes = tried.map(({ outcome }) => outcome).join('\n')
+  const said = loadRemedies.filter(([pattern]) => pattern.test(outcomes)).map(([, says]) => says)
+  if (failure !== undefined) {
+    if (!report.binaries.some((path) => path.includes(here))) said.push(`This package has no binary for ${here}.`)
     said.push('Everything runs on the JavaScript engine meanwhile. To build from source: clone the repository and run npm start.')
   }
   if (environment.WENGERT_BACKEND === 'js') said.push('WENGERT_BACKEND=js keeps the native engine from being used: unset it.')
@@ -130,13 +141,15 @@ async function examine(): Promise<Report> {
     features: features(),
     processors: availableParallelism(),
     binaries: binaries(folder),
+    tried: addonAttempts(),
     environment: Object.fromEntries(names.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : []))),
     learned: {},
     remedies: [],
   }
   try {
-    const { blas, isa, threads } = loadAddon().describe()
-    report.native = { blas, isa, threads }
+    loadNativeBackend()
+    const { blas, isa, threads, processors } = loadAddon().describe()
+    report.native = { blas, isa, threads, processors }
     report.loaded = addonFile()
   } catch (error) {
     report.failure = (error as Error).message
@@ -170,8 +183,14 @@ function print(report: Report): string {
     ],
     ['binaries', report.binaries.join(', ') || 'none'],
     ['loaded', report.loaded ?? 'none'],
+    ...report.tried.map(({ tried, outcome }): [string, string] => ['tried', `${tried}: ${outcome}`]),
     ...(native
-      ? [['native', `OpenBLAS for ${native.blas}, own kernels for ${native.isa}, threads: ${native.threads}`] as [string, string]]
+      ? [
+          [
+            'native',
+            `OpenBLAS for ${native.blas}, own kernels for ${native.isa}, threads: ${native.threads} of ${native.processors} at most`,
+          ] as [string, string],
+        ]
       : []),
     ...Object.entries(report.environment).map(([name, value]): [string, string] => [name, value]),
     ...Object.entries(learned).map(([name, outcome]): [string, string] => [
@@ -183,9 +202,8 @@ function print(report: Report): string {
     ...(difference === undefined ? [] : [['engines', `agree to ${difference.toExponential(1)}`] as [string, string]]),
   ]
   const table = rows.map(([name, text]) => `${name.padEnd(16)}${text}`).join('\n')
-  const failure = report.failure === undefined ? '' : `\n\n${report.failure}`
   const said = report.remedies.length === 0 ? 'All is well.' : report.remedies.map((line) => `* ${line}`).join('\n')
-  return `${table}${failure}\n\n${said}\n`
+  return `${table}\n\n${said}\n`
 }
 
 /**
@@ -198,5 +216,5 @@ export async function doctor({ json }: { json: boolean }): Promise<number> {
   process.stdout.write(json ? `${JSON.stringify(report)}\n` : print(report))
   const wrong = Object.values(report.learned).some((outcome) => typeof outcome === 'string' || outcome.last > 0.01)
   if (wrong || (report.difference ?? 0) > 1e-6) return 2
-  return report.remedies.length === 0 ? 0 : 1
+  return report.failure === undefined && report.environment.WENGERT_BACKEND !== 'js' ? 0 : 1
 }

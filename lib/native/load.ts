@@ -1,14 +1,16 @@
 /**
  * Finds and loads the binary, when it is first asked for: what WENGERT_ADDON names, or what node-gyp-build finds (a build
- * of this machine in build/Release, then the package's prebuilds). To try another place: a line in `candidates`.
+ * of this machine in build/Release, then the package's prebuilds); where that one does not load, the other prebuilds for this
+ * platform. To try another place: a line in `candidates`.
  */
 
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { WengertError } from '../errors.js'
 import type { Addon } from './addon.js'
+import { flaw } from './inspect.js'
 
 interface NodeGypBuild {
   resolve(folder: string): string
@@ -26,11 +28,40 @@ export function packageFolder(): string {
   }
 }
 
-/** Where the binary may be, each with a function that gives its path or throws. */
-function candidates(require: NodeJS.Require): { name: string; path: () => string }[] {
+/** The C library of this process, as prebuilds name it: slow to find out, so asked for only where the first binary fails. */
+function libc(): string | undefined {
+  if (process.env.LIBC) return process.env.LIBC
+  if (process.platform !== 'linux') return undefined
+  // Other runtimes may have no report.
+  const report = (process as Partial<NodeJS.Process>).report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined
+  return report?.header ? (report.header.glibcVersionRuntime ? 'glibc' : 'musl') : existsSync('/etc/alpine-release') ? 'musl' : 'glibc'
+}
+
+/** The package's binaries for this platform; a C library in a name (`wengert.musl.node`) is this process's. */
+function prebuilds(): string[] {
+  const folder = join(process.env.WENGERT_PREBUILD || packageFolder(), 'prebuilds', `${process.platform}-${process.arch}`)
+  if (!existsSync(folder)) return []
+  const own = libc()
+  const fits = (name: string) => name.split('.').every((part) => !['glibc', 'musl'].includes(part) || part === own)
+  const names = readdirSync(folder).filter((name) => name.endsWith('.node') && fits(name))
+  return names.map((name) => join(folder, name))
+}
+
+/** Where the binary may be: each place with a function that gives paths, or throws. */
+function candidates(require: NodeJS.Require): { name: string; paths: () => string[] }[] {
   const named = process.env.WENGERT_ADDON
-  if (named) return [{ name: 'WENGERT_ADDON', path: () => resolve(named) }]
-  return [{ name: 'node-gyp-build', path: () => (require('node-gyp-build') as NodeGypBuild).resolve(packageFolder()) }]
+  if (named) return [{ name: 'WENGERT_ADDON', paths: () => [resolve(named)] }]
+  const found = () => [(require('node-gyp-build') as NodeGypBuild).resolve(packageFolder())]
+  return [
+    { name: 'node-gyp-build', paths: found },
+    { name: 'prebuilds', paths: prebuilds },
+  ]
+}
+
+/** A binary, or a place to look for one, and what became of it: 'loaded', or why not. */
+export interface Attempt {
+  tried: string
+  outcome: string
 }
 
 interface Loaded {
@@ -38,46 +69,73 @@ interface Loaded {
   file: string
 }
 
+const attempts: Attempt[] = []
 let loaded: Loaded | WengertError | undefined
 
-function load(): Loaded | WengertError {
+const told = (error: unknown) =>
+  (error as Error).message
+    .split('\n')
+    .filter((line) => line.trim() !== '' && !line.startsWith('Require stack'))
+    .map((line) => line.trim())
+    .join('; ')
+
+function load(lacks: (addon: Addon) => string | undefined): Loaded | WengertError {
   const require = createRequire(import.meta.url)
-  const attempts: string[] = []
   let cause: unknown
-  for (const { name, path } of candidates(require)) {
-    let tried = name
+  const failed = (tried: string, error: unknown) => {
+    cause = error
+    attempts.push({ tried, outcome: told(error) })
+  }
+  for (const { name, paths } of candidates(require)) {
+    let files: string[] = []
     try {
-      const file = path()
-      tried = file
-      return { addon: require(file) as Addon, file }
+      files = paths()
     } catch (error) {
-      cause = error
-      const lines = (error as Error).message.split('\n').filter((line) => line.trim() !== '' && !line.startsWith('Require stack'))
-      attempts.push(`  ${tried}: ${lines.map((line) => line.trim()).join('; ')}`)
+      failed(name, error)
+    }
+    for (const file of files) {
+      if (attempts.some(({ tried }) => tried === file)) continue
+      try {
+        const broken = existsSync(file) ? flaw(file) : undefined
+        if (broken !== undefined) throw new Error(broken)
+        const addon = require(file) as Addon
+        const lacking = lacks(addon)
+        if (lacking !== undefined) throw new Error(lacking)
+        attempts.push({ tried: file, outcome: 'loaded' })
+        return { addon, file }
+      } catch (error) {
+        failed(file, error)
+      }
     }
   }
   const remedy = 'Build it with `npm run build:native`, or install a version of the package that has a binary for this platform.'
   const platform = `${process.platform}-${process.arch}, Node ${process.versions.node}`
-  const message = `native: expected a binary for ${platform}, got none that loads:\n${attempts.join('\n')}\n${remedy}`
+  const list = attempts.map(({ tried, outcome }) => `  ${tried}: ${outcome}`).join('\n')
+  const message = `native: expected a binary for ${platform}, got none that loads:\n${list}\n${remedy}`
   return new WengertError('ERR_BACKEND', message, { cause })
 }
 
-function once(): Loaded {
-  loaded ??= load()
-  if (loaded instanceof Error) throw loaded
-  return loaded
-}
-
 /**
- * The addon, loaded at the first call.
+ * The addon, loaded at the first call. `lacks` says what is wrong with one that loads but is of no use; the next is tried then.
  *
  * @throws ERR_BACKEND listing every attempt and its cause
  */
-export function loadAddon(): Addon {
-  return once().addon
+export function loadAddon(lacks: (addon: Addon) => string | undefined = () => undefined): Addon {
+  const known = loaded !== undefined
+  loaded ??= load(lacks)
+  if (loaded instanceof Error) throw loaded
+  const lacking = known ? lacks(loaded.addon) : undefined
+  if (lacking !== undefined) throw new WengertError('ERR_BACKEND', `native: ${loaded.file}: ${lacking}`)
+  return loaded.addon
 }
 
-/** Where the addon was loaded from. */
+/** Where the addon was loaded from, once it was. */
 export function addonFile(): string {
-  return once().file
+  if (loaded === undefined || loaded instanceof Error) throw loaded ?? new WengertError('ERR_BACKEND', 'native: expected a loaded binary')
+  return loaded.file
+}
+
+/** What was tried so far, in order. */
+export function addonAttempts(): readonly Attempt[] {
+  return attempts
 }

@@ -1,6 +1,5 @@
 /** The native engine: the addon behind the contract that every engine keeps. */
 
-import { WengertError } from '../../errors.js'
 import type { Addon } from '../../native/addon.js'
 import { loadAddon } from '../../native/load.js'
 import type { TypedArray } from '../../util/dtype.js'
@@ -12,6 +11,16 @@ import { coded, malformed } from './errors.js'
 import { NativeExecutable, NativeState } from './program.js'
 import { NativeRunner } from './runner.js'
 
+/** What keeps a binary that loads from being of use. */
+function lacks(addon: Partial<Addon>): string | undefined {
+  if (typeof addon.describe !== 'function') return 'expected the addon of this package, got another one'
+  const { kernels, elementwise } = addon.describe()
+  const lacking: string[] = kernelNames.filter((name) => !kernels.includes(name))
+  for (const [i, name] of Object.keys(elementwiseOps).entries()) if (elementwise[i] !== name) lacking.push(`elementwise ${name}`)
+  if (lacking.length === 0) return undefined
+  return `expected a binary of this version, got one without ${lacking.join(', ')}; it was built from other sources: build it again`
+}
+
 class NativeBackend implements Backend {
   readonly name = 'native'
   readonly offThread = true
@@ -20,16 +29,9 @@ class NativeBackend implements Backend {
   readonly #blas: string
 
   constructor(addon: Addon) {
-    const { kernels, elementwise, blas } = addon.describe()
-    const numbers = new Map(kernels.map((name, i) => [name, i]))
-    const lacking: string[] = kernelNames.filter((name) => !numbers.has(name))
-    for (const [i, name] of Object.keys(elementwiseOps).entries()) if (elementwise[i] !== name) lacking.push(`elementwise ${name}`)
-    if (lacking.length > 0) {
-      const remedy = 'it was built from other sources: build it again'
-      throw new WengertError('ERR_BACKEND', `native: expected a binary of this version, got one without ${lacking.join(', ')}; ${remedy}`)
-    }
+    const { kernels, blas } = addon.describe()
     this.#addon = addon
-    this.#numbers = numbers
+    this.#numbers = new Map(kernels.map((name, i) => [name, i]))
     this.#blas = `OpenBLAS ${blas}`
   }
 
@@ -80,6 +82,6 @@ let backend: NativeBackend | undefined
  * @throws ERR_BACKEND where no binary loads, or one built from other sources
  */
 export function loadNativeBackend(): Backend {
-  backend ??= new NativeBackend(loadAddon())
+  backend ??= new NativeBackend(loadAddon(lacks))
   return backend
 }
