@@ -9,13 +9,16 @@ import { Abstract } from '../primitives/primitive.js'
 import { emptyTensor, Tensor } from '../tensor/tensor.js'
 import { type Dtype, dtypeOf, type FloatDtype, isDetached, type TypedArray } from '../util/dtype.js'
 import { formatShape, type Shape, sameShape, sizeOf } from '../util/shape.js'
+import { Outline } from './outline.js'
 import { type Parameter, withBindings } from './parameter.js'
 
 interface Compiled {
   backend: unknown
   shape: Shape
-  /** The module's parameters and buffers. */
-  parameters: readonly Parameter[]
+  /** Of the input. */
+  dtype: Dtype
+  /** The module as it was traced, with its parameters and buffers. */
+  outline: Outline
   output: Shape
   outputDtype: Dtype
   /** Undefined where the forward function's path depends on values: then it is run eagerly. */
@@ -52,19 +55,21 @@ export class Predictor {
   constructor(readonly module: Predictable) {}
 
   predict(x: Tensor): Tensor {
-    const compiled = this.#compiled(x.shape, x.dtype)
+    const compiled = this.#known(x.shape, x.dtype) ?? this.#trace(x.shape, x.dtype)
     if (!compiled.plan) return inEvalMode(this.module, () => this.module.forward(x))
     const out = emptyTensor(compiled.output, compiled.outputDtype)
-    compiled.plan.run(undefined, [x.data, ...compiled.parameters.map((p) => p.peek()), out.data])
+    compiled.plan.run(undefined, [x.data, ...compiled.outline.parameters.map((p) => p.peek()), out.data])
     return out
   }
 
   predictInto(x: TypedArray, out: TypedArray, shape: Shape = [x.length]): void {
-    const dtype = this.module.dtype
-    if (dtypeOf(x) !== dtype || dtypeOf(out) === undefined) {
-      throw new WengertError('ERR_DTYPE', `predictInto: expected typed arrays of ${dtype}, got ${dtypeOf(x)} and ${dtypeOf(out)}`, {
+    const given = dtypeOf(x)
+    const known = given && this.#known(shape, given)
+    const dtype = known ? given : this.module.dtype
+    if (given !== dtype || dtypeOf(out) === undefined) {
+      throw new WengertError('ERR_DTYPE', `predictInto: expected typed arrays of ${dtype}, got ${given} and ${dtypeOf(out)}`, {
         expected: dtype,
-        actual: [dtypeOf(x), dtypeOf(out)],
+        actual: [given, dtypeOf(out)],
       })
     }
     if (isDetached(x) || isDetached(out))
@@ -75,7 +80,7 @@ export class Predictor {
         `predictInto: expected ${sizeOf(shape)} elements for shape ${formatShape(shape)}, got ${x.length}`,
         { expected: sizeOf(shape), actual: x.length },
       )
-    const compiled = this.#compiled(shape, dtype)
+    const compiled = known ?? this.#trace(shape, dtype)
     if (out.length !== sizeOf(compiled.output) || dtypeOf(out) !== compiled.outputDtype) {
       throw new WengertError(
         'ERR_SHAPE',
@@ -90,26 +95,27 @@ export class Predictor {
       out.set(inEvalMode(this.module, () => this.module.forward(new Tensor(shape, dtype, x))).data)
       return
     }
-    const { parameters, plan } = compiled
+    const { outline, plan } = compiled
     const arrays: TypedArray[] = [x]
-    for (const parameter of parameters) arrays.push(parameter.peek())
+    for (const parameter of outline.parameters) arrays.push(parameter.peek())
     arrays.push(out)
     plan.run(undefined, arrays)
   }
 
   /** A run of its own on the engine's thread, over copies of parameters, buffers and x. */
   async predictAsync(x: Tensor): Promise<Tensor> {
-    const compiled = this.#compiled(x.shape, x.dtype)
+    const compiled = this.#known(x.shape, x.dtype) ?? this.#trace(x.shape, x.dtype)
     if (!compiled.plan || !engine().offThread) return this.predict(x)
+    const { parameters } = compiled.outline
     const layout = new StateLayout()
-    const slots = compiled.parameters.map((p, i) => layout.add(`${i}`, p.shape, p.dtype))
+    const slots = parameters.map((p, i) => layout.add(`${i}`, p.shape, p.dtype))
     const out = layout.add('out', compiled.output, compiled.outputDtype)
     const plan = compile([{ name: 'x', shape: x.shape, dtype: x.dtype }], layout, { dtype: this.module.dtype }, (r) => {
       r.assign(
         out,
         inEvalMode(this.module, () =>
           withBindings(
-            compiled.parameters,
+            parameters,
             slots.map((slot) => r.state(slot)),
             () => this.module.forward(r.input(0)),
           ),
@@ -117,7 +123,7 @@ export class Predictor {
       )
     })
     const state = engine().createState(layout.bytes, [])
-    compiled.parameters.forEach((p, i) => {
+    parameters.forEach((p, i) => {
       state.write(layout.slots[slots[i] as number]?.offset as number, p.peek())
     })
     const runner = engine().createRunner(state, [plan.executable as Executable], [x.data, ...plan.lowered.constants])
@@ -131,32 +137,34 @@ export class Predictor {
     }
   }
 
-  #compiled(shape: Shape, dtype: Dtype): Compiled {
-    const parameters = this.module.namedState().map(([, value]) => value)
-    const found = this.#cache.findIndex(
-      (entry) =>
-        entry.backend === engine() &&
-        sameShape(entry.shape, shape) &&
-        entry.parameters.length === parameters.length &&
-        entry.parameters.every((p, i) => p === parameters[i]),
-    )
-    if (found >= 0) {
-      const entry = this.#cache[found] as Compiled
-      if (found > 0) {
-        this.#cache.splice(found, 1)
+  /** What was compiled for such an input, if the module has not changed since. */
+  #known(shape: Shape, dtype: Dtype): Compiled | undefined {
+    const backend = engine()
+    for (let i = 0; i < this.#cache.length; i++) {
+      const entry = this.#cache[i] as Compiled
+      if (entry.backend !== backend || entry.dtype !== dtype || !sameShape(entry.shape, shape) || !entry.outline.holds) continue
+      if (i > 0) {
+        this.#cache.splice(i, 1)
         this.#cache.unshift(entry)
       }
       return entry
     }
-    const entry = this.#trace(shape, dtype, parameters)
+    return undefined
+  }
+
+  #trace(shape: Shape, dtype: Dtype): Compiled {
+    const parameters = this.module.namedState().map(([, value]) => value)
+    const outline = new Outline(this.module, this.module.modules(), parameters)
+    const entry = this.#compile(shape, dtype, outline)
     this.#cache.unshift(entry)
     if (this.#cache.length > capacity) this.#cache.pop()
     return entry
   }
 
-  #trace(shape: Shape, dtype: Dtype, parameters: readonly Parameter[]): Compiled {
+  #compile(shape: Shape, dtype: Dtype, outline: Outline): Compiled {
+    const { parameters } = outline
     const forward = (x: Tensor) => inEvalMode(this.module, () => this.module.forward(x))
-    const common = { backend: engine(), shape: [...shape], parameters }
+    const common = { backend: engine(), shape: [...shape], dtype, outline }
     try {
       const { shape: output, dtype: outputDtype } = forward(new Abstract(shape, dtype))
       const inputs = [

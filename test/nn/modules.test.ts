@@ -235,6 +235,51 @@ describe.each(present)('prediction on %s', (engine) => {
     })
   })
 
+  test('a prediction sees layers that were exchanged, added or taken away, though the parameters are the same', () => {
+    using(engine, () => {
+      const model = new nn.Sequential(new nn.ReLU(), new nn.ReLU())
+      expect(model.predict([-1, 2]).toArray()).toEqual([0, 2])
+      const layers = model.layers as nn.Module[]
+      layers[0] = new nn.Tanh()
+      expect(model.predict([-1, 2]).data[1]).toBeCloseTo(Math.tanh(2), 6)
+      layers.pop()
+      expect(model.predict([-1, 2]).data[0]).toBeCloseTo(Math.tanh(-1), 6)
+      layers.push(new nn.Tanh())
+      expect(model.predict([-1, 2]).data[1]).toBeCloseTo(Math.tanh(Math.tanh(2)), 6)
+      class Open extends nn.Module {
+        after?: nn.Module
+        override forward(x: Tensor): Tensor {
+          return this.after ? this.after.forward(x) : x.mul(2)
+        }
+      }
+      const open = new Open()
+      expect(open.predict([-3, 1]).toArray()).toEqual([-6, 2])
+      open.after = new nn.ReLU()
+      expect(open.predict([-3, 1]).toArray()).toEqual([0, 1])
+    })
+  })
+
+  test('a forward function is traced once a shape, whatever else the module notes', () => {
+    using(engine, () => {
+      class Counting extends nn.Module {
+        traced = 0
+        asked = 0
+        override forward(x: Tensor): Tensor {
+          this.traced++
+          return x.mul(2)
+        }
+      }
+      const model = new Counting()
+      model.predict([1])
+      const once = model.traced
+      for (let i = 0; i < 5; i++) {
+        model.asked++
+        expect(model.predict([i]).toArray()).toEqual([2 * i])
+      }
+      expect(model.traced).toBe(once)
+    })
+  })
+
   test('prediction is as in use: training flags are off while it runs and back after', () => {
     using(engine, () => {
       const seen: boolean[] = []
