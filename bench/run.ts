@@ -22,8 +22,8 @@ const help = `Measures the library side by side with plain loops and with the ma
   npm run bench -- --threads 2         threads of the native engine (1 by default)
   npm run bench -- --targets           ends with a table: what is meant to be reached, what was measured
   npm run bench -- --quick             three short turns: a look, not a measurement
-  npm run bench -- --repetitions 7     turns; every contestant runs once in each (one that takes long: in the first two)
-  npm run bench -- --seconds 0.15      what a contestant's part of a turn aims at
+  npm run bench -- --repetitions 5     turns; every contestant runs once in each (one that takes long: in the first two)
+  npm run bench -- --seconds 0.5       what a contestant's part of a turn aims at
   npm run bench -- --json              ends with one line of JSON
   npm run bench -- --help              this text
 
@@ -67,8 +67,8 @@ function options() {
     whole: only.length === 0,
     chosen: workloads.filter(({ name }) => only.length === 0 || only.includes(name)),
     threads: number('threads', '1', true),
-    repetitions: number('repetitions', quick ? '3' : '7', true),
-    seconds: number('seconds', quick ? '0.1' : '0.15', false),
+    repetitions: number('repetitions', quick ? '3' : '5', true),
+    seconds: number('seconds', quick ? '0.1' : '0.5', false),
   }
 }
 

@@ -187,7 +187,7 @@ export class FitLoop {
           if (this.#policies.diverged) throw await this.#ranAway(record.epoch, record.cost)
         }
         if (records.length > 0) {
-          if (this.#policies.high === 0) this.#keepGood()
+          if (this.#policies.high === 0 && course.epoch < last) this.#keepGood()
           const wish = yield records
           if (wish) stopped = wish
           else if (this.#policies.settled) stopped = 'tolerance'
@@ -284,7 +284,7 @@ export class FitLoop {
   #keepGood(): void {
     if (!this.settings.divergence) return
     const { epoch, updates } = this.host.course
-    this.#good = { epoch, updates, slots: this.#parts.state.slots() }
+    this.#good = { epoch, updates, slots: this.#parts.state.slots(this.#good?.slots) }
   }
 
   /** Goes back to a finished epoch: to the state last remembered, from which epochs of the same block are made again. */

@@ -32,8 +32,9 @@ const heading = (repeat: number) => `${repeat} × an epoch:`
 /** The programs of a fit without validation and metrics, over a layout of its own. */
 function planOf(where: string, host: FitHost, data: DataLike): { plan: FitPlan; own: TrainingState } {
   const set = host.prepare(where, data)
-  const own = new TrainingState(host.model, host.optimizer)
-  const parts = { ...host.parts([]), state: own }
+  const before = host.parts([])
+  const own = new TrainingState(host.model, host.optimizer, before.state.accumulates)
+  const parts = { ...before, state: own }
   const report = reportLayout(0, true, false, 0)
   const plan = new FitPlan({
     parts,

@@ -55,6 +55,8 @@ export abstract class Trainer {
   readonly optimizer: Optimizer
   readonly schedule: Schedule | undefined
   abstract readonly name: string
+  /** Whether an update's gradient is added up over several runs. */
+  protected readonly accumulates: boolean = false
   readonly #clip: Clipping
   readonly #preparation: Preparation
   readonly #steps = new SingleSteps()
@@ -271,7 +273,7 @@ export abstract class Trainer {
     checkOptions('evaluate', options, ['metrics'])
     const metrics = checkMetrics('evaluate', options.metrics)
     const prepared = this.#preparation.prepare('evaluate', data)
-    const own = new TrainingState(this.model, this.optimizer)
+    const own = new TrainingState(this.model, this.optimizer, false)
     return evaluate({ ...this.#parts(metrics.means), state: own }, own.copy(), prepared, metrics, (result, plan) =>
       evaluationFailure(result, result.failure && plan.labelOf(result.failure), this.optimizer.learningRate),
     )
@@ -353,7 +355,7 @@ export abstract class Trainer {
     const before = this.#state
     if (!before?.fits(this.model)) {
       before?.refuseWhileBusy()
-      this.#state = new TrainingState(this.model, this.optimizer, before)
+      this.#state = new TrainingState(this.model, this.optimizer, this.accumulates, before)
       this.#steps.clear()
     }
     return {

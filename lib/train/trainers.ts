@@ -61,6 +61,7 @@ function shuffledBatches(samples: number, cut: Cut, sample: SampleSpec, parts: S
 /** Full-batch gradient descent, Eq. (3.90): one update an epoch, with the exact mean gradient; memory does not grow with m. */
 export class FBGD extends Trainer {
   readonly name = 'FBGD'
+  protected override readonly accumulates = true
   /** Rows of the chunks over which a full batch is accumulated. */
   static readonly chunkRows = 1024
 

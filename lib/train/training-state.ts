@@ -15,7 +15,7 @@ import { Tensor } from '../tensor/tensor.js'
 import { allocate, type Dtype, type TypedArray } from '../util/dtype.js'
 import { type Shape, sizeOf } from '../util/shape.js'
 
-/** One parameter's slots: its own, the optimiser's, and the accumulator of its gradient. */
+/** One parameter's slots: its own, the optimiser's, and the accumulator of its gradient, or −1. */
 export interface ParameterSlots {
   readonly name: string
   readonly parameter: Parameter
@@ -38,8 +38,16 @@ export class TrainingState implements Home {
   readonly #seen = new Map<Parameter, number>()
   readonly #dirty = new Set<Parameter>()
 
-  /** @param before a layout whose optimiser state is carried over, parameter by parameter */
-  constructor(model: Module, optimizer: Optimizer, before?: TrainingState) {
+  /**
+   * @param accumulates whether gradients are added up from run to run
+   * @param before a layout whose optimiser state is carried over, parameter by parameter
+   */
+  constructor(
+    model: Module,
+    optimizer: Optimizer,
+    readonly accumulates: boolean,
+    before?: TrainingState,
+  ) {
     this.draws = draws(model)
     this.parameters = model.namedState().map(([name, parameter]) => {
       const slot = this.layout.add(name, parameter.shape, parameter.dtype)
@@ -51,7 +59,7 @@ export class TrainingState implements Home {
         slot,
         trained,
         optimizer: own,
-        gradient: trained ? this.layout.add(`${name}.gradient`, parameter.shape, parameter.dtype, true) : -1,
+        gradient: trained && accumulates ? this.layout.add(`${name}.gradient`, parameter.shape, parameter.dtype, true) : -1,
       }
     })
     for (const entry of this.parameters) this.#byParameter.set(entry.parameter, entry)
@@ -153,14 +161,19 @@ export class TrainingState implements Home {
     return this.#state ?? this.claim()
   }
 
-  /** Everything that is trained, remembered or counted, by name, as copies. The trainer's own fit may be under way, between two blocks. */
-  slots(): Record<string, Tensor> {
+  /**
+   * Everything that is trained, remembered or counted, by name, as copies. The trainer's own fit may be under way, between two
+   * blocks.
+   *
+   * @param into what an earlier call gave, whose memory is used again
+   */
+  slots(into?: Readonly<Record<string, Tensor>>): Record<string, Tensor> {
     const state = this.#claimed
     return Object.fromEntries(
       this.#lasting().map(({ name, offset, shape, dtype }) => {
-        const values = allocate(dtype, sizeOf(shape))
-        state.read(offset, values)
-        return [name, new Tensor(shape, dtype, values)]
+        const tensor = into?.[name] ?? new Tensor(shape, dtype, allocate(dtype, sizeOf(shape)))
+        state.read(offset, tensor.data)
+        return [name, tensor]
       }),
     )
   }

@@ -12,8 +12,9 @@ namespace {
 
 const char* const kWhat = "runner";
 
-// A finished epoch is published when the last was so long ago.
+// A finished epoch is published when the last was so long ago, and so many times what publishing it took.
 constexpr std::chrono::milliseconds kSnapshotEvery(25);
+constexpr int kSnapshotShare = 100;
 
 const double kNothing = std::numeric_limits<double>::quiet_NaN();
 
@@ -190,6 +191,7 @@ void Runner::Begin(Block block) {
   index_ = 0;
   result_ = BlockResult();
   snapshot_at_ = std::chrono::steady_clock::now();
+  snapshot_took_ = {};
   cancelled_.store(false);
   runs_.store(0);
   epochs_.store(0);
@@ -300,9 +302,10 @@ void Runner::EndEpoch() {
   }
   epochs_.store(epoch_, std::memory_order_relaxed);
   const auto now = std::chrono::steady_clock::now();
-  if (now - snapshot_at_ < kSnapshotEvery) return;
+  if (now - snapshot_at_ < kSnapshotEvery || now - snapshot_at_ < kSnapshotShare * snapshot_took_) return;
   if (state_->Publish()) result_.kept = epoch_;
   snapshot_at_ = std::chrono::steady_clock::now();
+  snapshot_took_ = snapshot_at_ - now;
 }
 
 void Runner::Fail(RunOutcome outcome, const Binding& binding, std::size_t program) {

@@ -133,6 +133,7 @@ class Runner {
   std::size_t segment_ = 0;
   std::int64_t index_ = 0;  // runs made of the segment
   std::chrono::steady_clock::time_point snapshot_at_;
+  std::chrono::steady_clock::duration snapshot_took_{};
   BlockResult result_;
 
   std::atomic<bool> cancelled_{false};

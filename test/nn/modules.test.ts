@@ -109,7 +109,7 @@ describe('freezing', () => {
   /** The operations of one recorded training step. */
   function operations(model: nn.Module) {
     const optimizer = optim.gradientDescent({ learningRate: 0.1 })
-    const state = new TrainingState(model, optimizer)
+    const state = new TrainingState(model, optimizer, false)
     const parts = { model, loss: loss.squaredError, optimizer, state, metrics: [], dtype: 'float32' } as const
     const specs = [
       { name: 'x', shape: [8, 4], dtype: 'float32' },
