@@ -57,8 +57,8 @@ export function fitOfW4(epochs = 20): () => Promise<unknown> {
   return () => trainer.fit(data, { epochs, seed: 1 })
 }
 
-/** W8's stream, about half a second of it natively. */
-export function streamOfW8(updates = 100_000): () => Promise<unknown> {
+/** W8's stream, about two seconds of it natively. */
+export function streamOfW8(updates = 1_000_000): () => Promise<unknown> {
   const workload = workloads.find(({ name }) => name === 'W8') as Workload
   const samples = samplesOf(workload)
   const trainer = trainerOf(workload, network(workload))
