@@ -44,6 +44,11 @@ export class Panel {
   curve(f: (x: number) => number, colour: string, label?: string, dashed = false): this {
     const [from, to] = this.options.x
     const points = Array.from({ length: 201 }, (_, i): Point => [from + ((to - from) * i) / 200, f(from + ((to - from) * i) / 200)])
+    return this.line(points, colour, label, dashed)
+  }
+
+  /** A line through points. */
+  line(points: readonly Point[], colour: string, label?: string, dashed = false): this {
     this.#parts.push(
       `<path d="${this.#path(points)}" fill="none" stroke="${colour}" stroke-width="1.5"${dashed ? ' stroke-dasharray="4 3"' : ''}/>`,
     )

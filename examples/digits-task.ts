@@ -4,7 +4,8 @@
  */
 
 import { readFile } from 'node:fs/promises'
-import { Dataset, type EpochRecord, FBGD, loss, MBSGD, nn, Random, SGD, split } from 'wengert'
+import { Dataset, type EpochRecord, FBGD, type History, loss, MBSGD, nn, Random, SGD, split } from 'wengert'
+import { dataFile } from './output.js'
 
 /** What one training came to. Accuracies are shares, `cost` the mean over the training set after the last update. */
 export interface Outcome {
@@ -18,6 +19,8 @@ export interface Outcome {
   seconds: number
   /** The cost of each epoch, as met during it. */
   curve: number[]
+  history: History
+  model: nn.Module
 }
 
 export const layers = [64, 32, 10] as const
@@ -36,8 +39,7 @@ export const trainerNames = Object.keys(trainers) as TrainerName[]
 
 /** Pixels scaled to 0 … 1, labels 0 … 9; a stratified fifth is held out by the seed. */
 export async function loadDigits(seed: number): Promise<[train: Dataset, test: Dataset]> {
-  const file = new URL('examples/data/digits.csv', import.meta.resolve('wengert/package.json'))
-  const [, ...lines] = (await readFile(file, 'utf8')).trim().split('\n')
+  const [, ...lines] = (await readFile(dataFile('digits.csv'), 'utf8')).trim().split('\n')
   const rows = lines.map((line) => line.split(',').map(Number))
   const data = new Dataset(
     rows.map((row) => row.slice(0, 64).map((pixel) => pixel / 16)),
@@ -46,18 +48,28 @@ export async function loadDigits(seed: number): Promise<[train: Dataset, test: D
   return split(data, { test: 0.2, seed, stratify: true })
 }
 
-/** Trains a new network; the seed decides its start and the order of the samples. */
+/**
+ * Trains a new network; the seed decides its start and the order of the samples.
+ *
+ * @param watch whether the history is to hold all that a report shows, which takes longer and trains the same but for rounding
+ */
 export async function train(
   name: TrainerName,
   [training, held]: readonly [Dataset, Dataset],
   seed: number,
   onEpoch?: (epoch: EpochRecord) => void,
+  watch = false,
 ): Promise<Outcome> {
   const rng = new Random(seed)
   const [inputs, hidden, classes] = layers
   const model = new nn.Sequential(new nn.Linear(inputs, hidden, { rng }), new nn.ReLU(), new nn.Linear(hidden, classes, { rng }))
   const trainer = trainers[name](model)
-  const history = await trainer.fit(training, { epochs, seed, ...(onEpoch ? { onEpoch } : {}) })
+  const history = await trainer.fit(training, {
+    epochs,
+    seed,
+    ...(onEpoch && { onEpoch }),
+    ...(watch && { validation: held, metrics: ['accuracy', 'confusionMatrix'] as const, health: true }),
+  })
   const onTraining = await trainer.evaluate(training, { metrics: ['accuracy'] })
   const onHeld = await trainer.evaluate(held, { metrics: ['accuracy'] })
   return {
@@ -69,5 +81,7 @@ export async function train(
     testAccuracy: onHeld.accuracy as number,
     seconds: history.seconds,
     curve: history.epochs.map(({ cost }) => cost),
+    history,
+    model,
   }
 }

@@ -4,13 +4,16 @@
  */
 
 import { parseArgs } from 'node:util'
-import { backend, progress } from 'wengert'
+import { backend, progress, report } from 'wengert'
 import { epochs, layers, loadDigits, type Outcome, train, trainerNames } from './digits-task.js'
+import { percent, table } from './output.js'
 
 const help = `Trains a network of ${layers.join('-')} on 1,797 handwritten digits, a fifth of them held out.
 
   npm start                three trainers from the same start, side by side
   npm start -- --seeds     mini-batch gradient descent on ten splits, starts and orders
+  npm start -- --report digits.html
+                           the comparison as a page as well: curves, gradient norms, confusion matrix
   npm start -- --json      no progress, and one line of JSON at the end
   npm start -- --help      this text
 
@@ -22,21 +25,10 @@ const seed = 1
 const seeds = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
 
 const network = layers.join('→')
-const percent = (share: number) => `${(100 * share).toFixed(2)} %`
 
 function engineName(): string {
   const { name, blas, threads } = backend()
   return [name, ...(blas ? [blas] : []), `${threads} ${threads === 1 ? 'thread' : 'threads'}`].join('·')
-}
-
-/** Rows of text as columns, numbers to the right. */
-function table(rows: readonly (readonly string[])[]): string {
-  const widths = (rows[0] as string[]).map((_, col) => Math.max(...rows.map((row) => (row[col] as string).length)))
-  const line = (row: readonly string[]) =>
-    row.map((cell, col) =>
-      col === 0 || col === row.length - 1 ? cell.padEnd(widths[col] as number) : cell.padStart(widths[col] as number),
-    )
-  return rows.map((row) => line(row).join('   ').trimEnd()).join('\n')
 }
 
 /** A curve in blocks, high for high costs, on a logarithmic scale from `low` to `high`. */
@@ -50,16 +42,24 @@ function sparkline(curve: readonly number[], low: number, high: number, width = 
 }
 
 /** The three trainers: Figure 3.19. */
-async function compare(json: boolean): Promise<void> {
+async function compare(json: boolean, page: string | undefined): Promise<void> {
   const data = await loadDigits(seed)
   const outcomes: Outcome[] = []
   for (const name of trainerNames) {
     const line = json || process.env.CI ? undefined : progress({ epochs, title: `${name.padEnd(5)}  ${network}  ${engineName()}` })
-    outcomes.push(await train(name, data, seed, line))
+    outcomes.push(await train(name, data, seed, line, page !== undefined))
+  }
+  if (page !== undefined) {
+    const { model } = outcomes[outcomes.length - 1] as Outcome
+    await report(
+      outcomes.map(({ history }) => history),
+      { path: page, model, title: `${network} on handwritten digits` },
+    )
   }
   const { name: engine, blas = null, threads, reason } = backend()
   if (json) {
-    console.log(JSON.stringify({ engine, blas, threads, trainers: outcomes.map(({ curve: _, ...outcome }) => outcome) }))
+    const trainers = outcomes.map(({ curve: _, history: _history, model: _model, ...outcome }) => outcome)
+    console.log(JSON.stringify({ engine, blas, threads, trainers }))
     return
   }
   const costs = outcomes.flatMap(({ curve }) => curve)
@@ -74,7 +74,10 @@ async function compare(json: boolean): Promise<void> {
     o.seconds.toFixed(3),
     sparkline(o.curve, Math.min(...costs), Math.max(...costs)),
   ])
-  console.log(`\n${table([head, ...rows])}\n\nengine: ${engineName()}${reason ? `\n  ${reason.replaceAll('\n', '\n  ')}` : ''}`)
+  console.log(
+    `\n${table([head, ...rows], [head.length - 1])}\n\nengine: ${engineName()}${reason ? `\n  ${reason.replaceAll('\n', '\n  ')}` : ''}`,
+  )
+  if (page !== undefined) console.log(`report: ${page}`)
 }
 
 /** MBSGD over the listed seeds, to show that one good result is no accident. */
@@ -95,14 +98,18 @@ async function overSeeds(json: boolean): Promise<void> {
 function options() {
   try {
     const flag = { type: 'boolean', default: false } as const
-    return parseArgs({ options: { json: flag, seeds: flag, help: flag } }).values
+    return parseArgs({ options: { json: flag, seeds: flag, help: flag, report: { type: 'string' } } }).values
   } catch (error) {
     console.error(`digits: ${(error as Error).message.split('. ')[0]}. What there is: npm start -- --help`)
     process.exit(2)
   }
 }
 
-const { json, seeds: many, help: asked } = options()
+const { json, seeds: many, help: asked, report: page } = options()
+if (many && page !== undefined) {
+  console.error('digits: --report is of the three trainers and goes without --seeds. What there is: npm start -- --help')
+  process.exit(2)
+}
 if (asked) process.stdout.write(help)
 else if (many) await overSeeds(json === true)
-else await compare(json === true)
+else await compare(json === true, page)

@@ -2,16 +2,19 @@
  * Gradient descent as figures: good, small and large rates; steps over contour lines; two starts, two minima; a saddle on
  * which the full batch stays and single samples and small batches leave (Figures 3.17 and 3.18).
  *
- * `node dist/examples/gradient-descent-figures.js [--out docs/figures]`
+ * `node dist/examples/gradient-descent-figures.js [--json] [--out docs/figures]`
  */
 
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
-import { FBGD, MBSGD, minimize, nn, optim, type Path, SGD, type Tensor, tensor } from 'wengert'
+import { backend, FBGD, MBSGD, minimize, nn, optim, type Path, SGD, type Tensor, tensor } from 'wengert'
 import { colours, figure, Panel, type Point } from './charts.js'
+import { flagsOf } from './output.js'
 
-const { values: flags } = parseArgs({ options: { out: { type: 'string', default: 'docs/figures' } } })
+const { json, out = 'docs/figures' } = flagsOf(
+  'gradient-descent-figures',
+  'Draws gradient descent: rates, a valley, two minima, a saddle.\n\n  --json           one line of JSON on the saddle instead of the paths\n  --out <folder>   where the figures are written; docs/figures by default\n',
+)
 
 const inOne = (path: Path): Point[] => path.points.map((p, i) => [p.item(), path.values[i] as number])
 const inTwo = (path: Path): Point[] => path.points.map((p) => [p.data[0] as number, p.data[1] as number])
@@ -73,7 +76,7 @@ const surface = (place: Tensor, pull: Tensor): Tensor => {
   return x.square().sub(y.square()).add(y.square().square().mul(0.5)).add(pull.reshape(y.shape).mul(y))
 }
 
-async function saddle(): Promise<string> {
+async function saddle() {
   const column = tensor(
     pulls.map((c) => [c]),
     { dtype: 'float64' },
@@ -97,18 +100,22 @@ async function saddle(): Promise<string> {
     new Panel({ title, x: [-1.8, 1.8], y: [-1.6, 1.6], xLabel: 'x', yLabel: 'y' })
       .contour(height, [-0.48, -0.4, -0.25, -0.1, 0, 0.15, 0.4, 0.8, 1.3, 2])
       .steps(points, colour, label)
-  return figure(
+  const svg = figure(
     section,
     map('Full batch: stays on the saddle', full, colours.red, `FBGD, ${full.length - 1} updates`),
     map('One sample at a time: leaves', single, colours.blue, `SGD, ${4 * (single.length - 1)} updates`),
     map('Batches of 3 and 1: leaves', batches, colours.green, `MBSGD, ${2 * (batches.length - 1)} updates`),
   )
+  const end = (points: Point[]) => points[points.length - 1] as Point
+  return { svg, ends: { FBGD: end(full), SGD: end(single), MBSGD: end(batches) } }
 }
 
-mkdirSync(flags.out, { recursive: true })
-const figures = { 'descent-rates': rates(), 'descent-valley': valley(), 'descent-minima': minima(), 'descent-saddle': await saddle() }
-for (const [name, svg] of Object.entries(figures)) {
-  const path = join(flags.out, `${name}.svg`)
-  writeFileSync(path, svg)
-  console.log(path)
+const { svg, ends } = await saddle()
+mkdirSync(out, { recursive: true })
+const figures = { 'descent-rates': rates(), 'descent-valley': valley(), 'descent-minima': minima(), 'descent-saddle': svg }
+for (const [name, text] of Object.entries(figures)) {
+  const path = join(out, `${name}.svg`)
+  writeFileSync(path, text)
+  if (!json) console.log(path)
 }
+if (json) console.log(JSON.stringify({ engine: backend().name, figures: Object.keys(figures), ends }))
