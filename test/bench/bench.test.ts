@@ -3,7 +3,7 @@ import { contestants, network, trainerOf } from '../../bench/contestants.js'
 import { floorProducts } from '../../bench/floor/floor.js'
 import { type Contestant, median, quantile, race, ratio, spread } from '../../bench/measure.js'
 import { PlainNetwork, shuffle } from '../../bench/plain-loops.js'
-import { generator, learningRate, samplesOf, type Workload, workloads } from '../../bench/workloads.js'
+import { generator, learningRate, samplesOf, type Workload } from '../../bench/workloads.js'
 import { tensor } from '../../lib/index.js'
 
 /** Of each kind of network, small. */

@@ -110,7 +110,7 @@ describe('freezing', () => {
   function operations(model: nn.Module) {
     const optimizer = optim.gradientDescent({ learningRate: 0.1 })
     const state = new TrainingState(model, optimizer, false)
-    const parts = { model, loss: loss.squaredError, optimizer, state, metrics: [], dtype: 'float32' } as const
+    const parts = { model, loss: loss.squaredError, optimizer, steady: true, state, metrics: [], dtype: 'float32' } as const
     const specs = [
       { name: 'x', shape: [8, 4], dtype: 'float32' },
       { name: 'y', shape: [8, 3], dtype: 'float32' },
