@@ -26,6 +26,7 @@ import type { EpochRecord, History, StopReason } from './history.js'
 import type { MeanMetric } from './metrics.js'
 import { Policies, type PolicyState } from './policies.js'
 import { type Prepared, sampleOf } from './prepare.js'
+import { BlockRecords } from './records.js'
 import { type ReportLayout, reportLayout, type SampleSpec, type StepParts } from './step-programs.js'
 
 /** The trainer as its fits see it. */
@@ -147,7 +148,7 @@ export class FitLoop {
   }
 
   /** Yields the records of each block of epochs; what is sent back ends the fit. */
-  async *run(observed: boolean): AsyncGenerator<EpochRecord[], Outcome, StopReason | undefined> {
+  async *run(observed: boolean): AsyncGenerator<BlockRecords, Outcome, StopReason | undefined> {
     const { host, settings } = this
     const { course } = host
     const plan = this.#plan
@@ -172,19 +173,20 @@ export class FitLoop {
         const epochs = cut ? 1 : Math.max(1, Math.min(...limits, Math.floor(room / Math.max(1, plan.updates))))
         const { result, rates } = await this.#blocks.run(epochs, from, to)
         if (result.status === 'failed') throw await this.#failed(result, from, to)
-        const records = to < plan.updates ? [] : this.#records(result, rates, from)
+        const records = this.#records(result, to < plan.updates ? 0 : result.epochs, rates, from)
         this.#blocks.advance(result, from, to)
         if (result.status === 'cancelled') {
           if (this.#checkpoints) await this.#checkpoints.write(this.#encode())
           signal?.throwIfAborted()
           throw new WengertError('ERR_CANCELLED', 'fit: expected to run on, got cancelled by the end of its environment')
         }
-        for (const record of records) {
-          course.baseline ??= record.cost
-          this.#policies.after(record.cost, course.baseline)
-          host.schedule?.observe?.(record.validation?.cost ?? record.cost)
-          if (record.health) this.#watch?.look(record.health)
-          if (this.#policies.diverged) throw await this.#ranAway(record.epoch, record.cost)
+        for (let i = 0; i < records.length; i++) {
+          const cost = records.cost(i)
+          course.baseline ??= cost
+          this.#policies.after(cost, course.baseline)
+          if (host.schedule?.observe) host.schedule.observe(records.record(i).validation?.cost ?? cost)
+          if (this.#watch) this.#watch.look(records.record(i).health ?? {})
+          if (this.#policies.diverged) throw await this.#ranAway(records.record(i).epoch, cost)
         }
         if (records.length > 0) {
           if (this.#policies.high === 0 && course.epoch < last) this.#keepGood()
@@ -218,32 +220,35 @@ export class FitLoop {
     return (performance.now() - this.#started) / 1000
   }
 
-  #records(result: BlockResult, rates: Rates, from: number): EpochRecord[] {
+  /** Of the first so many epochs of a block that has just ended. */
+  #records(result: BlockResult, epochs: number, rates: Rates, from: number): BlockRecords {
     const { host, settings } = this
     const plan = this.#plan
     const trained = plan.parts.state.parameters.filter((p) => p.trained)
     const [seconds, validation] = [this.#seconds, this.#validation]
-    const records = new Array<EpochRecord>(result.epochs)
-    for (let i = 0; i < result.epochs; i++) {
+    const { epoch: epochsBefore, updates: updatesBefore } = host.course
+    const { length } = this.#layout
+    const make = (i: number): EpochRecord => {
       const updates = (i + 1) * plan.updates - from
-      const at = i * this.#layout.length
-      // Plain assignments: a fit may have tens of thousands of epochs, of microseconds each.
       const record: EpochRecord = {
-        epoch: host.course.epoch + i + 1,
-        updates: host.course.updates + updates,
+        epoch: epochsBefore + i + 1,
+        updates: updatesBefore + updates,
         cost: 0,
         learningRate: rates.table[(updates - 1) * rates.each] as number,
         seconds,
       }
-      putMeans(record, result.report, at, settings.metrics, plan.seen)
+      putMeans(record, result.report, i * length, settings.metrics, plan.seen)
       if (validation || settings.health) {
         const row = this.#blocks.row(result, i) as Float64Array
         if (validation)
           record.validation = scoresOf(row, this.#layout.validation, settings.metrics, validation, host.loss, plan.predictions)
         if (settings.health) record.health = healthOf(row, this.#layout.health, trained, plan.updates)
       }
-      records[i] = record
+      return record
     }
+    const records = new BlockRecords(epochs, (i) => (result.report[i * length] as number) / plan.seen, make)
+    // The predictions of this block make room for those of the next.
+    if (plan.predictions) records.all
     return records
   }
 
@@ -268,11 +273,10 @@ export class FitLoop {
   }
 
   /** Writes what is due; whether the newest checkpoint is of this moment. */
-  async #checkpoint(records: readonly EpochRecord[], made: number, seconds: number): Promise<boolean> {
+  async #checkpoint({ last: latest }: BlockRecords, made: number, seconds: number): Promise<boolean> {
     const policy = this.#checkpoints
     if (!policy) return false
     const { course } = this.host
-    const latest = records[records.length - 1]
     const better = latest !== undefined && policy.better(latest.validation?.cost ?? latest.cost)
     if (better) await policy.writeBest(this.#encode())
     const due = policy.due(course.updates, course.epoch, made, seconds)

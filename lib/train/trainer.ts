@@ -29,6 +29,7 @@ import { describeTraining, profileTraining, type TrainingProfile } from './inspe
 import { checkMetrics, type MeanMetric, type MetricSpec } from './metrics.js'
 import { Preparation, type Prepared } from './prepare.js'
 import { QuickSteps } from './quick-steps.js'
+import { type BlockRecords, historyOf } from './records.js'
 import { SingleSteps } from './single-steps.js'
 import type { Clipping, SampleSpec, StepParts } from './step-programs.js'
 import { asBatch, consume, type StreamItem, type StreamOptions, type StreamProgress } from './stream.js'
@@ -125,21 +126,21 @@ export abstract class Trainer {
       for (;;) {
         const next = await run.next()
         if (next.done) return next.value
-        yield* next.value
+        yield* next.value.all
       }
     } finally {
       await run.return(undefined as never)
     }
   }
 
-  /** Yields the records of each block: thousands of epochs at once where nobody watches them one by one. */
-  async *#run(data: DataLike, options: FitOptions, observed: boolean): AsyncGenerator<EpochRecord[], History> {
+  /** Yields each block's records: thousands of epochs at once where nobody watches them one by one. */
+  async *#run(data: DataLike, options: FitOptions, observed: boolean): AsyncGenerator<BlockRecords, History> {
     this.#state?.refuseWhileBusy()
     const { unfinished } = this.#course
     const settings = checkFitOptions(options, unfinished?.seed)
     const { callbacks } = settings
     const loop = new FitLoop(this.#host(), data, options, settings)
-    const epochs: EpochRecord[] = []
+    const blocks: BlockRecords[] = []
     let history: History | undefined
     let run: ReturnType<FitLoop['run']> | undefined
     try {
@@ -153,13 +154,13 @@ export abstract class Trainer {
       for (;;) {
         const next = await (wish ? run.next(wish) : run.next())
         if (next.done) {
-          history = { ...next.value, epochs, last: epochs[epochs.length - 1] }
+          history = historyOf(next.value, blocks)
           return history
         }
-        for (const record of next.value) {
-          epochs.push(record)
-          if (callbacks.length === 0) continue
-          for (const callback of callbacks) if ((await callback.onEpoch?.(record, this)) === false) wish = 'callback'
+        blocks.push(next.value)
+        for (const callback of callbacks) {
+          if (!callback.onEpoch) continue
+          for (const record of next.value.all) if ((await callback.onEpoch(record, this)) === false) wish = 'callback'
         }
         yield next.value
       }
