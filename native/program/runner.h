@@ -134,6 +134,9 @@ class Runner {
   std::int64_t index_ = 0;  // runs made of the segment
   std::chrono::steady_clock::time_point snapshot_at_;
   std::chrono::steady_clock::duration snapshot_took_{};
+  std::chrono::steady_clock::time_point looked_at_;
+  int stride_ = 1;    // epochs from one look at the clock to the next
+  int unlooked_ = 1;  // of them left
   BlockResult result_;
 
   std::atomic<bool> cancelled_{false};
