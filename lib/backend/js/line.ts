@@ -43,16 +43,40 @@ const lineOps = [
 const dotCode = lineOps.length
 const operationNames = Object.keys(elementwiseOps)
 
-/** Registers are numbers of the program's type; each cell of memory that a line touches has one. */
+/** A number in memory, and the register that stands for it. */
+interface Cell {
+  readonly placed: Placed
+  readonly at: number
+  readonly register: number
+}
+
+/** Registers are numbers of the program's type; each cell of memory that its lines touch has one. */
+class Registers {
+  count = 0
+  readonly constants: [register: number, value: number][] = []
+  readonly #cells = new Map<string, number>()
+
+  of(key: string): number {
+    const register = this.#cells.get(key) ?? this.count++
+    this.#cells.set(key, register)
+    return register
+  }
+
+  constant(value: number): number {
+    this.constants.push([this.count, value])
+    return this.count++
+  }
+}
+
 class Writer {
   readonly code: number[] = []
   /** Pairs of registers whose products are summed. */
   readonly pairs: number[] = []
-  readonly loads: { ref: Ref; at: number; register: number }[] = []
-  readonly written = new Map<string, { placed: Placed; at: number; register: number }>()
-  readonly constants: [register: number, value: number][] = []
-  registers = 0
-  readonly #cells = new Map<string, number>()
+  /** Cells that the line reads before it has written them, and those that it writes. */
+  readonly firstRead = new Map<string, Cell>()
+  readonly written = new Map<string, Cell>()
+
+  constructor(readonly registers: Registers) {}
 
   key({ slot }: Placed, at: number): string {
     return `${slot.space} ${slot.offset + at * bytesPerElement[slot.dtype]}`
@@ -60,26 +84,24 @@ class Writer {
 
   read(placed: Placed, at: number): number {
     const key = this.key(placed, at)
-    let register = this.#cells.get(key)
-    if (register === undefined) {
-      register = this.registers++
-      this.#cells.set(key, register)
-      this.loads.push({ ref: placed.ref, at, register })
-    }
+    const register = this.registers.of(key)
+    if (!this.written.has(key)) this.firstRead.set(key, { placed, at, register })
     return register
   }
 
   write(placed: Placed, at: number): number {
     const key = this.key(placed, at)
-    const register = this.#cells.get(key) ?? this.registers++
-    this.#cells.set(key, register)
+    const register = this.registers.of(key)
     this.written.set(key, { placed, at, register })
     return register
   }
 
+  temporary(): number {
+    return this.registers.count++
+  }
+
   constant(value: number): number {
-    this.constants.push([this.registers, value])
-    return this.registers++
+    return this.registers.constant(value)
   }
 
   emit(op: number, to: number, a: number, b = 0, c = 0): void {
@@ -114,7 +136,7 @@ const elementwise: StepWriter = (writer, { ints, scalars }, outputs, inputs) => 
         const at = code + 4 * k
         const [x, y] = [registers[ints[at + 1] as number] as number, registers[ints[at + 2] as number] as number]
         const output = direct.indexOf(k)
-        registers.push(output < 0 ? writer.registers++ : writer.write(outputs[output] as Placed, r * cols + c))
+        registers.push(output < 0 ? writer.temporary() : writer.write(outputs[output] as Placed, r * cols + c))
         writer.emit(op, registers[registers.length - 1] as number, x, y)
       })
       outputs.forEach((y, i) => {
@@ -165,44 +187,31 @@ const sum: StepWriter = (writer, { ints }, [y], [x]) => {
 
 const writers: Partial<Record<KernelName, StepWriter>> = { elementwise, matmul, sum }
 
-/** A line ready to run. */
-class Line {
-  readonly registers: Floats
-  readonly code: Int32Array
-  readonly pairs: Int32Array
-  readonly #loads: readonly Ref[]
-  readonly #loadAt: Int32Array
-  readonly #loadTo: Int32Array
-  readonly #stores: readonly Ref[]
-  readonly #storeAt: Int32Array
-  readonly #storeFrom: Int32Array
+/** Numbers carried between memory and registers, one way. */
+class Carried {
+  readonly #refs: readonly Ref[]
+  readonly #at: Int32Array
+  readonly #registers: Int32Array
 
-  constructor(writer: Writer, stores: readonly { placed: Placed; at: number; register: number }[], float32: boolean) {
-    this.registers = float32 ? new Float32Array(writer.registers) : new Float64Array(writer.registers)
-    for (const [register, value] of writer.constants) this.registers[register] = value
-    this.code = Int32Array.from(writer.code)
-    this.pairs = Int32Array.from(writer.pairs)
-    this.#loads = writer.loads.map(({ ref }) => ref)
-    this.#loadAt = Int32Array.from(writer.loads, ({ at }) => at)
-    this.#loadTo = Int32Array.from(writer.loads, ({ register }) => register)
-    this.#stores = stores.map(({ placed }) => placed.ref)
-    this.#storeAt = Int32Array.from(stores, ({ at }) => at)
-    this.#storeFrom = Int32Array.from(stores, ({ register }) => register)
+  constructor(cells: readonly Cell[]) {
+    this.#refs = cells.map(({ placed }) => placed.ref)
+    this.#at = Int32Array.from(cells, ({ at }) => at)
+    this.#registers = Int32Array.from(cells, ({ register }) => register)
   }
 
-  run(): void {
-    const m = this.registers
-    const loads = this.#loads
-    const [loadAt, loadTo, storeAt, storeFrom] = [this.#loadAt, this.#loadTo, this.#storeAt, this.#storeFrom]
-    for (let i = 0; i < loads.length; i++) {
-      const ref = loads[i] as Ref
-      m[loadTo[i] as number] = ref.array[ref.offset + (loadAt[i] as number)] as number
+  load(m: Floats): void {
+    const [refs, at, registers] = [this.#refs, this.#at, this.#registers]
+    for (let i = 0; i < refs.length; i++) {
+      const ref = refs[i] as Ref
+      m[registers[i] as number] = ref.array[ref.offset + (at[i] as number)] as number
     }
-    interpret(this.code, this.pairs, m)
-    const stores = this.#stores
-    for (let i = 0; i < stores.length; i++) {
-      const ref = stores[i] as Ref
-      ref.array[ref.offset + (storeAt[i] as number)] = m[storeFrom[i] as number] as number
+  }
+
+  store(m: Floats): void {
+    const [refs, at, registers] = [this.#refs, this.#at, this.#registers]
+    for (let i = 0; i < refs.length; i++) {
+      const ref = refs[i] as Ref
+      ref.array[ref.offset + (at[i] as number)] = m[registers[i] as number] as number
     }
   }
 }
@@ -281,40 +290,76 @@ export interface Stretch {
   readonly step: number
 }
 
+/** The steps of a program as they are run: each by its kernel, or several as a line. */
+export interface Stretches {
+  readonly list: readonly Stretch[]
+  /** Brings in the cells of the state that lines keep in registers from run to run. */
+  begin(): void
+  /** Brings them back. */
+  end(): void
+}
+
 /**
- * The steps of a program as they are run: each by its kernel, or several as a line. What a line leaves in the arena is
- * stored only where a later step reads it.
+ * Cuts a program into stretches. A line carries in what other steps or the caller may have written, and out what other steps
+ * read; cells of the state that lines alone touch stay in registers from `begin` to `end`.
  */
 export function stretches(
   steps: readonly Step[],
   runs: readonly Run[],
   operands: (slot: number) => Placed,
   dtype: 'float32' | 'float64',
-): Stretch[] {
-  const out: Stretch[] = []
+): Stretches {
+  const registers = new Registers()
+  const parts: { step: number; writer: Writer | undefined }[] = []
+  const others: Step[] = []
   for (let i = 0; i < steps.length; ) {
-    const writer = new Writer()
+    const writer = new Writer(registers)
     let end = i
     while (end < steps.length && writer.code.length < longest && append(writer, steps[end] as Step, operands, dtype)) end++
-    if (end - i < 2) {
-      out.push({ run: runs[i] as Run, step: i })
-      i++
-      continue
-    }
-    const later = steps.slice(end).flatMap((step) => step.inputs.map((slot) => operands(slot).slot))
-    const stores = [...writer.written.values()].filter(({ placed: { slot }, at }) => {
-      if (slot.space !== spaces.arena) return true
-      const byte = slot.offset + at * bytesPerElement[slot.dtype]
-      return later.some(
-        (other) =>
-          other.space === spaces.arena && byte >= other.offset && byte < other.offset + other.length * bytesPerElement[other.dtype],
-      )
-    })
-    const line = new Line(writer, stores, dtype === 'float32')
-    out.push({ run: () => line.run(), step: i })
-    i = end
+    const line = end - i >= 2
+    parts.push({ step: i, writer: line ? writer : undefined })
+    if (!line) others.push(steps[i] as Step)
+    i = line ? end : i + 1
   }
-  return out
+  const read = others.flatMap((step) => step.inputs.map((slot) => operands(slot).slot))
+  const written = others.flatMap((step) => step.outputs.map((slot) => operands(slot).slot))
+  const inState = ({ placed }: Cell) => placed.slot.space === spaces.state
+  const given = ({ placed }: Cell) => placed.slot.space >= spaces.inputs
+  const byOthers = (slots: readonly Slot[], { placed: { slot }, at }: Cell) => touched(slots, slot, at)
+  const lines = parts.flatMap(({ writer }) => writer ?? [])
+  const kept = new Map<string, Cell>()
+  for (const { firstRead, written: own } of lines) {
+    for (const [key, cell] of [...firstRead, ...own]) if (inState(cell) && !byOthers(written, cell)) kept.set(key, cell)
+  }
+  const m = dtype === 'float32' ? new Float32Array(registers.count) : new Float64Array(registers.count)
+  for (const [register, value] of registers.constants) m[register] = value
+  const list = parts.map(({ step, writer }): Stretch => {
+    if (!writer) return { run: runs[step] as Run, step }
+    const loads = [...writer.firstRead.values()].filter((cell) => given(cell) || byOthers(written, cell))
+    const stores = [...writer.written.values()].filter(
+      (cell) => given(cell) || byOthers(read, cell) || (inState(cell) && byOthers(written, cell)),
+    )
+    const [before, after] = [new Carried(loads), new Carried(stores)]
+    const [code, pairs] = [Int32Array.from(writer.code), Int32Array.from(writer.pairs)]
+    const run = () => {
+      before.load(m)
+      interpret(code, pairs, m)
+      after.store(m)
+    }
+    return { run, step }
+  })
+  const keys = new Set(lines.flatMap(({ written: own }) => [...own.keys()]))
+  const all = new Carried([...kept.values()])
+  const changed = new Carried([...kept].flatMap(([key, cell]) => (keys.has(key) ? [cell] : [])))
+  return { list, begin: () => all.load(m), end: () => changed.store(m) }
+}
+
+/** Whether an element of a slot lies within one of some slots. */
+function touched(slots: readonly Slot[], slot: Slot, at: number): boolean {
+  const byte = slot.offset + at * bytesPerElement[slot.dtype]
+  return slots.some(
+    (other) => other.space === slot.space && byte >= other.offset && byte < other.offset + other.length * bytesPerElement[other.dtype],
+  )
 }
 
 /** Adds a step to a line, or leaves the line as it was and says no. */

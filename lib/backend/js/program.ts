@@ -8,7 +8,7 @@ import { bytesPerElement, type Dtype, dtypeOf, dtypes, isDetached, isFloat, type
 import type { Executable, State } from '../backend.js'
 import { type KernelName, type Program, type ProgramInput, type Slot, type Step, spaces } from '../program.js'
 import { BadIndex, malformed, type Prepared, Ref, type Run } from './kernel.js'
-import { type Stretch, stretches } from './line.js'
+import { type Stretch, type Stretches, stretches } from './line.js'
 import { checkOverlap, type Span } from './overlap.js'
 import { registry } from './registry.js'
 import { allFinite, allocateViews, JsState, type Views } from './state.js'
@@ -119,7 +119,7 @@ export class Binding {
   readonly row: Float64Array
   readonly #runs: readonly Run[]
   /** The same, very small neighbours taken together. */
-  readonly #stretches: readonly Stretch[]
+  readonly #stretches: Stretches
   readonly #state: readonly Bound[]
   readonly #inputs: readonly Bound[]
   readonly #moving: readonly { ref: Ref; advance: number }[]
@@ -180,9 +180,18 @@ export class Binding {
     }
   }
 
-  /** One run; false where the cost became NaN or infinite. Throws `BadIndex`; `step` says where. */
+  /** Before the first of some runs over the same state; `end` after the last, and before anybody reads the state. */
+  begin(): void {
+    this.#stretches.begin()
+  }
+
+  end(): void {
+    this.#stretches.end()
+  }
+
+  /** One run, between `begin` and `end`; false where the cost became NaN or infinite. Throws `BadIndex`; `step` says where. */
   run(): boolean {
-    const list = this.#stretches
+    const { list } = this.#stretches
     const costs = this.#costs
     for (let i = 0; i < list.length; i++) {
       const { run, step } = list[i] as Stretch
@@ -194,7 +203,7 @@ export class Binding {
     return true
   }
 
-  /** One run that tests each step's floating outputs; false at the first that is not finite, `step` then says where. */
+  /** One run that tests each step's floating outputs, without `begin` and `end`; false at the first that is not finite, `step` then says where. */
   runChecked(): boolean {
     for (let i = 0; i < this.#runs.length; i++) {
       this.step = i
@@ -247,10 +256,12 @@ export class JsExecutable implements Executable {
     for (let i = 0; i < row.length; i++) row[i] = 0
     let finite = true
     try {
+      own.begin()
       finite = own.run()
     } catch (error) {
       throw error instanceof BadIndex ? badIndexError((program.steps[own.step] as Step).kernel, error, own.step) : error
     } finally {
+      own.end()
       if (block) block.changed()
     }
     if (report) for (let i = 0; i < row.length; i++) report[i] = (report[i] as number) + (row[i] as number)

@@ -176,6 +176,8 @@ export class JsRunner implements Runner {
         const binding = job.bindings[program] as Binding
         const { atomic } = binding.program
         binding.attachInputs(job.arrays, cursors)
+        const checked = block.checked === true
+        if (!checked) binding.begin()
         const from = job.index
         let stop: Stop | undefined
         while (job.index < repeat) {
@@ -187,13 +189,17 @@ export class JsRunner implements Runner {
             stop = 'pause'
             break
           }
-          const failure = this.#once(binding, block.checked === true)
-          if (failure) return { ...failure, program, epoch: job.epoch, run: job.index } as Failure
+          const failure = this.#once(binding, checked)
+          if (failure) {
+            stop = { ...failure, program, epoch: job.epoch, run: job.index } as Failure
+            break
+          }
           binding.advance()
           job.index++
           job.runs++
           this.#progress.runs++
         }
+        if (!checked) binding.end()
         const { inputs } = binding.program
         for (let i = 0; i < inputs.length; i++)
           cursors[i] = (cursors[i] as number) + (job.index - from) * (inputs[i] as ProgramInput).advance
