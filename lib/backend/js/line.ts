@@ -41,6 +41,7 @@ const lineOps = [
   'minimum',
 ] as const
 const dotCode = lineOps.length
+const productCode = dotCode + 1
 const operationNames = Object.keys(elementwiseOps)
 
 /** A number in memory, and the register that stands for it. */
@@ -154,8 +155,18 @@ const matmul: StepWriter = (writer, { ints, scalars }, [c], [a, b, s]) => {
   if (beta !== 0 && beta !== 1) return false
   const factor = s ? writer.read(s, 0) : -1
   const scale = writer.constant(alpha)
+  const plain = alpha === 1 && factor < 0 && beta === 0
   for (let i = 0; i < m; i++) {
     for (let j = 0; j < n; j++) {
+      const at = i * n + j
+      if (k === 1) {
+        const [x, y] = [writer.read(a as Placed, i), writer.read(b as Placed, j)]
+        const before = beta === 1 ? writer.read(c as Placed, at) : -1
+        const to = writer.write(c as Placed, at)
+        if (plain) writer.emit(lineOps.indexOf('mul'), to, x, y)
+        else writer.code.push(productCode, to, x, y, scale, factor, before)
+        continue
+      }
       const from = writer.pairs.length
       for (let p = 0; p < k; p++) {
         writer.pairs.push(
@@ -163,7 +174,6 @@ const matmul: StepWriter = (writer, { ints, scalars }, [c], [a, b, s]) => {
           writer.read(b as Placed, transB ? j * k + p : p * n + j),
         )
       }
-      const at = i * n + j
       const old = beta === 1 ? writer.read(c as Placed, at) : -1
       writer.code.push(dotCode, writer.write(c as Placed, at), from, writer.pairs.length, scale, factor, old)
     }
@@ -216,7 +226,7 @@ class Carried {
   }
 }
 
-/** Operations take five words, sums of products seven. */
+/** Operations take five words, products and sums of products seven. */
 function interpret(code: Int32Array, pairs: Int32Array, m: Floats): void {
   for (let i = 0; i < code.length; i += 5) {
     const op = code[i] as number
@@ -234,6 +244,15 @@ function interpret(code: Int32Array, pairs: Int32Array, m: Floats): void {
       continue
     }
     const x = m[code[i + 2] as number] as number
+    if (op === productCode) {
+      const product = x * (m[code[i + 3] as number] as number)
+      const factor = code[i + 5] as number
+      const old = code[i + 6] as number
+      const alpha = factor < 0 ? (m[code[i + 4] as number] as number) : (m[code[i + 4] as number] as number) * (m[factor] as number)
+      m[to] = old < 0 ? alpha * product : alpha * product + (m[old] as number)
+      i += 2
+      continue
+    }
     switch (op) {
       case 0:
         m[to] = x
