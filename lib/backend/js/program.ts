@@ -8,10 +8,10 @@ import { bytesPerElement, type Dtype, dtypeOf, dtypes, isDetached, isFloat, type
 import type { Executable, State } from '../backend.js'
 import { type KernelName, type Program, type ProgramInput, type Slot, type Step, spaces } from '../program.js'
 import { BadIndex, malformed, type Prepared, Ref, type Run } from './kernel.js'
-import { type Stretch, type Stretches, stretches } from './line.js'
 import { checkOverlap, type Span } from './overlap.js'
 import { registry } from './registry.js'
 import { allFinite, allocateViews, JsState, type Views } from './state.js'
+import { type Stretch, type Stretches, stretches } from './stretches.js'
 
 /** Above these a program is a mistake, not a plan. */
 const MAX_BYTES = 2 ** 40
