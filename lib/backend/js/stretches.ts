@@ -74,7 +74,8 @@ export function stretches(
     if (!line) others.push(steps[i] as Step)
     i = line ? end : i + 1
   }
-  const read = others.flatMap((step) => step.inputs.map((slot) => operands(slot).slot))
+  // A step that adds to its output reads it.
+  const read = others.flatMap((step) => [...step.inputs, ...step.outputs].map((slot) => operands(slot).slot))
   const written = others.flatMap((step) => step.outputs.map((slot) => operands(slot).slot))
   const inState = ({ placed }: Cell) => placed.slot.space === spaces.state
   const given = ({ placed }: Cell) => placed.slot.space >= spaces.inputs
