@@ -1,4 +1,7 @@
-/** Data sets: features x, one sample a row, and targets y; checked once, kept in shared memory so that training borrows it. */
+/**
+ * Data sets: features x, one sample a row, targets y and, where samples count differently, their weights; checked once, kept
+ * in shared memory so that training borrows it.
+ */
 
 import { WengertError } from '../errors.js'
 import { asTensor, type TensorLike } from '../tensor/creation.js'
@@ -11,6 +14,8 @@ import { formatShape, sizeOf } from '../util/shape.js'
 export interface DataLike {
   x: TensorLike
   y: TensorLike
+  /** How much each sample counts: m finite numbers >= 0, not all 0; only their proportions matter. Equally by default. */
+  weights?: TensorLike
   classes?: readonly string[]
   features?: readonly string[]
   encoder?: Encoder
@@ -34,10 +39,12 @@ export function shared(x: Tensor): Tensor {
   return new Tensor(x.shape, x.dtype, data)
 }
 
-/** Samples x and targets y with as many rows, and the names of columns and classes where they have any. */
+/** Samples x and targets y with as many rows, their weights, and the names of columns and classes where they have any. */
 export class Dataset implements DataLike {
   readonly x: Tensor
   readonly y: Tensor
+  /** How much each sample counts, [m]; equally where there are none. */
+  readonly weights?: Tensor
   /** Names of the classes, where targets are class indices. */
   readonly classes?: readonly string[]
   /** Names of the features, one for each column of x. */
@@ -46,15 +53,23 @@ export class Dataset implements DataLike {
   readonly encoder?: Encoder
 
   /**
-   * Copies x and y into shared memory.
+   * Copies x, y and the weights into shared memory. Trainers take the weighted mean of the losses, Σ wᵢ Lᵢ / Σ wᵢ over the
+   * samples of an update.
    *
-   * @throws ERR_DATA for an empty set, numbers of samples that differ, NaN or Infinity; ERR_VALUE, ERR_SHAPE
+   * @throws ERR_DATA for an empty set, numbers of samples that differ, NaN or Infinity, weights that are all 0; ERR_RANGE for a
+   *   negative weight; ERR_VALUE, ERR_SHAPE
+   * @example new Dataset(x, y, { weights: y.map((label) => (label === 1 ? 5 : 1)) })
    */
-  constructor(x: TensorLike, y: TensorLike, options: Names = {}) {
-    checkOptions('Dataset', options, ['classes', 'features', 'encoder'])
-    const { x: features, y: targets } = checkData('Dataset', { x, y })
+  constructor(x: TensorLike, y: TensorLike, options: Names & Pick<DataLike, 'weights'> = {}) {
+    checkOptions('Dataset', options, ['weights', 'classes', 'features', 'encoder'])
+    const {
+      x: features,
+      y: targets,
+      weights,
+    } = checkData('Dataset', { x, y, ...(options.weights !== undefined && { weights: options.weights }) })
     this.x = shared(features)
     this.y = shared(targets)
+    if (weights) this.weights = shared(weights)
     if (options.classes) this.classes = options.classes
     if (options.features) this.features = options.features
     if (options.encoder) this.encoder = options.encoder
@@ -87,8 +102,14 @@ export class Dataset implements DataLike {
       }
       return new Tensor([positions.length, ...t.shape.slice(1)], t.dtype, out)
     }
-    return new Dataset(rows(this.x), rows(this.y), namesOf(this))
+    return carrying(new Dataset(rows(this.x), rows(this.y), namesOf(this)), this.weights && rows(this.weights))
   }
+}
+
+/** Gives a new set weights that were checked in another: those of a part may all be 0. */
+export function carrying(set: Dataset, weights: Tensor | undefined): Dataset {
+  if (weights) (set as { weights?: Tensor }).weights = shared(weights)
+  return set
 }
 
 /** The names that a data set has of its classes and features, and where they come from. */
@@ -96,8 +117,8 @@ export function namesOf({ classes, features, encoder }: DataLike): Names {
   return { ...(classes && { classes }), ...(features && { features }), ...(encoder && { encoder }) }
 }
 
-/** x and y as tensors of one number of samples, all finite. Errors: ERR_DATA, ERR_VALUE, ERR_SHAPE, ERR_DETACHED. */
-export function checkData(where: string, data: unknown): { x: Tensor; y: Tensor } {
+/** x, y and the weights as tensors of one number of samples, all finite. Errors: ERR_DATA, ERR_RANGE, ERR_VALUE, ERR_SHAPE, ERR_DETACHED. */
+export function checkData(where: string, data: unknown): { x: Tensor; y: Tensor; weights?: Tensor } {
   if (typeof data !== 'object' || data === null || !('x' in data) || !('y' in data)) {
     throw new WengertError('ERR_VALUE', `${where}: expected data as { x, y }, got ${describe(data)}`, {
       expected: '{ x, y }',
@@ -118,7 +139,41 @@ export function checkData(where: string, data: unknown): { x: Tensor; y: Tensor 
       { expected: x.shape[0], actual: y.shape[0] },
     )
   }
-  return { x, y }
+  const given = (data as DataLike).weights
+  if (given === undefined) return { x, y }
+  return { x, y, weights: data instanceof Dataset ? (given as Tensor) : checkWeights(where, given, x.shape[0] as number) }
+}
+
+/** Weights of m samples, [m]. Errors: ERR_DATA, ERR_RANGE, ERR_VALUE. */
+function checkWeights(where: string, given: unknown, m: number): Tensor {
+  const t = given instanceof Tensor ? given : asTensor(`${where}: weights`, given)
+  if (t.size !== m || t.rank > 2) {
+    throw new WengertError(
+      'ERR_DATA',
+      `${where}: expected one weight for each of ${m} samples, got weights of shape ${formatShape(t.shape)}`,
+      {
+        expected: m,
+        actual: t.shape,
+      },
+    )
+  }
+  const weights = t.reshape([m])
+  checkFinite(where, 'weights', weights)
+  const negative = (weights.data as Float32Array).findIndex((w) => w < 0)
+  if (negative >= 0) {
+    throw new WengertError('ERR_RANGE', `${where}: expected weights of 0 or more, got ${weights.data[negative]} for sample ${negative}`, {
+      expected: '>= 0',
+      actual: weights.data[negative],
+    })
+  }
+  refuseNoWeight(where, weights)
+  return weights
+}
+
+/** Errors: ERR_DATA for weights that are all 0, whose mean nothing defines. */
+export function refuseNoWeight(where: string, weights: Tensor): void {
+  if ((weights.data as Float32Array).some((w) => w > 0)) return
+  throw new WengertError('ERR_DATA', `${where}: expected at least one sample that counts, got weights that are all 0`, { actual: 0 })
 }
 
 function column(where: string, name: string, values: unknown): Tensor {

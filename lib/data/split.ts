@@ -23,7 +23,7 @@ function shuffled(positions: readonly number[], seed: number, group: number): nu
 }
 
 /**
- * A random training and test part, disjoint, together the whole.
+ * A random training and test part, disjoint, together the whole; weights and names go with the samples.
  *
  * @returns [train, test]
  * @throws ERR_RANGE for a share outside (0, 1) or one that leaves a part empty; ERR_OPTION
@@ -33,7 +33,10 @@ export function split(data: DataLike, options: SplitOptions): [train: Dataset, t
   checkOptions('split', options, ['test', 'seed', 'stratify'])
   const share = checkNumber('split', 'test', options?.test, { min: 0, max: 1, exclusive: true })
   const seed = checkNumber('split', 'seed', options.seed, { integer: true, min: 0, max: Number.MAX_SAFE_INTEGER })
-  const set = data instanceof Dataset ? data : new Dataset(data.x, data.y, namesOf(data))
+  const set =
+    data instanceof Dataset
+      ? data
+      : new Dataset(data.x, data.y, { ...namesOf(data), ...(data.weights !== undefined && { weights: data.weights }) })
   const groups = new Map<number, number[]>()
   for (let i = 0; i < set.length; i++) {
     const label = options.stratify ? (set.y.data[i * (set.y.size / set.length)] as number) : 0

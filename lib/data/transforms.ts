@@ -11,7 +11,7 @@ import { allocate, isFloat, type TypedArray } from '../util/dtype.js'
 import { checkChoice, checkNumber, checkOptions, describe } from '../util/options.js'
 import { checkShape, formatShape, type Shape, sameShape, sizeOf } from '../util/shape.js'
 import { isPlainObject } from '../util/tree.js'
-import { checkData, checkFinite, type DataLike, Dataset, namesOf } from './dataset.js'
+import { carrying, checkData, checkFinite, type DataLike, Dataset, namesOf } from './dataset.js'
 
 /** What `transformFromJSON` reads back. */
 export interface TransformJSON {
@@ -69,14 +69,15 @@ function define(rule: Rule): Transform {
   const { kind, input, output } = rule
   const call = (values: unknown): unknown => {
     if (!isData(values)) return apply(kind, values, input, output, rule.forward)
-    const { x, y } = checkData(kind, values)
+    const { x, y, weights } = checkData(kind, values)
     // Names of features stand for columns: they do not outlive them. An encoder gives the features before.
     const { features, encoder: _, ...names } = namesOf(values)
-    return new Dataset(
+    const set = new Dataset(
       apply(kind, x, input, output, rule.forward),
       y,
       features && sameShape(input, output) ? { ...names, features } : names,
     )
+    return carrying(set, weights)
   }
   return Object.assign(call as Transform, {
     kind,

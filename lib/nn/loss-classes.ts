@@ -7,8 +7,8 @@ import { gather, oneHot, takeAlong } from '../primitives/indexing.js'
 import { cast } from '../primitives/movement.js'
 import { sum } from '../primitives/reduce.js'
 import { logSoftmax, softmaxCrossEntropy } from '../primitives/softmax.js'
-import type { TensorLike } from '../tensor/creation.js'
-import type { Tensor } from '../tensor/tensor.js'
+import { asTensor, type TensorLike } from '../tensor/creation.js'
+import { Tensor } from '../tensor/tensor.js'
 import { type FloatDtype, isFloat } from '../util/dtype.js'
 import { formatShape, sameShape } from '../util/shape.js'
 import {
@@ -101,7 +101,15 @@ function scores(op: string, what: string, prediction: unknown, options: ClassLos
 function finish(op: string, values: Tensor, single: boolean, used: Tensor | undefined, options: LossOptions): Tensor {
   const weighted = sampleWeighted(op, values, options)
   if (options.reduction === 'none') return single ? weighted.reshape([]) : weighted
-  return used && options.reduction !== 'sum' ? div(sum(weighted), sum(used)) : reduced(weighted, options)
+  if (!used || options.reduction === 'sum') return reduced(op, weighted, options)
+  return div(sum(weighted), sum(sampleWeighted(op, used, options)))
+}
+
+/** The class weights of labels; none for distributions, whose means divide by m. */
+function weightsOfLabels(target: Tensor, { weight }: ClassLossOptions, dtype: FloatDtype): Tensor | undefined {
+  if (weight === undefined || (isFloat(target.dtype) && target.rank > 1)) return undefined
+  const all = weight instanceof Tensor ? cast(weight, dtype) : asTensor('weight', weight, { dtype })
+  return gather(all, cast(target.reshape([target.size]), 'int32'))
 }
 
 /** Of `crossEntropy`. */
@@ -113,8 +121,7 @@ export interface CrossEntropyOptions extends ClassLossOptions {
 /**
  * Softmax cross-entropy: −Σ p ln softmax(z) of each sample, from logits z [m, k] and targets that are class indices
  * (m integers) or distributions p [m, k]; derivative (Σp) softmax(z) − p. `weight` holds one factor a class, and the
- * mean then divides by the weights used (with distributions by m, as PyTorch). Trainers ask for one value a sample and
- * average over samples.
+ * mean, a trainer's as well, then divides by the weights used (with distributions by m, as PyTorch).
  *
  * @throws ERR_LABEL for a label outside 0 … k − 1; ERR_RANGE for a distribution outside [0, 1]; ERR_SHAPE
  * @example loss.crossEntropy(logits, labels, { weight: [1, 2, 4], labelSmoothing: 0.1 })
@@ -142,6 +149,7 @@ export const crossEntropy = define<CrossEntropyOptions>({
     const sharp = used ? mul(plain, used) : plain
     return finish(op, smoothing === 0 ? sharp : add(mul(sharp, 1 - smoothing), even()), single, used, options)
   },
+  weightsOf: weightsOfLabels,
 })
 
 /**
@@ -161,6 +169,7 @@ export const nll = define<ClassLossOptions>({
     const values = neg(takeAlong(z, labels.reshape([m, 1]), 1).reshape([m]))
     return finish('nll', used ? mul(values, used) : values, single, used, options)
   },
+  weightsOf: weightsOfLabels,
 })
 
 /**

@@ -4,13 +4,13 @@
  */
 
 import { WengertError } from '../errors.js'
-import { mul } from '../primitives/elementwise.js'
+import { div, mul } from '../primitives/elementwise.js'
 import { cast } from '../primitives/movement.js'
 import { Abstract, Traced } from '../primitives/primitive.js'
 import { mean, sum } from '../primitives/reduce.js'
 import { asTensor, type TensorLike } from '../tensor/creation.js'
 import { Tensor } from '../tensor/tensor.js'
-import { dtypeOf, isFloat } from '../util/dtype.js'
+import { dtypeOf, type FloatDtype, isFloat } from '../util/dtype.js'
 import { checkChoice, checkNumber, checkOptions, describe, type NumberRule } from '../util/options.js'
 import { formatShape, sameShape } from '../util/shape.js'
 
@@ -23,7 +23,7 @@ export interface LossOptions {
   reduction?: Reduction
   /** Factors of the values before reduction: one a sample or one an element; of losses over classes one a class. */
   weight?: TensorLike
-  /** Factors of the samples before reduction, one each; a mean still divides by the number of values. */
+  /** Factors of the samples before reduction, one each; a mean over samples then divides by their sum: Σ wᵢ Lᵢ / Σ wᵢ. */
   sampleWeight?: TensorLike
 }
 
@@ -35,6 +35,11 @@ export interface Loss {
   (prediction: Tensor, target: Tensor, options?: LossOptions): Tensor
   /** What targets must be like; a user's own loss may leave it out. */
   readonly targets?: TargetKind
+  /**
+   * The factors that the loss puts on samples by their targets, such as class weights: [m], of the type given. A trainer's mean
+   * divides by their sum (mathematics §2). Undefined where it puts none.
+   */
+  weightsOf?(target: Tensor, dtype: FloatDtype): Tensor | undefined
 }
 
 /** A loss of the library: it takes anything that tensors are made of, and its options may be bound ahead. */
@@ -42,6 +47,8 @@ export interface NamedLoss<Options extends LossOptions = LossOptions> {
   (prediction: TensorLike, target: TensorLike, options?: Options): Tensor
   readonly name: string
   readonly targets: TargetKind
+  /** Those of the options bound ahead: see `Loss`. */
+  readonly weightsOf?: (target: Tensor, dtype: FloatDtype) => Tensor | undefined
   /**
    * The same loss with these options, for a trainer; options of a call go before them.
    *
@@ -56,11 +63,13 @@ interface Definition<Options extends LossOptions> {
   /** Options that are numbers, with their ranges. */
   readonly numbers?: Readonly<Partial<Record<keyof Options, NumberRule>>>
   readonly value: (prediction: unknown, target: unknown, options: Options) => Tensor
+  /** What a mean divides by, one number a sample, where the options weigh samples by their targets. */
+  readonly weightsOf?: (target: Tensor, options: Options, dtype: FloatDtype) => Tensor | undefined
 }
 
 /** Makes a loss of its definition. Errors: ERR_OPTION for unknown options, ERR_RANGE for numbers outside their range. */
 export function define<Options extends LossOptions>(definition: Definition<Options>, bound?: Options): NamedLoss<Options> {
-  const { name, targets, numbers = {}, value } = definition
+  const { name, targets, numbers = {}, value, weightsOf } = definition
   const rules = Object.entries(numbers) as [keyof Options & string, NumberRule][]
   const known = ['reduction', 'weight', 'sampleWeight', ...rules.map(([key]) => key)]
   const merged = (options: Options | undefined): Options => {
@@ -72,7 +81,11 @@ export function define<Options extends LossOptions>(definition: Definition<Optio
   }
   const call = (prediction: TensorLike, target: TensorLike, options?: Options) => value(prediction, target, merged(options))
   Object.defineProperty(call, 'name', { value: name })
-  return Object.assign(call, { targets, with: (options: Options) => define(definition, merged(options)) })
+  return Object.assign(call, {
+    targets,
+    with: (options: Options) => define(definition, merged(options)),
+    ...(weightsOf && bound?.weight !== undefined && { weightsOf: (target: Tensor, dtype: FloatDtype) => weightsOf(target, bound, dtype) }),
+  })
 }
 
 /** Whether a tensor's values are known, and not only its shape. */
@@ -193,12 +206,16 @@ export function sampleWeighted(op: string, values: Tensor, options: LossOptions)
   return weighted(op, 'sampleWeight', values, options.sampleWeight, false)
 }
 
-/** The reduction over all values. */
-export function reduced(values: Tensor, { reduction = 'mean' }: LossOptions): Tensor {
-  return reduction === 'none' ? values : reduction === 'sum' ? sum(values) : mean(values)
+/** The reduction over all values, which the weights of samples have been applied to. */
+export function reduced(op: string, values: Tensor, { reduction = 'mean', sampleWeight }: LossOptions): Tensor {
+  if (reduction === 'none') return values
+  if (reduction === 'sum') return sum(values)
+  if (sampleWeight === undefined) return mean(values)
+  const weights = toTensor(op, 'sampleWeight', sampleWeight, values)
+  return div(sum(values), mul(sum(cast(weights, values.dtype)), values.size / Math.max(1, weights.size)))
 }
 
 /** Applies both kinds of weights, then the reduction over all values. */
 export function weightedAndReduced(op: string, values: Tensor, options: LossOptions): Tensor {
-  return reduced(sampleWeighted(op, weighted(op, 'weight', values, options.weight, true), options), options)
+  return reduced(op, sampleWeighted(op, weighted(op, 'weight', values, options.weight, true), options), options)
 }

@@ -169,9 +169,9 @@ export function checkSlots(slots: Record<string, Tensor>, expected: Record<strin
 const sampled = 4096
 
 /** A short name for a data set's shapes and contents: all bytes of up to 16 MiB, 4,096 pieces of 4 KiB of larger ones. */
-export function fingerprint({ x, y }: Prepared): string {
+export function fingerprint({ x, y, weights }: Prepared): string {
   const hash = createHash('sha256')
-  for (const t of [x, y]) {
+  for (const t of weights ? [x, y, weights] : [x, y]) {
     hash.update(`${t.dtype} ${t.shape};`)
     const { buffer, byteOffset, byteLength } = t.data as TypedArray
     const bytes = new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength)

@@ -25,7 +25,7 @@ import { HealthWatch, healthOf } from './health.js'
 import type { EpochRecord, History, StopReason } from './history.js'
 import type { MeanMetric } from './metrics.js'
 import { Policies, type PolicyState } from './policies.js'
-import { type Prepared, sampleOf } from './prepare.js'
+import { alikeWeighted, type Prepared, sampleOf } from './prepare.js'
 import { BlockRecords } from './records.js'
 import { type ReportLayout, reportLayout, type SampleSpec, type StepParts } from './step-programs.js'
 
@@ -37,7 +37,7 @@ export interface FitHost extends Watched {
   readonly course: Course
   prepare(where: string, data: DataLike): Prepared
   parts(metrics: readonly MeanMetric[]): StepParts
-  batching(samples: number, sample: SampleSpec, parts: StepParts, report: number, targets: Tensor): Batching
+  batching(set: Prepared, sample: SampleSpec, parts: StepParts, report: number): Batching
 }
 
 export type Outcome = Omit<History, 'epochs' | 'last'>
@@ -80,8 +80,10 @@ export class FitLoop {
     signal?.throwIfAborted()
     this.#set = host.prepare('fit', data)
     this.#validation = options.validation === undefined ? undefined : host.prepare('fit: validation', options.validation)
-    if (this.#validation) checkAlike(this.#set, this.#validation)
-    else if (needsPredictions(metrics)) {
+    if (this.#validation) {
+      checkAlike(this.#set, this.#validation)
+      ;[this.#set, this.#validation] = alikeWeighted(this.#set, this.#validation)
+    } else if (needsPredictions(metrics)) {
       const names = [...metrics.wholes, ...metrics.custom].map(({ name }) => name).join(', ')
       throw new WengertError('ERR_OPTION', `fit: expected validation for ${names}, which need all predictions at once, got none`)
     }
@@ -89,7 +91,7 @@ export class FitLoop {
     const trained = parts.state.parameters.filter((p) => p.trained)
     this.#layout = reportLayout(metrics.means.length, true, this.#validation !== undefined, health ? trained.length : 0)
     this.#parts = health ? { ...parts, health: this.#layout.health } : parts
-    const batching = host.batching(this.#set.samples, sampleOf(this.#set), this.#parts, this.#layout.length, this.#set.y)
+    const batching = host.batching(this.#set, sampleOf(this.#set), this.#parts, this.#layout.length)
     const unfinished = host.course.unfinished
     this.#plan = new FitPlan({
       parts: this.#parts,

@@ -13,7 +13,7 @@ import { allocate, bytesPerElement, type TypedArray, viewOf } from '../util/dtyp
 import { purposes } from '../util/random.js'
 import { sizeOf } from '../util/shape.js'
 import { EagerRunner } from './eager-runner.js'
-import { type Prepared, sampleOf } from './prepare.js'
+import { massOf, type Prepared, sampleOf } from './prepare.js'
 import { carryStep, evaluationStep, inputIndex, inputSpecs, type ReportLayout, type StepParts } from './step-programs.js'
 
 /** How a trainer cuts a data set. */
@@ -104,6 +104,7 @@ export class FitPlan {
   #evaluation(data: Prepared): { spec: PlanSpec; repeat: number }[] {
     const rows = Math.min(evaluationRows, data.samples)
     const output = this.predictions && data.output
+    const whole = { samples: data.samples, mass: massOf(data, this.parts.loss, this.parts.dtype) }
     return [
       { rows, repeat: Math.floor(data.samples / rows) },
       { rows: data.samples % rows, repeat: data.samples % rows > 0 ? 1 : 0 },
@@ -121,7 +122,7 @@ export class FitPlan {
             ...(output && { output }),
           }),
           options: { dtype: this.parts.dtype, report: this.report.length, atomic: false },
-          build: evaluationStep(this.parts, this.report.validation, output !== undefined),
+          build: evaluationStep(this.parts, sampleOf(data), whole, { entry: this.report.validation, predictions: output !== undefined }),
         },
       }))
   }
@@ -154,7 +155,9 @@ export class FitPlan {
     const carry = this.#carry === undefined ? new Float64Array(0) : undefined
     const predictions = this.predictions ?? allocate(dtype, 0)
     const constants = this.#compiled?.constants ?? []
-    return [...samples(this.#set), ...moving, ...samples(this.#validation), draws, carry, predictions, ...constants]
+    const weightsOf = (data: Prepared | undefined): TypedArray => data?.weights?.data ?? allocate(dtype, 0)
+    const weights = (this.#set ?? this.#validation)?.weights ? [weightsOf(this.#set), weightsOf(this.#validation)] : []
+    return [...samples(this.#set), ...moving, ...samples(this.#validation), draws, carry, predictions, ...weights, ...constants]
   }
 
   /** Something that repeats the programs over a state; the order, the rates and sums carried over come with each block. */

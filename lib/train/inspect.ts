@@ -39,7 +39,7 @@ function planOf(where: string, host: FitHost, data: DataLike): { plan: FitPlan; 
   const plan = new FitPlan({
     parts,
     report,
-    set: { data: set, batching: host.batching(set.samples, sampleOf(set), parts, report.length, set.y) },
+    set: { data: set, batching: host.batching(set, sampleOf(set), parts, report.length) },
   })
   if (!plan.eager) return { plan, own }
   throw new WengertError(

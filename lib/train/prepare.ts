@@ -1,12 +1,12 @@
 /** Data made ready for a model and its loss: everything that can be refused is refused here, before anything is changed. */
 
-import { checkData, checkFinite, converted } from '../data/dataset.js'
+import { checkData, checkFinite, converted, refuseNoWeight } from '../data/dataset.js'
 import { WengertError } from '../errors.js'
 import { checkLabels, checkProbabilities, checkSigns, type Loss } from '../nn/loss-contract.js'
 import type { Module } from '../nn/module.js'
-import { zeros } from '../tensor/creation.js'
-import type { Tensor } from '../tensor/tensor.js'
-import { type FloatDtype, isFloat } from '../util/dtype.js'
+import { ones, zeros } from '../tensor/creation.js'
+import { Tensor } from '../tensor/tensor.js'
+import { bytesPerElement, type FloatDtype, isFloat, viewOf } from '../util/dtype.js'
 import { formatShape, type Shape, sameShape } from '../util/shape.js'
 import type { SampleSpec } from './step-programs.js'
 
@@ -14,12 +14,50 @@ import type { SampleSpec } from './step-programs.js'
 export interface Prepared {
   readonly x: Tensor
   readonly y: Tensor
+  /** How much each sample counts, [m], 1 in the mean; none where all count alike. */
+  readonly weights?: Tensor
   readonly samples: number
   /** The shape of the model's output for one sample. */
   readonly output: Shape
 }
 
-export const sampleOf = ({ x, y }: Prepared): SampleSpec => ({ x: x.shape.slice(1), y: y.shape.slice(1), yDtype: y.dtype })
+export const sampleOf = ({ x, y, weights }: Prepared): SampleSpec => ({
+  x: x.shape.slice(1),
+  y: y.shape.slice(1),
+  yDtype: y.dtype,
+  weighted: weights !== undefined,
+})
+
+/** What the mean loss over all samples divides by: the sum of their weights times those that the loss puts on their targets. */
+export function massOf({ y, weights, samples }: Prepared, loss: Loss, dtype: FloatDtype): number {
+  const own = loss.weightsOf?.(y, dtype)
+  if (!own) return weights ? sumOf(weights.data) : samples
+  return sumOf(Array.from(own.data as Float32Array, (w, i) => w * ((weights?.data[i] as number | undefined) ?? 1)))
+}
+
+const sumOf = (values: ArrayLike<number>): number => {
+  let sum = 0
+  for (let i = 0; i < values.length; i++) sum += values[i] as number
+  return sum
+}
+
+/** The weights with a mean of 1, which changes no weighted mean and keeps their sums within the type. Errors: ERR_DATA where all are 0. */
+function normalized(where: string, weights: Tensor, dtype: FloatDtype): Tensor {
+  refuseNoWeight(where, weights)
+  const { data, size } = weights
+  const largest = (data as Float32Array).reduce((a, b) => Math.max(a, b), 0)
+  let sum = 0
+  for (let i = 0; i < size; i++) sum += (data[i] as number) / largest
+  const out = viewOf(dtype, new SharedArrayBuffer(size * bytesPerElement[dtype]), 0, size)
+  for (let i = 0; i < size; i++) out[i] = ((data[i] as number) / largest) * (size / sum)
+  return new Tensor([size], dtype, out)
+}
+
+/** Both with weights or both without: the programs of a fit have one list of inputs. */
+export function alikeWeighted(set: Prepared, validation: Prepared): [set: Prepared, validation: Prepared] {
+  const full = (data: Prepared): Prepared => ({ weights: ones([data.samples], { dtype: data.x.dtype }), ...data })
+  return set.weights || validation.weights ? [full(set), full(validation)] : [set, validation]
+}
 
 /** In the model's type. Errors: ERR_DATA for a number that it cannot hold. */
 function fitting(where: string, name: string, values: Tensor, dtype: FloatDtype, keepIntegers = false): Tensor {
@@ -38,14 +76,16 @@ export class Preparation {
 
   /** Errors: ERR_DATA, ERR_VALUE, ERR_LABEL (with the sample), ERR_RANGE, ERR_SHAPE, ERR_DETACHED. */
   prepare(where: string, data: unknown): Prepared {
-    const { x: rawX, y: rawY } = checkData(where, data)
+    const { x: rawX, y: rawY, weights: rawWeights } = checkData(where, data)
     const { dtype } = this.model
     const x = fitting(where, 'x', rawX, dtype)
+    const weights = rawWeights && { weights: normalized(where, rawWeights, dtype) }
     const samples = x.shape[0] as number
     const { targets } = this.loss
     const output = this.#outputOf(x)
     const distribution = isFloat(rawY.dtype) && rawY.rank === 2 && sameShape(rawY.shape.slice(1), output) && (output[0] as number) > 1
-    if (targets === 'classes' && !distribution) return { x, y: checkLabels(where, rawY, samples, output[0] ?? 1), samples, output }
+    if (targets === 'classes' && !distribution)
+      return { x, y: checkLabels(where, rawY, samples, output[0] ?? 1), samples, output, ...weights }
     const given = fitting(where, 'y', rawY, dtype, targets === undefined)
     // One number for the one output of one sample, as streams bring it, can only mean [1, 1].
     const single = targets !== undefined && samples === 1 && given.rank === 1 && sameShape(output, [1])
@@ -60,7 +100,7 @@ export class Preparation {
         { expected, actual: y.shape },
       )
     }
-    return { x, y, samples, output }
+    return { x, y, samples, output, ...weights }
   }
 
   /** The shape of the model's output for one sample. */

@@ -54,9 +54,9 @@ export class QuickSteps {
     const { targets } = this.host.loss
     // Probabilities and signs have checks of their own; they stay with the long way.
     const plain = targets === undefined || targets === 'values' || (targets === 'classes' && data.y.dtype === 'int32')
-    if (!plain || !isRow(x) || !(typeof y === 'number' || (isRow(y) && targets !== 'classes'))) return
+    if (!plain || data.weights || !isRow(x) || !(typeof y === 'number' || (isRow(y) && targets !== 'classes'))) return
     const parts = this.host.parts()
-    const step = this.host.steps.of(parts, data.x, data.y)
+    const step = this.host.steps.of(parts, data)
     if (!step.plan) return
     const [xs, ys] = [allocate(data.x.dtype, data.x.size), allocate(data.y.dtype, data.y.size)]
     const counter = new Int32Array(counterLength)
@@ -80,8 +80,8 @@ export class QuickSteps {
     const opened = this.#opened
     if (!opened || typeof item !== 'object' || item === null) return undefined
     const { x, y, step, classes, scalars } = opened
-    const given = item as { x: unknown; y: unknown }
-    if (!isRow(given.x) || !fill(x, given.x) || !this.#still(opened)) return undefined
+    const given = item as { x: unknown; y: unknown; weights?: unknown }
+    if (given.weights !== undefined || !isRow(given.x) || !fill(x, given.x) || !this.#still(opened)) return undefined
     if (typeof given.y === 'number') {
       if (y.length !== 1) return undefined
       y[0] = given.y

@@ -31,11 +31,12 @@ export class SingleSteps {
   }
 
   /** One update; the cost before it, or undefined where that is not finite and nothing was changed. */
-  run(parts: StepParts, state: State, { x, y, samples }: Prepared, scalars: Float64Array, counter: Int32Array): number | undefined {
-    const step = this.of(parts, x, y)
+  run(parts: StepParts, state: State, data: Prepared, scalars: Float64Array, counter: Int32Array): number | undefined {
+    const { x, y, weights, samples } = data
+    const step = this.of(parts, data)
     step.rates.set(scalars)
     step.report[0] = 0
-    const arrays = parts.state.draws ? [x.data, y.data, step.rates, counter] : [x.data, y.data, step.rates]
+    const arrays = [x.data, y.data, step.rates, ...(parts.state.draws ? [counter] : []), ...(weights ? [weights.data] : [])]
     if (!step.plan) return this.#eager(step, parts, state, arrays) ? (step.report[0] as number) / samples : undefined
     try {
       step.plan.run(state, arrays, step.report)
@@ -46,14 +47,16 @@ export class SingleSteps {
     return (step.report[0] as number) / samples
   }
 
-  /** The update on batches like x and y. */
-  of(parts: StepParts, x: Tensor, y: Tensor): Step {
-    const key = `${engine().name} ${x.shape} ${y.shape} ${y.dtype}`
-    return this.#cache.get(key) ?? this.#compile(key, parts, x, y)
+  /** The update on batches like this one. */
+  of(parts: StepParts, data: Prepared): Step {
+    const { x, y, weights } = data
+    const key = `${engine().name} ${x.shape} ${y.shape} ${y.dtype} ${weights !== undefined}`
+    return this.#cache.get(key) ?? this.#compile(key, parts, data)
   }
 
-  #compile(key: string, parts: StepParts, x: Tensor, y: Tensor): Step {
+  #compile(key: string, parts: StepParts, { x, y, weights, samples }: Prepared): Step {
     const { dtype, state } = parts
+    const last = state.draws ? 4 : 3
     const { scalarCount } = parts.optimizer
     const spec: PlanSpec = {
       inputs: [
@@ -61,9 +64,17 @@ export class SingleSteps {
         { name: 'y', shape: y.shape, dtype: y.dtype },
         { name: 'rates', shape: [scalarCount], dtype },
         ...(state.draws ? [{ name: 'draws', shape: [counterLength], dtype: 'int32' as const }] : []),
+        ...(weights ? [{ name: 'weights', shape: [samples], dtype }] : []),
       ],
       options: { dtype, report: 1 },
-      build: (r) => directStep(r, parts, r.input(0), r.input(1), r.input(2), state.draws ? r.input(3) : undefined),
+      build: (r) =>
+        directStep(r, parts, {
+          x: r.input(0),
+          y: r.input(1),
+          weights: weights && r.input(last),
+          rates: r.input(2),
+          counter: state.draws ? r.input(3) : undefined,
+        }),
     }
     let plan: Plan | undefined
     try {

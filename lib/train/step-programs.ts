@@ -50,10 +50,24 @@ export interface SampleSpec {
   readonly x: Shape
   readonly y: Shape
   readonly yDtype: Dtype
+  /** Whether each has a weight. */
+  readonly weighted: boolean
 }
 
 /** Positions in the list of inputs that all programs of a fit share. */
-export const inputIndex = { x: 0, y: 1, order: 2, rates: 3, validationX: 4, validationY: 5, draws: 6, carry: 7, predictions: 8 } as const
+export const inputIndex = {
+  x: 0,
+  y: 1,
+  order: 2,
+  rates: 3,
+  validationX: 4,
+  validationY: 5,
+  draws: 6,
+  carry: 7,
+  predictions: 8,
+  weights: 9,
+  validationWeights: 10,
+} as const
 
 /** One loss a sample, trailing axes averaged. Errors: ERR_SHAPE for a loss without a value a sample. */
 export function perSample(losses: Tensor, m: number): Tensor {
@@ -99,7 +113,47 @@ export const lossName = (loss: Loss): string => (loss.name ? `loss.${loss.name}`
 /** What metrics know of a loss. */
 export const contextOf = (loss: Loss): MetricContext => ({ targets: loss.targets ?? 'values', loss: lossName(loss) })
 
+/** All samples of an update or an evaluation that is made in parts, and what their mean divides by. */
+export interface Whole {
+  readonly samples: number
+  readonly mass: number
+}
+
+/** What each loss counts in the mean over an update's samples: Σ weight · loss · factor is the cost. */
+interface Share {
+  /** [samples at hand]; 1 where there are none. */
+  weights?: Tensor | undefined
+  /** One by what the mean divides by. */
+  factor: Tensor | number
+  /** Samples of the update. */
+  samples: number
+}
+
+/** The share of each sample where all of the update are at hand. An update of samples that count nothing changes nothing. */
+function shareOf({ loss, dtype }: StepParts, samples: number, targets: () => Tensor, weights: Tensor | undefined): Share {
+  const own = loss.weightsOf?.(targets(), dtype)
+  const counts = own && weights ? mul(own, weights) : (own ?? weights)
+  return { weights, samples, factor: counts ? div(1, maximum(sum(counts), least)) : 1 / samples }
+}
+
+/** Below any sum of weights but 0, in either precision. */
+const least = 1e-30
+
+/** The share of each sample where what the mean divides by is known ahead. */
+const knownShare = ({ samples, mass }: Whole, weights: Tensor | undefined): Share => ({
+  weights,
+  samples,
+  factor: 1 / Math.max(mass, least),
+})
+
+/** The losses so that their sum is the number of samples times the cost: an epoch's cost is the batches' weighted by size. */
+function reported(losses: Tensor, { weights, factor, samples }: Share): Tensor {
+  const weighted = weights ? mul(losses, weights) : losses
+  return factor === 1 / samples ? weighted : mul(weighted, typeof factor === 'number' ? factor * samples : mul(factor, samples))
+}
+
 interface Gradients {
+  /** As reported. */
   losses: Tensor
   prediction: Tensor
   gradients: Tensor[]
@@ -119,8 +173,8 @@ interface Place {
 
 const untrained = (parts: StepParts): ParameterSlots[] => parts.state.parameters.filter((p) => !p.trained)
 
-/** Forward and backward of a batch; the gradient is of Σ losses / divisor. */
-function differentiate(r: Recorder, parts: StepParts, x: Tensor, y: Tensor, divisor: number, place: Place): Gradients {
+/** Forward and backward of a batch; the gradient is of its part of the update's cost. */
+function differentiate(r: Recorder, parts: StepParts, x: Tensor, y: Tensor, share: Share, place: Place): Gradients {
   const { state, model, loss } = parts
   const trained = state.parameters.filter((p) => p.trained)
   const frozen = untrained(parts)
@@ -134,7 +188,8 @@ function differentiate(r: Recorder, parts: StepParts, x: Tensor, y: Tensor, divi
         const prediction = withDraws(place.counter, place.first, () => model.forward(x))
         const losses = withScope(lossName(loss), () => perSample(loss(prediction, y, { reduction: 'none' }), m))
         const held = frozen.map(({ parameter }) => parameter.resolve())
-        return [mul(sum(losses), 1 / divisor), { losses, prediction, held }]
+        const total = sum(share.weights ? mul(losses, share.weights) : losses)
+        return [mul(total, share.factor), { losses: reported(losses, share), prediction, held }]
       },
     )
   if (trained.length === 0) {
@@ -209,16 +264,20 @@ const counterOf = (r: Recorder, parts: StepParts): Tensor | undefined => (parts.
  * One update on samples gathered by the order, `rows` at a time: the gradients of the parts are added up, so that memory is
  * that of one part.
  */
-export function batchStep(parts: StepParts, rows = Infinity): (r: Recorder) => void {
+export function batchStep(parts: StepParts, { weighted }: SampleSpec, rows = Infinity): (r: Recorder) => void {
   return (r) => {
     const order = r.input(inputIndex.order)
     const m = order.shape[0] as number
     const counter = counterOf(r, parts)
+    const weights = weighted ? gather(r.input(inputIndex.weights), order) : undefined
+    const all = shareOf(parts, m, () => gather(r.input(inputIndex.y), order), weights)
     let whole: Gradients | undefined
     for (let first = 0; first < m; first += rows) {
-      const part = rows < m ? slice(order, [first, Math.min(m, first + rows)]) : order
+      const range = [first, Math.min(m, first + rows)] as const
+      const part = rows < m ? slice(order, range) : order
+      const share = rows < m && all.weights ? { ...all, weights: slice(all.weights, range) } : all
       const y = gather(r.input(inputIndex.y), part)
-      const next = differentiate(r, parts, gather(r.input(inputIndex.x), part), y, m, {
+      const next = differentiate(r, parts, gather(r.input(inputIndex.x), part), y, share, {
         counter,
         first,
         ...(whole && { held: whole.held }),
@@ -233,25 +292,44 @@ export function batchStep(parts: StepParts, rows = Infinity): (r: Recorder) => v
   }
 }
 
+/** What one update is given. */
+export interface DirectInputs {
+  x: Tensor
+  y: Tensor
+  weights?: Tensor | undefined
+  rates: Tensor
+  counter?: Tensor | undefined
+}
+
 /** One update on the samples given. */
-export function directStep(r: Recorder, parts: StepParts, x: Tensor, y: Tensor, rates: Tensor, counter?: Tensor): void {
-  const { losses, prediction, gradients, held } = differentiate(r, parts, x, y, x.shape[0] as number, { counter, first: 0 })
+export function directStep(r: Recorder, parts: StepParts, given: DirectInputs): void {
+  const { x, y, weights, rates, counter } = given
+  const share = shareOf(parts, x.shape[0] as number, () => y, weights)
+  const { losses, prediction, gradients, held } = differentiate(r, parts, x, y, share, { counter, first: 0 })
   reportAll(r, parts, 0, losses, prediction, y)
   assignHeld(r, parts, held)
   update(r, parts, gradients, rates)
 }
 
 /** One update on all samples of the inputs. */
-export function fullStep(parts: StepParts): (r: Recorder) => void {
-  return (r) => directStep(r, parts, r.input(inputIndex.x), r.input(inputIndex.y), r.input(inputIndex.rates), counterOf(r, parts))
+export function fullStep(parts: StepParts, { weighted }: SampleSpec): (r: Recorder) => void {
+  return (r) =>
+    directStep(r, parts, {
+      x: r.input(inputIndex.x),
+      y: r.input(inputIndex.y),
+      weights: weighted ? r.input(inputIndex.weights) : undefined,
+      rates: r.input(inputIndex.rates),
+      counter: counterOf(r, parts),
+    })
 }
 
-/** A chunk of a full batch of `total`: adds its part of the mean gradient to the accumulators (or starts them). */
-export function chunkStep(parts: StepParts, total: number, first: boolean): (r: Recorder) => void {
+/** A chunk of a full batch: adds its part of the mean gradient to the accumulators (or starts them). */
+export function chunkStep(parts: StepParts, { weighted }: SampleSpec, whole: Whole, first: boolean): (r: Recorder) => void {
   return (r) => {
+    const share = knownShare(whole, weighted ? r.input(inputIndex.weights) : undefined)
     const x = r.input(inputIndex.x)
     const y = r.input(inputIndex.y)
-    const { losses, prediction, gradients, held } = differentiate(r, parts, x, y, total, { counter: counterOf(r, parts), first: 0 })
+    const { losses, prediction, gradients, held } = differentiate(r, parts, x, y, share, { counter: counterOf(r, parts), first: 0 })
     reportAll(r, parts, 0, losses, prediction, y)
     assignHeld(r, parts, held)
     const trained = parts.state.parameters.filter((p) => p.trained)
@@ -275,9 +353,16 @@ export function accumulatedUpdate(parts: StepParts): (r: Recorder) => void {
   }
 }
 
-/** Cost and metrics of the validation samples, as in use, and their predictions where asked for. `entry` is the report's. */
-export function evaluationStep(parts: StepParts, entry: number, predictions: boolean): (r: Recorder) => void {
+/** Cost and metrics of the validation samples, as in use, and their predictions where asked for. `entry` is the report's; chunks share one cost. */
+export function evaluationStep(
+  parts: StepParts,
+  { weighted }: SampleSpec,
+  whole: Whole,
+  at: { entry: number; predictions: boolean },
+): (r: Recorder) => void {
+  const { entry, predictions } = at
   return (r) => {
+    const share = knownShare(whole, weighted ? r.input(inputIndex.validationWeights) : undefined)
     const x = r.input(inputIndex.validationX)
     const y = r.input(inputIndex.validationY)
     const all = parts.state.parameters
@@ -288,7 +373,7 @@ export function evaluationStep(parts: StepParts, entry: number, predictions: boo
         () => {
           const prediction = parts.model.forward(x)
           const losses = perSample(parts.loss(prediction, y, { reduction: 'none' }), x.shape[0] as number)
-          reportAll(r, parts, entry, losses, prediction, y)
+          reportAll(r, parts, entry, reported(losses, share), prediction, y)
           if (predictions) r.output(inputIndex.predictions, prediction)
         },
       ),
@@ -331,5 +416,11 @@ export function inputSpecs(
         : block('predictions', [], parts.dtype, 0, 0)),
       writable: true,
     },
+    ...(sample.weighted
+      ? [
+          block('weights', [], parts.dtype, rows.x, rows.advance),
+          block('validation weights', [], parts.dtype, rows.validation, rows.validation),
+        ]
+      : []),
   ]
 }

@@ -30,20 +30,22 @@ export interface StreamProgress {
   seconds: number
 }
 
-/** One sample ({ x: features, y: target }) or a batch of them (one row a sample). */
-export type StreamItem = Pick<DataLike, 'x' | 'y'>
+/** One sample ({ x: features, y: target }) or a batch of them (one row a sample), and the weights of its samples. */
+export type StreamItem = Pick<DataLike, 'x' | 'y' | 'weights'>
 
 /** Turns an item into a batch: a flat x with a target of its own is one sample. */
-export function asBatch(item: unknown): { x: TensorLike; y: TensorLike } {
+export function asBatch(item: unknown): StreamItem {
   if (typeof item !== 'object' || item === null || !('x' in item) || !('y' in item)) {
     throw new WengertError('ERR_VALUE', `fitStream: expected items of the form { x, y }, got ${describe(item)}`, { actual: item })
   }
-  const { x, y } = item as { x: TensorLike; y: TensorLike }
+  const { x, y, weights } = item as StreamItem
+  const more = weights === undefined ? {} : { weights }
   const flat = x instanceof Tensor ? x.rank === 1 : dtypeOf(x) !== undefined || (Array.isArray(x) && typeof x[0] === 'number')
-  if (!flat) return { x, y }
+  if (!flat) return { x, y, ...more }
   return {
     x: x instanceof Tensor ? x.reshape([1, x.size]) : ([x] as TensorLike),
     y: y instanceof Tensor ? y.reshape([1, ...(y.size === 1 ? [] : y.shape)]) : ([y] as TensorLike),
+    ...more,
   }
 }
 

@@ -15,7 +15,6 @@ import { gradientDescent } from '../optim/gradient-descent.js'
 import type { Optimizer, Schedule } from '../optim/optimizer.js'
 import { asTensor, type TensorLike } from '../tensor/creation.js'
 import { nextSeed } from '../tensor/random.js'
-import type { Tensor } from '../tensor/tensor.js'
 import { checkNumber, checkOptions, describe } from '../util/options.js'
 import { checkSlots, decodeCheckpoint, encodeCheckpoint } from './checkpoint.js'
 import { type Course, writeScalars } from './course.js'
@@ -37,7 +36,10 @@ import { TrainingState } from './training-state.js'
 
 /** What every trainer is told. */
 export interface TrainerOptions {
-  /** (prediction, target, { reduction: 'none' }) → one value a sample (trailing axes are averaged). */
+  /**
+   * (prediction, target, { reduction: 'none' }) → one value a sample (trailing axes are averaged). The cost of a batch is their
+   * mean, with weights of samples or classes Σ wᵢ Lᵢ / Σ wᵢ.
+   */
   loss: Loss
   /** α, per update, for plain gradient descent; or give `optimizer`. */
   learningRate?: number
@@ -100,8 +102,8 @@ export abstract class Trainer {
     this.#preparation = new Preparation(model, loss)
   }
 
-  /** How this trainer cuts `samples` samples. */
-  protected abstract batching(samples: number, sample: SampleSpec, parts: StepParts, report: number, targets: Tensor): Batching
+  /** How this trainer cuts a set. */
+  protected abstract batching(set: Prepared, sample: SampleSpec, parts: StepParts, report: number): Batching
 
   /**
    * Trains off the main thread and resolves to the history.
@@ -193,7 +195,7 @@ export abstract class Trainer {
       },
       prepare: (where, data) => this.#preparation.prepare(where, data),
       parts: (metrics) => this.#parts(metrics),
-      batching: (samples, sample, parts, report, targets) => this.batching(samples, sample, parts, report, targets),
+      batching: (set, sample, parts, report) => this.batching(set, sample, parts, report),
     }
   }
 
@@ -202,17 +204,19 @@ export abstract class Trainer {
    *
    * @param x [m, …]; nested and typed arrays are converted
    * @param y m targets
+   * @param options.weights how much each of the m samples counts; equally by default
    * @throws ERR_BUSY during a fit; ERR_DIVERGED for a cost that is not finite (nothing is changed)
    */
-  step(x: TensorLike, y: TensorLike): number {
-    return this.#update(this.#preparation.prepare('step', { x: asTensor('step: x', x, { dtype: this.model.dtype }), y }))
+  step(x: TensorLike, y: TensorLike, options: Pick<DataLike, 'weights'> = {}): number {
+    checkOptions('step', options, ['weights'])
+    return this.#update(this.#preparation.prepare('step', { ...options, x: asTensor('step: x', x, { dtype: this.model.dtype }), y }))
   }
 
   /**
    * Learns online from a stream: each item is one sample or one batch, used for one update and thrown away. A slow update
    * holds back the source (the next item is asked for when it is done); the event loop is never starved.
    *
-   * @param source an iterable, async iterable or object-mode stream of { x, y }
+   * @param source an iterable, async iterable or object-mode stream of { x, y } or { x, y, weights }
    * @throws (rejects) what `step` throws; the signal's reason
    * @example await trainer.fitStream(events, { signal, onUpdate: ({ cost }) => gauge.set(cost) })
    */

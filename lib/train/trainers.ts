@@ -10,10 +10,10 @@ import type { Module } from '../nn/module.js'
 import { withBindings } from '../nn/parameter.js'
 import { record } from '../plan/record.js'
 import { rowsApart } from '../plan/rows.js'
-import type { Tensor } from '../tensor/tensor.js'
 import { checkNumber, describe } from '../util/options.js'
 import { formatShape } from '../util/shape.js'
 import type { Batching } from './fit-plan.js'
+import { massOf, type Prepared } from './prepare.js'
 import {
   accumulatedUpdate,
   batchStep,
@@ -35,9 +35,22 @@ interface Cut {
   dropLast?: boolean
 }
 
+let said = false
+
+/** Σ wᵢ Lᵢ / Σ wᵢ over one sample is its loss: nobody should wait for weights to tell. */
+function sayThatOneCancels(): void {
+  if (said) return
+  said = true
+  process.emitWarning(
+    'an update on one sample is the weighted mean of one loss, in which its weight cancels (0 leaves the sample out); give MBSGD batches of several',
+    { type: 'WengertWeights' },
+  )
+}
+
 /** Batches by a shuffled order, the last one shorter unless dropped. */
 function shuffledBatches(samples: number, cut: Cut, sample: SampleSpec, parts: StepParts, report: number): Batching {
   const { size, atOnce, dropLast = false } = cut
+  if (size === 1 && (sample.weighted || parts.loss.weightsOf)) sayThatOneCancels()
   const rows = Math.min(size, samples)
   const cuts = [
     { rows, repeat: Math.floor(samples / rows) },
@@ -49,7 +62,7 @@ function shuffledBatches(samples: number, cut: Cut, sample: SampleSpec, parts: S
       spec: {
         inputs: inputSpecs(sample, parts, { x: samples, advance: 0, order: n, rates: true, validation: 0 }),
         options: { dtype: parts.dtype, report },
-        build: batchStep(parts, atOnce),
+        build: batchStep(parts, sample, atOnce),
       },
       repeat,
       updates: 1,
@@ -70,7 +83,8 @@ export class FBGD extends Trainer {
     super('FBGD', model, options)
   }
 
-  protected override batching(samples: number, sample: SampleSpec, parts: StepParts, report: number): Batching {
+  protected override batching(set: Prepared, sample: SampleSpec, parts: StepParts, report: number): Batching {
+    const { samples } = set
     const base = { dtype: parts.dtype, report }
     const inputs = (rows: number, rates: boolean) => inputSpecs(sample, parts, { x: rows, advance: rows, order: 0, rates, validation: 0 })
     const chunk = FBGD.chunkRows
@@ -82,7 +96,7 @@ export class FBGD extends Trainer {
             spec: {
               inputs: inputs(samples, true),
               options: base,
-              build: fullStep(parts),
+              build: fullStep(parts, sample),
             },
             repeat: 1,
             updates: 1,
@@ -91,6 +105,7 @@ export class FBGD extends Trainer {
         ],
       }
     }
+    const whole = { samples, mass: massOf(set, parts.loss, parts.dtype) }
     const cuts = [
       { rows: chunk, repeat: 1, first: true },
       { rows: chunk, repeat: Math.floor(samples / chunk) - 1, first: false },
@@ -100,7 +115,7 @@ export class FBGD extends Trainer {
       shuffled: false,
       programs: [
         ...cuts.map(({ rows, repeat, first }) => ({
-          spec: { inputs: inputs(rows, false), options: base, build: chunkStep(parts, samples, first) },
+          spec: { inputs: inputs(rows, false), options: base, build: chunkStep(parts, sample, whole, first) },
           repeat,
           updates: 0,
           samples: rows,
@@ -148,7 +163,7 @@ export class SGD extends Trainer {
     super('SGD', model, options)
   }
 
-  protected override batching(samples: number, sample: SampleSpec, parts: StepParts, report: number): Batching {
+  protected override batching({ samples }: Prepared, sample: SampleSpec, parts: StepParts, report: number): Batching {
     return shuffledBatches(samples, { size: 1 }, sample, parts, report)
   }
 }
@@ -193,7 +208,7 @@ export class MBSGD extends Trainer {
     this.accumulate = checkNumber('MBSGD', 'accumulate', options.accumulate ?? 1, { integer: true, min: 1 })
   }
 
-  protected override batching(samples: number, sample: SampleSpec, parts: StepParts, report: number, targets: Tensor): Batching {
+  protected override batching({ samples, y: targets }: Prepared, sample: SampleSpec, parts: StepParts, report: number): Batching {
     const size = this.batchSize * this.accumulate
     const dropLast = this.dropLast && samples >= size
     const batches = shuffledBatches(samples, { size, atOnce: this.batchSize, dropLast }, sample, parts, report)

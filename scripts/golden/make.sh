@@ -5,6 +5,7 @@ cd "$(dirname "$0")/../.."
 export PYTHONPATH=scripts/golden OMP_NUM_THREADS=1
 node scripts/golden/specs.mjs | python3 scripts/golden/ops.py
 python3 scripts/golden/training.py
+python3 scripts/golden/weights.py
 python3 scripts/golden/losses.py
 python3 scripts/golden/optimizers.py
 python3 scripts/golden/layers.py

@@ -116,7 +116,7 @@ describe('freezing', () => {
       { name: 'y', shape: [8, 3], dtype: 'float32' },
       { name: 'rates', shape: [1], dtype: 'float32' },
     ] as const
-    const graph = record(specs, state.layout, (r) => directStep(r, parts, r.input(0), r.input(1), r.input(2)))
+    const graph = record(specs, state.layout, (r) => directStep(r, parts, { x: r.input(0), y: r.input(1), rates: r.input(2) }))
     const names = graph.nodes.filter(isOp).map((node) => node.origin.primitive.name)
     return { matmuls: names.filter((name) => name === 'matmul').length, assigned: graph.effects.filter((e) => e.kind === 'assign').length }
   }
