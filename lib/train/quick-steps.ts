@@ -29,8 +29,8 @@ interface Opened {
   readonly x: TypedArray
   readonly y: TypedArray
   readonly arrays: readonly TypedArray[]
-  /** Whether targets are class labels 0 … classes − 1; undefined where they are numbers. */
-  readonly classes: number | undefined
+  /** Whether the loss takes the targets, as they stand in `y`. */
+  readonly accepts: (y: TypedArray) => boolean
   readonly scalars: Float64Array
   readonly counter: Int32Array
 }
@@ -52,9 +52,8 @@ export class QuickSteps {
     this.#opened = undefined
     const { x, y } = item as { x: unknown; y: unknown }
     const { targets } = this.host.loss
-    // Probabilities and signs have checks of their own; they stay with the long way.
-    const plain = targets === undefined || targets === 'values' || (targets === 'classes' && data.y.dtype === 'int32')
-    if (!plain || data.weights || !isRow(x) || !(typeof y === 'number' || (isRow(y) && targets !== 'classes'))) return
+    const accepts = targets === 'classes' ? labels(data) : checks[targets ?? 'values']
+    if (!accepts || data.weights || !isRow(x) || !(typeof y === 'number' || (isRow(y) && targets !== 'classes'))) return
     const parts = this.host.parts()
     const step = this.host.steps.of(parts, data)
     if (!step.plan) return
@@ -68,7 +67,7 @@ export class QuickSteps {
       x: xs,
       y: ys,
       arrays: [xs, ys, step.rates, ...(parts.state.draws ? [counter] : []), ...step.plan.lowered.constants],
-      classes: targets === 'classes' ? (data.output[0] ?? 1) : undefined,
+      accepts,
       scalars: new Float64Array(parts.optimizer.scalarCount),
       counter,
     }
@@ -79,14 +78,16 @@ export class QuickSteps {
   learn(item: unknown): number | undefined {
     const opened = this.#opened
     if (!opened || typeof item !== 'object' || item === null) return undefined
-    const { x, y, step, classes, scalars } = opened
+    const { x, y, step, accepts, scalars } = opened
     const given = item as { x: unknown; y: unknown; weights?: unknown }
     if (given.weights !== undefined || !isRow(given.x) || !fill(x, given.x) || !this.#still(opened)) return undefined
     if (typeof given.y === 'number') {
       if (y.length !== 1) return undefined
       y[0] = given.y
-      if (classes === undefined ? !Number.isFinite(y[0]) : !(y[0] === given.y && given.y >= 0 && given.y < classes)) return undefined
-    } else if (classes !== undefined || !isRow(given.y) || !fill(y, given.y)) return undefined
+      // An integer array takes any number and makes another of it.
+      if (y instanceof Int32Array ? y[0] !== given.y : !Number.isFinite(y[0])) return undefined
+    } else if (y instanceof Int32Array || !isRow(given.y) || !fill(y, given.y)) return undefined
+    if (!accepts(y)) return undefined
     this.host.scalars(opened)
     step.rates.set(scalars)
     step.report[0] = 0
@@ -106,6 +107,24 @@ export class QuickSteps {
     this.#left = trust
     return this.host.parts().state === parts.state
   }
+}
+
+const every = (holds: (value: number) => boolean) => (y: TypedArray) => {
+  for (let i = 0; i < y.length; i++) if (!holds(y[i] as number)) return false
+  return true
+}
+
+/** What the long way refuses, by the kind of targets. */
+const checks = {
+  values: () => true,
+  probabilities: every((p) => p >= 0 && p <= 1),
+  signs: every((s) => s === 1 || s === -1),
+}
+
+/** Labels 0 … classes − 1; undefined where targets are distributions. */
+function labels({ y, output }: Prepared): ((y: TypedArray) => boolean) | undefined {
+  const classes = output[0] ?? 1
+  return y.dtype === 'int32' ? every((label) => label >= 0 && label < classes) : undefined
 }
 
 /** Copies the numbers; false where they are not as many, or not finite in the type that holds them. */

@@ -28,6 +28,8 @@ const classifier = (model: nn.Module = network(2)) =>
     optimizer: optim.adam({ learningRate: 0.01 }),
     schedule: optim.schedules.inverseTime({ decay: 1e-3 }),
   })
+const binary = (its: typeof loss.bceWithLogits, outputs = 1, last: nn.Module = new nn.Identity()) =>
+  new SGD(new nn.Sequential(network(outputs), last), { loss: its, learningRate: 0.05 })
 const regressor = (outputs: number) => new SGD(network(outputs), { loss: loss.mse, learningRate: 0.05 })
 
 const classItems = (): StreamItem[] => rows.map((row, i) => ({ x: row, y: labels[i] as never }))
@@ -50,6 +52,15 @@ describe.each(present)('on %s', (engine) => {
       () => classItems().map(({ x: row, y }) => ({ x: Float64Array.from(row as Float32Array), y })),
     ],
     ['numbers to learn', () => regressor(1), () => rows.map((row) => ({ x: row, y: row[1] as never }))],
+    ['logits of 0 or 1', () => binary(loss.bceWithLogits), classItems],
+    ['probabilities', () => binary(loss.bce, 1, new nn.Sigmoid()), () => rows.map((row, i) => ({ x: row, y: (i / m) as never }))],
+    ['several probabilities', () => binary(loss.bceWithLogits, 3), () => rows.map((row, i) => ({ x: row, y: [0, 1, i / m] }))],
+    ['signs', () => binary(loss.hinge), () => rows.map((row, i) => ({ x: row, y: (labels[i] === 1 ? 1 : -1) as never }))],
+    [
+      'labels with weights of classes',
+      () => new SGD(network(2), { loss: loss.crossEntropy.with({ weight: [1, 3] }), learningRate: 0.05 }),
+      classItems,
+    ],
     ['several numbers', () => regressor(3), () => rows.map((row) => ({ x: row, y: Array.from(row.slice(0, 3)) }))],
   ])('%s: the same bits as step', async (_name, make, items) => {
     const [stream, steps] = [make(), make()]
@@ -154,6 +165,21 @@ describe.each(present)('on %s', (engine) => {
     const [stream, steps] = [classifier(), classifier()]
     await expect(on(() => stream.fitStream([...classItems().slice(0, 50), bad as never]))).rejects.toMatchObject({ code })
     stepped(steps, classItems().slice(0, 50))
+    expect(stream.updates).toBe(50)
+    expect(snapshot(stream.model)).toEqual(snapshot(steps.model))
+  })
+
+  test.each([
+    ['a probability above 1', loss.bceWithLogits, 1.5, 'ERR_RANGE'],
+    ['a negative probability', loss.bceWithLogits, -0.1, 'ERR_RANGE'],
+    ['a probability that is none', loss.bceWithLogits, Number.NaN, 'ERR_DATA'],
+    ['no sign', loss.hinge, 0, 'ERR_RANGE'],
+    ['nearly a sign', loss.hinge, 0.9999, 'ERR_RANGE'],
+  ])('%s, after good ones: a coded error, nothing learnt from it', async (_name, its, bad, code) => {
+    const [stream, steps] = [binary(its), binary(its)]
+    const good = rows.slice(0, 50).map((row) => ({ x: row, y: 1 as never }))
+    await expect(on(() => stream.fitStream([...good, { x: rows[0] as Float32Array, y: bad as never }]))).rejects.toMatchObject({ code })
+    stepped(steps, good)
     expect(stream.updates).toBe(50)
     expect(snapshot(stream.model)).toEqual(snapshot(steps.model))
   })
