@@ -19,6 +19,8 @@ export class Blocks {
   #at = 0
   #sums: Float64Array | undefined
   #orderSeed: number
+  /** Orders made while the block before ran. */
+  #ahead: { epoch: number; epochs: number; orders: Int32Array } | undefined
 
   /** @param begun an epoch that an earlier fit began */
   constructor(
@@ -49,15 +51,19 @@ export class Blocks {
     this.#orderSeed = this.seed
   }
 
-  /** Makes the orders and rates of some epochs, or of the updates `from` … `to` − 1 of one, and runs them. */
-  async run(epochs: number, from: number, to: number, checked = false): Promise<{ result: BlockResult; rates: Rates }> {
+  /**
+   * Makes the orders and rates of some epochs, or of the updates `from` … `to` − 1 of one, and runs them.
+   *
+   * @param next how many epochs are likely to follow: their orders are made while these run
+   */
+  async run(epochs: number, from: number, to: number, { checked = false, next = 0 } = {}): Promise<{ result: BlockResult; rates: Rates }> {
     const { plan } = this
     const { course } = this.host
     const scalars = this.#rates(epochs, from, to)
     const rates = allocate(plan.parts.dtype, scalars.table.length)
     rates.set(scalars.table)
     const seed = from > 0 ? this.#orderSeed : this.seed
-    const orders = plan.orders(seed, course.epoch, epochs)
+    const orders = this.#orders(seed, course.epoch, epochs)
     const counters = plan.counters(seed, course.updates - from, epochs)
     // Of an epoch that is cut, each update sees what it would have seen in the whole.
     const each = (counters?.length ?? 0) / plan.updates
@@ -68,8 +74,19 @@ export class Blocks {
       ...(counters && { [inputIndex.draws]: cut ? counters.subarray(each * from, each * to) : counters }),
       ...(plan.carries && { [inputIndex.carry]: this.#sums ?? new Float64Array(plan.report.length) }),
     }
-    const result = await this.runner.run({ epochs, segments: plan.segmentsOf(from, to), windows, checked })
-    return { result, rates: scalars }
+    const running = this.runner.run({ epochs, segments: plan.segmentsOf(from, to), windows, checked })
+    if (next > 0) {
+      const epoch = course.epoch + epochs
+      this.#ahead = { epoch, epochs: next, orders: plan.orders(this.seed, epoch, next) }
+    }
+    return { result: await running, rates: scalars }
+  }
+
+  #orders(seed: number, epoch: number, epochs: number): Int32Array {
+    const ahead = this.#ahead
+    this.#ahead = undefined
+    if (ahead && seed === this.seed && ahead.epoch === epoch && ahead.epochs === epochs) return ahead.orders
+    return this.plan.orders(seed, epoch, epochs)
   }
 
   /** The scalars of a block's updates, or of one for all. */

@@ -42,9 +42,9 @@ export interface FitHost extends Watched {
 
 export type Outcome = Omit<History, 'epochs' | 'last'>
 
-/** An unobserved block holds at most so many updates and indices. */
+/** An unobserved block holds at most so many updates and indices: the orders of the next are made while it runs. */
 const blockUpdates = 1 << 17
-const blockIndices = 1 << 21
+const blockIndices = 1 << 18
 
 /** A state to go back to. */
 interface Kept {
@@ -173,7 +173,9 @@ export class FitLoop {
         const to = cut ? Math.min(plan.updates, from + room) : plan.updates
         const limits = [perBlock, last - course.epoch, this.#checkpoints?.epochs(course.epoch) ?? Infinity]
         const epochs = cut ? 1 : Math.max(1, Math.min(...limits, Math.floor(room / Math.max(1, plan.updates))))
-        const { result, rates } = await this.#blocks.run(epochs, from, to)
+        const { result, rates } = await this.#blocks.run(epochs, from, to, {
+          next: cut ? 0 : Math.min(epochs, last - course.epoch - epochs),
+        })
         if (result.status === 'failed') throw await this.#failed(result, from, to)
         const records = this.#records(result, to < plan.updates ? 0 : result.epochs, rates, from)
         this.#blocks.advance(result, from, to)
@@ -347,7 +349,7 @@ export class FitLoop {
       course.updates += kept * (to - from)
     }
     const slots = this.#parts.state.slots()
-    const again = plan.eager ? undefined : (await this.#blocks.run(failing - course.epoch + 1, from, to, true)).result
+    const again = plan.eager ? undefined : (await this.#blocks.run(failing - course.epoch + 1, from, to, { checked: true })).result
     this.#parts.state.restore(slots)
     const found = again?.status === 'failed' ? again.failure : failure
     return notFinite(where, found && plan.labelOf(found), this.#kept(), optimizer.learningRate)
