@@ -44,6 +44,9 @@ interface Run {
 const file = golden<{ samples: number; widths: [number, number, number]; rate: number; classWeights: number[]; runs: Run[] }>('weights')
 announce('weights')
 
+const warnings: Error[] = []
+process.on('warning', (warning) => warnings.push(warning))
+
 const pattern = (n: number, factor: number, modulus: number, scale: number): number[] =>
   Array.from({ length: n }, (_, i) => (((i * factor) % modulus) - Math.floor(modulus / 2)) / scale)
 
@@ -291,4 +294,10 @@ describe('misuse', () => {
     const trainer = new FBGD(new nn.Linear(1, 1), { loss: loss.mse, learningRate: 0.1 })
     expect(codeOf(() => trainer.step(x, y, { weight: [1, 1] } as never))).toBe('ERR_OPTION')
   })
+})
+
+test('that a weight cancels in batches of one is said, once', () => {
+  expect(warnings.filter(({ name }) => name === 'WengertWeights').map(({ message }) => message)).toEqual([
+    expect.stringMatching(/^an update on one sample is the weighted mean of one loss, in which its weight cancels/),
+  ])
 })
