@@ -157,7 +157,7 @@ export class FitLoop {
     const { signal } = settings
     const cancel = () => this.#runner.cancel()
     signal?.addEventListener('abort', cancel, { once: true })
-    const last = course.epoch + settings.epochs
+    const [made, last] = [course.updates, course.epoch + settings.epochs]
     const most = Math.max(1, Math.min(Math.floor(blockUpdates / Math.max(1, plan.updates)), Math.floor(blockIndices / this.#set.samples)))
     const perBlock = observed || this.#observed ? 1 : most
     let stopped: StopReason = 'epochs'
@@ -209,7 +209,9 @@ export class FitLoop {
       signal?.removeEventListener('abort', cancel)
       this.#parts.state.busy = false
       this.#runner.close()
-      if (this.#blocks.at > 0) course.unfinished = this.#unfinished
+      // Stopped between two epochs or within one: the next fit goes on with the same orders.
+      const cutOff = signal?.aborted && course.epoch < last && course.updates > made
+      if (this.#blocks.at > 0 || cutOff) course.unfinished = this.#unfinished
     }
     return { trainer: host.name, updates: course.updates, seconds: this.#seconds, seed: settings.seed, stopped }
   }

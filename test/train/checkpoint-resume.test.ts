@@ -141,6 +141,19 @@ describe.each(present)('on %s', (engine) => {
     expect(snapshot(rest.model)).toEqual(snapshot(whole.model))
   })
 
+  test('a fit that is aborted between two epochs goes on with its seed', async () => {
+    const [whole, cut] = [make(), make()]
+    await on(() => whole.fit(data, { epochs: 5, seed: 4 }))
+    const stop = new AbortController()
+    const onEpoch = ({ epoch }: { epoch: number }) => {
+      if (epoch === 2) stop.abort()
+    }
+    await expect(on(() => cut.fit(data, { epochs: 5, seed: 4, signal: stop.signal, onEpoch }))).rejects.toThrow(/abort/)
+    expect(cut.epoch).toBe(2)
+    expect((await on(() => cut.fit(data, { epochs: 3 }))).seed).toBe(4)
+    expect(snapshot(cut.model)).toEqual(snapshot(whole.model))
+  })
+
   test('an aborted fit goes on within its epoch, in the same process and from a file', async () => {
     const trainer = () =>
       new SGD(new nn.Sequential(new nn.Linear(6, 3, { rng: new Random(1) })), { loss: loss.crossEntropy, learningRate: 0.001 })
