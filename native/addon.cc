@@ -29,6 +29,7 @@ static const struct {
     {"cancelRunner", CancelRunner},
     {"runnerProgress", RunnerProgress},
     {"closeRunner", CloseRunner},
+    {"abandonAll", AbandonAll},
 };
 
 static napi_value Initialize(napi_env env, napi_value exports) {

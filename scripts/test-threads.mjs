@@ -7,7 +7,7 @@
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs'
-import { basename, dirname, join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
@@ -45,7 +45,7 @@ mkdirSync(folder, { recursive: true })
 const objects = []
 for (const source of [...sources, 'native/harness/threads.cc']) {
   for (const [set, flags] of Object.entries(source.endsWith('_isa.cc') ? sets : { baseline: [] })) {
-    const object = join(folder, `${basename(source, '.cc')}.${set}.o`)
+    const object = join(folder, `${source.slice('native/'.length, -'.cc'.length).replaceAll('/', '-')}.${set}.o`)
     objects.push(object)
     const fresh = existsSync(object) && statSync(object).mtimeMs > statSync(join(root, source)).mtimeMs && process.env.WENGERT_FRESH !== '1'
     if (!fresh) run('g++', [...common, ...flags, `-DWENGERT_ISA_${set}`, '-c', source, '-o', object])

@@ -75,4 +75,6 @@ export interface Addon {
   /** Writes runs, epochs and cost. */
   runnerProgress(runner: RunnerHandle, out: Float64Array): void
   closeRunner(runner: RunnerHandle): void
+  /** Ends every training of the process, its workers' too, in the middle of a run; their promises never settle. For a process that exits. */
+  abandonAll(): void
 }

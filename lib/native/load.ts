@@ -79,6 +79,26 @@ const told = (error: unknown) =>
     .map((line) => line.trim())
     .join('; ')
 
+/**
+ * When the process exits, Node ends its workers one after the other, each waiting for its trainings, while the others' still
+ * take the processors: so all are told at once, as the first thing. In a worker 'exit' is that worker's, and says nothing of the rest.
+ * One listener a process, and one entry a file: test runners load modules many times over.
+ */
+function leaveAtExit(require: NodeJS.Require, file: string, addon: Addon): void {
+  const { isMainThread } = require('node:worker_threads') as typeof import('node:worker_threads')
+  if (!isMainThread) return
+  const key = Symbol.for('wengert.addons')
+  const holder = process as { [key]?: Map<string, Addon> }
+  if (!holder[key]) {
+    const addons = new Map<string, Addon>()
+    holder[key] = addons
+    process.once('exit', () => {
+      for (const one of addons.values()) one.abandonAll()
+    })
+  }
+  if (!holder[key].has(file)) holder[key].set(file, addon)
+}
+
 function load(lacks: (addon: Addon) => string | undefined): Loaded | WengertError {
   const require = createRequire(import.meta.url)
   let cause: unknown
@@ -102,6 +122,7 @@ function load(lacks: (addon: Addon) => string | undefined): Loaded | WengertErro
         const lacking = lacks(addon)
         if (lacking !== undefined) throw new Error(lacking)
         attempts.push({ tried: file, outcome: 'loaded' })
+        leaveAtExit(require, file, addon)
         return { addon, file }
       } catch (error) {
         failed(file, error)

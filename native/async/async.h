@@ -11,5 +11,6 @@ napi_value RunBlock(napi_env env, napi_callback_info info);
 napi_value CancelRunner(napi_env env, napi_callback_info info);
 napi_value RunnerProgress(napi_env env, napi_callback_info info);
 napi_value CloseRunner(napi_env env, napi_callback_info info);
+napi_value AbandonAll(napi_env env, napi_callback_info info);
 
 }  // namespace wengert

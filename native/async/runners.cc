@@ -253,6 +253,13 @@ napi_value RunnerProgress(napi_env env, napi_callback_info info) {
   });
 }
 
+napi_value AbandonAll(napi_env env, napi_callback_info) {
+  return Guard(env, [&]() -> napi_value {
+    TrainingThread::AbandonAll();
+    return nullptr;
+  });
+}
+
 napi_value CloseRunner(napi_env env, napi_callback_info info) {
   return Guard(env, [&]() -> napi_value {
     const Args args(env, info);

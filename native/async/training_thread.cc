@@ -73,6 +73,12 @@ void TrainingThread::Stop() {
   if (thread_.joinable()) thread_.join();
 }
 
+void TrainingThread::AbandonAll() {
+  Registry& all = TheRegistry();
+  std::lock_guard<std::mutex> lock(all.mutex);
+  for (TrainingThread* thread : all.threads) thread->runner_.Abandon();
+}
+
 // On the training thread.
 void TrainingThread::Live() {
   NameThread("wengert-train");

@@ -20,6 +20,8 @@ class TrainingThread {
 
   // Begins a block that the runner was given (Runner::Begin). From any thread but its own.
   void Start();
+  // Lets all training threads of the process come to their end, in the middle of a run, without waiting for them.
+  static void AbandonAll();
   // Stops as fast as the running instruction allows, and joins. May be called again, and while the process exits.
   void Stop();
 

@@ -33,6 +33,11 @@ struct Shape {
   std::int64_t stride_a, stride_b;
 };
 
+// Multiply-adds, some tens of milliseconds, after which a product looks whether it is wanted still; and the fewest rows
+// for which packing b anew costs next to nothing.
+constexpr double kStretch = 1e9;
+constexpr std::int64_t kStretchRows = 96;
+
 enum class Way {
   kNothing,  // c is empty
   kScale,    // k = 0: c = beta · c
@@ -98,6 +103,8 @@ class Matmul final : public Instruction {
     const std::int64_t rows = static_cast<std::int64_t>(std::min(kLargePiece / row, static_cast<double>(s_.m))) + 1;
     piece_ = std::max<std::int64_t>((rows + 11) / 12 * 12, cut_ == Cut::kTwelves ? 24 : 60);
     most_ = s_.m / piece_;
+    const double stretch = std::min(kStretch / row, static_cast<double>(s_.m)) / 12;
+    stretch_ = std::max((static_cast<std::int64_t>(stretch) + 1) * 12, kStretchRows);
     batch_work_ = work * static_cast<double>(s_.batch);
   }
 
@@ -197,7 +204,7 @@ class Matmul final : public Instruction {
     const std::int64_t begin = self.Boundary(part, task.parts);
     const std::int64_t end = self.Boundary(part + 1, task.parts);
     if (self.cut_ == Cut::kTwelves) {
-      self.Rows(task, 0, begin, end);
+      self.Stretches(task, 0, begin, end);
     } else {
       self.Tiles(task, 0, begin, end);
     }
@@ -213,7 +220,9 @@ class Matmul final : public Instruction {
 
   // One thread: the whole product, or the tiles fixed by its shape.
   void Pieces(const Task& task, std::int64_t i) const {
-    if (cut_ == Cut::kTwelves || most_ < 2) {
+    if (cut_ == Cut::kTwelves) {
+      Stretches(task, i, 0, s_.m);
+    } else if (most_ < 2) {
       Rows(task, i, 0, s_.m);
     } else {
       Tiles(task, i, 0, s_.m);
@@ -222,8 +231,17 @@ class Matmul final : public Instruction {
 
   // The tiles of piece_ rows between two of their boundaries; the last of all takes the rows left over.
   void Tiles(const Task& task, std::int64_t i, std::int64_t begin, std::int64_t end) const {
-    for (std::int64_t at = begin; at < end;) {
+    for (std::int64_t at = begin; at < end && !Pool::Leaving();) {
       const std::int64_t next = at / piece_ + 1 >= most_ ? s_.m : at + piece_;
+      Rows(task, i, at, next);
+      at = next;
+    }
+  }
+
+  // Rows that one thread computes, where cuts at multiples of 12 leave the bits as they are: long ones in stretches.
+  void Stretches(const Task& task, std::int64_t i, std::int64_t begin, std::int64_t end) const {
+    for (std::int64_t at = begin; at < end && !Pool::Leaving();) {
+      const std::int64_t next = end - at < 2 * stretch_ ? end : at + stretch_;
       Rows(task, i, at, next);
       at = next;
     }
@@ -267,6 +285,7 @@ class Matmul final : public Instruction {
   Cut cut_ = Cut::kFixed;
   std::int64_t piece_ = 1;  // rows of the least piece
   std::int64_t most_ = 0;   // pieces at most
+  std::int64_t stretch_ = 0;  // rows
   double batch_work_ = 0;
 };
 

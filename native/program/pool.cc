@@ -57,6 +57,7 @@ struct Crew {
   std::atomic<std::uint64_t> ticket{0};  // job << 32 | parts << 16 | next part
   std::atomic<void (*)(void*, int)> task{nullptr};
   std::atomic<void*> argument{nullptr};
+  std::atomic<const std::atomic<bool>*> leave{nullptr};  // the caller's
   std::atomic<int> unfinished{0};
   std::atomic<int> helpers{0};     // workers below this number take part in the job
   std::atomic<bool> busy{false};   // a job is under way
@@ -73,6 +74,7 @@ Crew& TheCrew() {
 }
 
 thread_local bool placed = false;
+thread_local const std::atomic<bool>* leaving = nullptr;
 
 std::uint32_t JobOf(std::uint64_t ticket) { return static_cast<std::uint32_t>(ticket >> 32); }
 
@@ -84,8 +86,10 @@ void Work(Crew& crew) {
     if (part >= static_cast<int>(ticket >> 16 & kMostParts)) return;
     void (*const task)(void*, int) = crew.task.load(std::memory_order_relaxed);
     void* const argument = crew.argument.load(std::memory_order_relaxed);
+    const std::atomic<bool>* const leave = crew.leave.load(std::memory_order_relaxed);
     if (!crew.ticket.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel, std::memory_order_acquire))
       continue;
+    leaving = leave;
     task(argument, part);
     crew.unfinished.fetch_sub(1, std::memory_order_release);
     ticket = crew.ticket.load(std::memory_order_acquire);
@@ -164,17 +168,21 @@ Pool& Pool::instance() {
   return pool;
 }
 
-Pool::Place::Place() : taken_(!placed) {
+Pool::Place::Place(const std::atomic<bool>* leave) : taken_(!placed) {
   if (!taken_) return;
   placed = true;
+  leaving = leave;
   TheCrew().computing.fetch_add(1);
 }
 
 Pool::Place::~Place() {
   if (!taken_) return;
   placed = false;
+  leaving = nullptr;
   TheCrew().computing.fetch_sub(1);
 }
+
+bool Pool::Leaving() { return leaving != nullptr && leaving->load(std::memory_order_relaxed); }
 
 void Pool::Run(int parts, void (*task)(void* argument, int part), void* argument) {
   Crew& crew = TheCrew();
@@ -204,6 +212,7 @@ void Pool::Run(int parts, void (*task)(void* argument, int part), void* argument
   const std::size_t helpers = std::min(wanted, crew.workers.size());
   crew.task.store(task, std::memory_order_relaxed);
   crew.argument.store(argument, std::memory_order_relaxed);
+  crew.leave.store(leaving, std::memory_order_relaxed);
   crew.unfinished.store(parts, std::memory_order_relaxed);
   const std::uint32_t job = JobOf(crew.ticket.load(std::memory_order_relaxed)) + 1;
   // Sequentially consistent, like a sleeper's mark: either it sees this job, or is seen asleep.

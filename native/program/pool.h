@@ -1,6 +1,7 @@
 // A small pool of worker threads for splitting one kernel's work; shared by all trainings of the process.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 
 namespace wengert {
@@ -19,7 +20,8 @@ class Pool {
   // that compute leave processors free, so that trainings at once share them.
   class Place {
    public:
-    Place();
+    // `leave`: raised when the thread shall come to its end, whatever becomes of what it computes; see Leaving.
+    explicit Place(const std::atomic<bool>* leave = nullptr);
     ~Place();
     Place(const Place&) = delete;
     Place& operator=(const Place&) = delete;
@@ -27,6 +29,10 @@ class Pool {
    private:
     const bool taken_;  // false inside of another of the same thread
   };
+
+  // Whether what the running thread computes, for itself or as a worker, is wanted no more. Kernels that may take long
+  // ask now and then and return at once, leaving their output half made: whoever called them has to look again.
+  static bool Leaving();
 
   // Runs task(argument, part) for part = 0 … parts − 1, some of them on workers, and returns when all are done. Where
   // the workers are taken by another training, the caller runs every part itself: the result never depends on it.

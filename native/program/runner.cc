@@ -228,7 +228,7 @@ std::size_t Runner::footprint() const {
 }
 
 void Runner::Work() {
-  const Pool::Place place;
+  const Pool::Place place(&abandoned_);
   BlockStatus status = Loop();
   result_.epochs = epoch_;
   result_.runs = runs_.load(std::memory_order_relaxed);

@@ -66,6 +66,25 @@ onNative('threads', (native) => {
     })
   }
 
+  // Cores on which products may be cut at multiples of twelve rows; on others the tiles are fixed.
+  const twelves = /Haswell|Zen|SkylakeX|Cooperlake/.test(backend.info().blas ?? '')
+  test.skipIf(!twelves)(`a product computed in stretches has the bits of its rows${twelves ? '' : ' (skipped: not on this core)'}`, () => {
+    const [m, n, k] = [4200, 700, 700]
+    const draw = new Draw(6)
+    const [a, b] = [draw.array('float32', m * k) as Float32Array, draw.array('float32', k * n) as Float32Array]
+    backend.setThreads(1)
+    for (const transB of [0, 1]) {
+      const whole = new Float32Array(m * n)
+      backend.run(call('matmul', [1, m, n, k, 0, transB, 0, 0], [1, 0]), [whole], [a, b])
+      const rows = 600
+      for (let at = 0; at < m; at += rows) {
+        const part = new Float32Array(rows * n)
+        backend.run(call('matmul', [1, rows, n, k, 0, transB, 0, 0], [1, 0]), [part], [a.slice(at * k, (at + rows) * k), b])
+        expect(Buffer.compare(Buffer.from(part.buffer), Buffer.from(whole.buffer, at * n * 4, rows * n * 4)), `rows from ${at}`).toBe(0)
+      }
+    }
+  })
+
   test('several trainings and eager calls at once', async () => {
     const n = 192
     const b = new Builder('float32')
