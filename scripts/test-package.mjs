@@ -2,19 +2,21 @@
  * Checks the package as users get it: packs it, installs it into an empty folder with node alone on PATH, and there runs the
  * README's quick start by import and by require, checks the types, the fallback and the doctor, and measures.
  *
- *   npm run test:package                      this Node, Node 20, 22, 24 and 26, Bun, Deno, and arm64 where qemu is at hand
+ *   npm run test:package                      this Node, Node 20, 22, 24 and 26, Bun, Deno, arm64 where qemu is at hand; then
+ *                                             installed by npm with scripts allowed, by pnpm, Yarn and Bun
  *   npm run test:package -- --quick           this Node alone
  *   npm run test:package -- --json            ends with one line of JSON
  *
  * Runtimes come from npm and are kept in .cache/runtimes; one that cannot be had is reported as skipped, with the reason.
  */
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { commonJs, contents, costs, doctor, esm, fallback, types } from './package/checks.mjs'
-import { bareEnvironment, install, npm, pack, root, run, sizeOf } from './package/stage.mjs'
+import { fetched, installBy, managers } from './package/managers.mjs'
+import { bareEnvironment, install, pack, root, run, sizeOf } from './package/stage.mjs'
 
 const { values } = parseArgs({
   options: {
@@ -66,21 +68,30 @@ const others = [
 ]
 
 /** The path of a runtime's program, fetched if need be. */
-function runtime({ npm: name, program }, flags = []) {
-  const place = join(root, '.cache', 'runtimes', name.replaceAll(/[/@]/g, '_'))
-  const path = join(place, 'node_modules', program)
-  if (!existsSync(path)) {
-    mkdirSync(place, { recursive: true })
-    writeFileSync(join(place, 'package.json'), '{ "private": true }\n')
-    npm(['install', '--ignore-scripts', ...flags, name], { cwd: place })
-  }
-  return path
-}
+const runtime = ({ npm: name, program }, flags) => fetched(join(root, '.cache', 'runtimes'), name, [program].flat(), flags)
 
 function onRuntime(name, program, project, wanted) {
   const start = (file) => run(program[0], [...program.slice(1), file], { cwd: project, env: bareEnvironment(folder) }).stdout
   check(`${name}, import`, () => esm(project, start, wanted))
   check(`${name}, require`, () => commonJs(project, start, wanted))
+}
+
+/** Each package manager, which brings the package to this Node. */
+function installed(tarball, wanted) {
+  for (const manager of managers) {
+    let program
+    try {
+      program = manager.npm && runtime(manager)
+    } catch (error) {
+      skip(`installed by ${manager.name}`, error.message.split('\n').slice(0, 3).join(' '))
+      continue
+    }
+    check(`installed by ${manager.name}`, () => {
+      const project = installBy(manager, program, folder, tarball)
+      const start = (file) => run(process.execPath, [file], { cwd: project, env: bareEnvironment(folder) }).stdout
+      return `${esm(project, start, wanted)}; ${commonJs(project, start, wanted)}`
+    })
+  }
 }
 
 /** arm64 on another processor: qemu for programs, the cross compiler's C library. */
@@ -141,6 +152,7 @@ async function all() {
     onRuntime(other.name, [path, ...other.args], project, wanted)
   }
   emulated(project)
+  installed(packed.tarball, wanted)
 }
 
 try {

@@ -78,3 +78,26 @@ export interface Addon {
   /** Ends every training of the process, its workers' too, in the middle of a run; their promises never settle. For a process that exits. */
   abandonAll(): void
 }
+
+const functions: Record<keyof Addon, true> = {
+  describe: true,
+  threads: true,
+  setThreads: true,
+  processorQuota: true,
+  permutations: true,
+  call: true,
+  compile: true,
+  run: true,
+  createState: true,
+  writeState: true,
+  readState: true,
+  stateVersion: true,
+  createRunner: true,
+  runBlock: true,
+  cancelRunner: true,
+  runnerProgress: true,
+  closeRunner: true,
+  abandonAll: true,
+}
+/** What a binary of these sources exports. */
+export const addonFunctions = Object.keys(functions) as readonly (keyof Addon)[]

@@ -9,7 +9,7 @@ export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
 export const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc')
 
 /** npm's own program, wherever node was installed. */
-function npmProgram() {
+export function npmProgram() {
   const beside = resolve(dirname(process.execPath), '..', 'lib', 'node_modules', 'npm', 'bin', 'npm-cli.js')
   const windows = join(dirname(process.execPath), 'node_modules', 'npm', 'bin', 'npm-cli.js')
   const places = [

@@ -85,6 +85,7 @@ onNative('finding a binary', ({ file }) => {
       /undefined symbol: napi_create_functioX|symbol not found/,
     ],
     ['is no addon', () => renamed(good, 'napi_register_module_v1'), /did not self-register|expected the addon of this package/],
+    ['lacks a function', () => renamed(good, 'abandonAll'), /without abandonAll; it was built from other sources/],
     ['is of another version', () => renamed(good, 'accumulate'), /without accumulate; it was built from other sources/],
   ]
 

@@ -1,6 +1,6 @@
 /** The native engine: the addon behind the contract that every engine keeps. */
 
-import type { Addon } from '../../native/addon.js'
+import { type Addon, addonFunctions } from '../../native/addon.js'
 import { loadAddon } from '../../native/load.js'
 import type { TypedArray } from '../../util/dtype.js'
 import type { StreamKey } from '../../util/random.js'
@@ -15,7 +15,8 @@ import { NativeRunner } from './runner.js'
 function lacks(addon: Partial<Addon>): string | undefined {
   if (typeof addon.describe !== 'function') return 'expected the addon of this package, got another one'
   const { kernels, elementwise } = addon.describe()
-  const lacking: string[] = kernelNames.filter((name) => !kernels.includes(name))
+  const lacking: string[] = addonFunctions.filter((name) => typeof addon[name] !== 'function')
+  lacking.push(...kernelNames.filter((name) => !kernels.includes(name)))
   for (const [i, name] of Object.keys(elementwiseOps).entries()) if (elementwise[i] !== name) lacking.push(`elementwise ${name}`)
   if (lacking.length === 0) return undefined
   return `expected a binary of this version, got one without ${lacking.join(', ')}; it was built from other sources: build it again`
