@@ -10,8 +10,13 @@ import { formatShape, stridesOf } from '../util/shape.js'
 import { entryBeingSwept } from './reverse.js'
 
 /** Frames of the library itself are left out of the stacks shown. */
-const library = new URL('..', import.meta.url)
-const ownFrames = [library.href, fileURLToPath(library)]
+let own: readonly string[] | undefined
+function ownFrames(): readonly string[] {
+  if (own) return own
+  const library = new URL('..', import.meta.url)
+  own = [library.href, fileURLToPath(library)]
+  return own
+}
 
 /** The innermost line outside the library on the present stack: `name (file:line:column)`. */
 function userLine(): string {
@@ -20,7 +25,9 @@ function userLine(): string {
   const { stack = '' } = new Error('here')
   Error.stackTraceLimit = limit
   const frames = stack.split('\n').slice(1)
-  const frame = frames.find((line) => !ownFrames.some((own) => line.includes(own)) && !line.includes('(node:') && /:\d+:\d+/.test(line))
+  const frame = frames.find(
+    (line) => !ownFrames().some((place) => line.includes(place)) && !line.includes('(node:') && /:\d+:\d+/.test(line),
+  )
   return frame?.trim().replace(/^at /, '') ?? 'an unknown line'
 }
 

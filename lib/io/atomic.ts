@@ -1,6 +1,5 @@
 /** Files that are whole or not there: written beside their place, flushed, renamed into it, the folder flushed. */
 
-import { randomBytes } from 'node:crypto'
 import { type FileHandle, open, rename, unlink } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { WengertError } from '../errors.js'
@@ -55,7 +54,8 @@ export async function writeAtomic(
   const { where = 'writeAtomic', at } = options
   checkPath(where, path)
   const folder = dirname(path)
-  const temporary = join(folder, `.${basename(path)}.${process.pid}.${randomBytes(6).toString('hex')}.tmp`)
+  const [a = 0, b = 0] = crypto.getRandomValues(new Uint32Array(2))
+  const temporary = join(folder, `.${basename(path)}.${process.pid}.${a.toString(36)}${b.toString(36)}.tmp`)
   let file: FileHandle | undefined
   let renamed = false
   try {

@@ -1,6 +1,5 @@
 /** The records of a CSV text, a chunk of the source at a time: memory does not grow with the file. Parsing is csv-parse's. */
 
-import { createReadStream } from 'node:fs'
 import type { CsvError } from 'csv-parse'
 import { WengertError } from '../errors.js'
 import { describe } from '../util/options.js'
@@ -31,7 +30,7 @@ async function* chunksOf(where: string, source: CsvSource): AsyncGenerator<Uint8
     return
   }
   try {
-    yield* createReadStream(checkPath(where, source)) as AsyncIterable<Uint8Array>
+    yield* process.getBuiltinModule('node:fs').createReadStream(checkPath(where, source)) as AsyncIterable<Uint8Array>
   } catch (error) {
     throw fileError(where, source, error)
   }

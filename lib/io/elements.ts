@@ -3,7 +3,6 @@
  * lost: half floats to float32, other integers to int32 where they fit.
  */
 
-import { endianness } from 'node:os'
 import { WengertError } from '../errors.js'
 import { allocate, bytesPerElement, type Dtype, type TypedArray } from '../util/dtype.js'
 
@@ -56,7 +55,7 @@ export type ElementName = keyof typeof elementKinds
 /** The type that a file keeps each of the tensors' types in. */
 export const elementOf: Record<Dtype, ElementName> = { float32: 'f32', float64: 'f64', int32: 'i32', bool: 'bool' }
 
-const littleEndian = endianness() === 'LE'
+const littleEndian = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1
 
 /** Copies `count` elements out of `bytes`, which holds exactly them. Errors: ERR_FILE for values that the tensor's type lacks. */
 export function decodeElements(where: string, kind: ElementKind, bytes: Uint8Array, count: number): TypedArray {

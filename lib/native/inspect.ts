@@ -4,8 +4,6 @@
  * The loaders of macOS and Windows check this themselves.
  */
 
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
-
 /** Processors by their number in ELF files. */
 const machines = new Map([
   [3, 'ia32'],
@@ -32,6 +30,7 @@ function reach(head: DataView): number {
 /** Why the file cannot be a whole binary for this processor, as far as its first kilobytes tell; undefined where nothing speaks against it. */
 export function flaw(file: string): string | undefined {
   if (process.platform !== 'linux') return undefined
+  const { closeSync, fstatSync, openSync, readSync } = process.getBuiltinModule('node:fs')
   const handle = openSync(file, 'r')
   try {
     const { size } = fstatSync(handle)

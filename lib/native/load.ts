@@ -4,7 +4,6 @@
  * platform. To try another place: a line in `candidates`.
  */
 
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -16,8 +15,12 @@ interface NodeGypBuild {
   resolve(folder: string): string
 }
 
+/** Fetched when it is used, here and below: importing node:fs brings all of Node's streams. */
+const files = () => process.getBuiltinModule('node:fs')
+
 /** The folder of the package: the nearest one above this file whose package.json has its name. */
 export function packageFolder(): string {
+  const { existsSync, readFileSync } = files()
   let folder = dirname(fileURLToPath(import.meta.url))
   for (;;) {
     const manifest = join(folder, 'package.json')
@@ -32,6 +35,7 @@ export function packageFolder(): string {
 function libc(): string | undefined {
   if (process.env.LIBC) return process.env.LIBC
   if (process.platform !== 'linux') return undefined
+  const { existsSync } = files()
   // Other runtimes may have no report.
   const report = (process as Partial<NodeJS.Process>).report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined
   return report?.header ? (report.header.glibcVersionRuntime ? 'glibc' : 'musl') : existsSync('/etc/alpine-release') ? 'musl' : 'glibc'
@@ -40,6 +44,7 @@ function libc(): string | undefined {
 /** The package's binaries for this platform; a C library in a name (`wengert.musl.node`) is this process's. */
 function prebuilds(): string[] {
   const folder = join(process.env.WENGERT_PREBUILD || packageFolder(), 'prebuilds', `${process.platform}-${process.arch}`)
+  const { existsSync, readdirSync } = files()
   if (!existsSync(folder)) return []
   const own = libc()
   const fits = (name: string) => name.split('.').every((part) => !['glibc', 'musl'].includes(part) || part === own)
@@ -107,16 +112,16 @@ function load(lacks: (addon: Addon) => string | undefined): Loaded | WengertErro
     attempts.push({ tried, outcome: told(error) })
   }
   for (const { name, paths } of candidates(require)) {
-    let files: string[] = []
+    let found: string[] = []
     try {
-      files = paths()
+      found = paths()
     } catch (error) {
       failed(name, error)
     }
-    for (const file of files) {
+    for (const file of found) {
       if (attempts.some(({ tried }) => tried === file)) continue
       try {
-        const broken = existsSync(file) ? flaw(file) : undefined
+        const broken = files().existsSync(file) ? flaw(file) : undefined
         if (broken !== undefined) throw new Error(broken)
         const addon = require(file) as Addon
         const lacking = lacks(addon)

@@ -111,32 +111,39 @@ export function doctor(project, folder) {
 
 const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1]
 
-/** What importing costs over an empty script: milliseconds and megabytes, medians of runs in turns. */
+/**
+ * What importing costs over an empty script, in milliseconds of the clock and of the processor and in megabytes: the median of
+ * differences, each to the mean of an empty script right before and one right after, so that a machine whose speed changes
+ * changes both.
+ */
 export function costs(project, runs) {
   const script = (body) =>
     `${body}; const { user, system } = process.cpuUsage(); console.log(JSON.stringify([process.memoryUsage().rss / 1e6, (user + system) / 1e3]))`
-  const programs = {
-    empty: script(''),
-    imported: script("await import('wengert')"),
-    used: script("const { backend } = await import('wengert'); backend()"),
+  const measure = (body) => {
+    const start = performance.now()
+    const { stdout } = run(process.execPath, ['--input-type=module', '-e', script(body)], { cwd: project })
+    const ms = performance.now() - start
+    const [mb, cpu] = JSON.parse(stdout)
+    return { ms, mb, cpu }
   }
-  const times = Object.fromEntries(Object.keys(programs).map((name) => [name, { ms: [], cpu: [], mb: [] }]))
+  const programs = { imported: "await import('wengert')", used: "const { backend } = await import('wengert'); backend()" }
+  const over = { imported: { ms: [], mb: [], cpu: [] }, used: { ms: [], mb: [], cpu: [] } }
+  for (const body of ['', ...Object.values(programs)]) measure(body) // files into the system's cache
+  let before = measure('')
   for (let i = 0; i < runs; i++) {
-    for (const [name, code] of Object.entries(programs)) {
-      const start = performance.now()
-      const { stdout } = run(process.execPath, ['--input-type=module', '-e', code], { cwd: project })
-      times[name].ms.push(performance.now() - start)
-      const [mb, cpu] = JSON.parse(stdout)
-      times[name].mb.push(mb)
-      times[name].cpu.push(cpu)
+    for (const [name, body] of Object.entries(programs)) {
+      const got = measure(body)
+      const after = measure('')
+      for (const unit of ['ms', 'mb', 'cpu']) over[name][unit].push(got[unit] - (before[unit] + after[unit]) / 2)
+      before = after
     }
   }
-  const over = (name, unit) => Number((median(times[name][unit]) - median(times.empty[unit])).toFixed(1))
+  const of = (name, unit) => Number(median(over[name][unit]).toFixed(1))
   return {
-    importMs: over('imported', 'ms'),
-    importCpuMs: over('imported', 'cpu'),
-    importMB: over('imported', 'mb'),
-    withEngineMs: over('used', 'ms'),
-    withEngineMB: over('used', 'mb'),
+    importMs: of('imported', 'ms'),
+    importCpuMs: of('imported', 'cpu'),
+    importMB: of('imported', 'mb'),
+    withEngineMs: of('used', 'ms'),
+    withEngineMB: of('used', 'mb'),
   }
 }
