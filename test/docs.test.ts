@@ -77,6 +77,44 @@ describe.each(documents)('%s', (file) => {
   })
 })
 
+/** Fences that this file does not run: by document and kind, what does instead. */
+const elsewhere: Record<string, string> = {
+  'README.md js': 'test/readme.test.ts runs it',
+  'README.md sh': 'it sets up a clone and changes a project of the reader; its npm scripts are checked to exist',
+}
+
+/** Opening fences: their lines and kinds. The text after a ts block is its output. */
+function fencesOf(text: string): { line: number; kind: string; after: string | undefined }[] {
+  const found: { line: number; kind: string; after: string | undefined }[] = []
+  let open = false
+  for (const [i, line] of text.split('\n').entries()) {
+    if (!line.startsWith('```')) continue
+    if (!open) found.push({ line: i + 1, kind: line.slice(3).trim(), after: found.at(-1)?.kind })
+    open = !open
+  }
+  return found
+}
+
+test('no block of any document is left unrun without a reason', () => {
+  const others = readdirSync(root).filter((name) => name.endsWith('.md') && !texts.has(name))
+  const scripts = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).scripts as Record<string, string>
+  for (const file of [...documents, ...others]) {
+    const text = texts.get(file) ?? readFileSync(join(root, file), 'utf8')
+    const run = new Set(blocks.filter(({ name }) => name.startsWith(`${file}:`)).map(({ line }) => line))
+    for (const { line, kind, after } of fencesOf(text)) {
+      if (run.has(line) || (kind === 'text' && after?.startsWith('ts'))) continue
+      const reason = elsewhere[`${file} ${kind}`]
+      expect(reason, `${file}:${line}: a block of '${kind}' that nothing runs`).toBeDefined()
+      console.log(`not run here: ${file}:${line}: ${reason}`)
+    }
+    for (const [, name] of text.matchAll(/\bnpm run ([\w:]+)/g)) expect(scripts, file).toHaveProperty([name as string])
+  }
+  expect(fencesOf('a\n```sh\nls\n```\n```\nb\n```\n')).toEqual([
+    { line: 2, kind: 'sh', after: undefined },
+    { line: 5, kind: '', after: 'sh' },
+  ])
+})
+
 test('the code of all documents has no type error', () => {
   const config = {
     extends: '../../tsconfig.json',
