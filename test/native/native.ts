@@ -35,6 +35,13 @@ export function onNative(title: string, body: (native: Native) => void): void {
   else describe(title, () => body(found))
 }
 
+/** For the name of a test that needs something: nothing where that is there, else why it is skipped, which is printed too. */
+export function unless(there: boolean, reason: string): string {
+  if (there) return ''
+  console.log(`skipped: ${reason}`)
+  return ` (skipped: ${reason})`
+}
+
 export const wordsOf = ({ numbers }: Native, program: Program): Float64Array => encodeProgram(numbers, program)
 
 /** Runs a script (CommonJS) in a process of its own, with `given` as its first argument. Resolves to what became of it. */

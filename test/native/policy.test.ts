@@ -10,11 +10,10 @@ import { dirname, join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import { elementwiseCodes } from '../../lib/backend/program.js'
 import { Builder, call } from '../backend/engines.js'
-import { onNative, wordsOf } from './native.js'
+import { onNative, unless, wordsOf } from './native.js'
 
 const linux = process.platform === 'linux'
 const two = linux && availableParallelism() >= 2
-const why = (needs: string, holds: boolean) => (holds ? '' : ` (skipped: needs ${needs})`)
 
 /** state ← state + 1, then products of n × n. */
 function endless(n: number, products: number) {
@@ -133,7 +132,7 @@ onNative('thread policy', (native) => {
   const taskset = linux && spawnSync('taskset', ['--version']).status === 0
   const allowed = linux ? /^Cpus_allowed_list:\s*(\d+)/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] : undefined
 
-  test.skipIf(!taskset)(`the affinity mask counts, and WENGERT_THREADS is cut${why('taskset', taskset)}`, () => {
+  test.skipIf(!taskset)(`the affinity mask counts, and WENGERT_THREADS is cut${unless(taskset, 'needs taskset')}`, () => {
     const one = 'print([addon.threads(), addon.describe().processors])'
     expect(child(one, { processors: allowed, env: { WENGERT_THREADS: '8' } })).toEqual([1, 1])
   })
@@ -143,7 +142,7 @@ onNative('thread policy', (native) => {
     expect(child('print(addon.threads())', { env: { WENGERT_THREADS: 'many' } })).toBe(addon.describe().processors)
   })
 
-  test.skipIf(!two)(`small work starts no worker, large work as many as it may use${why('two processors of Linux', two)}`, () => {
+  test.skipIf(!two)(`small work starts no worker, large work as many as it may use${unless(two, 'needs two processors of Linux')}`, () => {
     const body = `
       addon.setThreads(2)
       await new Training(small).start(1000).done
@@ -160,7 +159,7 @@ onNative('thread policy', (native) => {
     expect(child(body)).toEqual([0, 1, 0, 0, 1])
   })
 
-  test.skipIf(!two)(`many trainings at once have one pool of processors − 1 workers${why('two processors of Linux', two)}`, () => {
+  test.skipIf(!two)(`many trainings at once have one pool of processors − 1 workers${unless(two, 'needs two processors of Linux')}`, () => {
     const body = `
       addon.setThreads(100000)
       const all = Array.from({ length: 6 }, () => new Training(large).start(1e9))
@@ -181,8 +180,10 @@ onNative('thread policy', (native) => {
         .stdout?.match(/\d+/g)
         ?.slice(1)
     : undefined
-  test.skipIf(!two || !taskset)(`two trainings at once share two processors${why('taskset and two processors', two && taskset)}`, () => {
-    const body = `
+  test.skipIf(!two || !taskset)(
+    `two trainings at once share two processors${unless(two && taskset, 'needs taskset and two processors')}`,
+    () => {
+      const body = `
       const ticks = () => threads('wengert-pool').reduce((sum, one) => sum + one, 0)
       const first = new Training(large).start(1e12)
       await until(() => ticks() >= 5)
@@ -196,9 +197,10 @@ onNative('thread policy', (native) => {
       await until(() => ticks() >= from + 5)
       await first.end()
       print(during)`
-    const last = pair?.at(-1) as string
-    expect(child(body, { processors: `${allowed},${last}` })).toBeLessThanOrEqual(1)
-  })
+      const last = pair?.at(-1) as string
+      expect(child(body, { processors: `${allowed},${last}` })).toBeLessThanOrEqual(1)
+    },
+  )
 
   test("libuv's pool is left alone: its only thread serves files, names and keys while trainings run", () => {
     const body = `

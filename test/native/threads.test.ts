@@ -5,7 +5,7 @@ import { type Call, elementwiseCodes } from '../../lib/backend/program.js'
 import { allocate } from '../../lib/util/dtype.js'
 import { Builder, call } from '../backend/engines.js'
 import { Draw } from '../backend/reference.js'
-import { onNative } from './native.js'
+import { onNative, unless } from './native.js'
 
 const { exp, mul, sigmoid } = elementwiseCodes
 
@@ -68,7 +68,7 @@ onNative('threads', (native) => {
 
   // Cores on which products may be cut at multiples of twelve rows; on others the tiles are fixed.
   const twelves = /Haswell|Zen|SkylakeX|Cooperlake/.test(backend.info().blas ?? '')
-  test.skipIf(!twelves)(`a product computed in stretches has the bits of its rows${twelves ? '' : ' (skipped: not on this core)'}`, () => {
+  test.skipIf(!twelves)(`a product computed in stretches has the bits of its rows${unless(twelves, 'this core has fixed tiles')}`, () => {
     const [m, n, k] = [4200, 700, 700]
     const draw = new Draw(6)
     const [a, b] = [draw.array('float32', m * k) as Float32Array, draw.array('float32', k * n) as Float32Array]
