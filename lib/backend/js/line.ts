@@ -202,11 +202,15 @@ export function interpret(code: Int32Array, pairs: Int32Array, m: Floats): void 
   for (let i = 0; i < code.length; i += 5) {
     const op = code[i] as number
     const to = code[i + 1] as number
-    if (op === dotCode) {
+    if (op >= dotCode) {
       let total = 0
-      const end = code[i + 3] as number
-      for (let p = code[i + 2] as number; p < end; p += 2)
-        total += (m[pairs[p] as number] as number) * (m[pairs[p + 1] as number] as number)
+      if (op === productCode) {
+        total = (m[code[i + 2] as number] as number) * (m[code[i + 3] as number] as number)
+      } else {
+        const end = code[i + 3] as number
+        for (let p = code[i + 2] as number; p < end; p += 2)
+          total += (m[pairs[p] as number] as number) * (m[pairs[p + 1] as number] as number)
+      }
       const factor = code[i + 5] as number
       const old = code[i + 6] as number
       const alpha = factor < 0 ? (m[code[i + 4] as number] as number) : (m[code[i + 4] as number] as number) * (m[factor] as number)
@@ -215,15 +219,6 @@ export function interpret(code: Int32Array, pairs: Int32Array, m: Floats): void 
       continue
     }
     const x = m[code[i + 2] as number] as number
-    if (op === productCode) {
-      const product = x * (m[code[i + 3] as number] as number)
-      const factor = code[i + 5] as number
-      const old = code[i + 6] as number
-      const alpha = factor < 0 ? (m[code[i + 4] as number] as number) : (m[code[i + 4] as number] as number) * (m[factor] as number)
-      m[to] = old < 0 ? alpha * product : alpha * product + (m[old] as number)
-      i += 2
-      continue
-    }
     switch (op) {
       case 0:
         m[to] = x
