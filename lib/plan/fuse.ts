@@ -8,6 +8,7 @@
  */
 
 import { elementwiseLimits } from '../backend/program.js'
+import { barrierRow } from '../primitives/barrier.js'
 import { microOps } from '../primitives/elementwise.js'
 import { castRow, reshapeRow } from '../primitives/movement.js'
 import type { Dtype } from '../util/dtype.js'
@@ -30,7 +31,7 @@ export function isElementwise(node: Node): boolean {
 
 /** Whether a node needs no work: its value lies where its input's does. */
 export function isView(node: Node): boolean {
-  return applies(node, reshapeRow)
+  return applies(node, reshapeRow) || applies(node, barrierRow)
 }
 
 function computeType(node: Node): 'float32' | 'float64' {

@@ -86,7 +86,8 @@ export function lower(
       case 'cluster': {
         const [only] = item.cluster.nodes as [Node]
         if (isView(only)) {
-          // A value that is only looked at again stays alive through its base.
+          // A value that is only looked at again stays alive through its base; what a barrier waited for may end here.
+          dying.forEach(release)
           return
         }
         const made = item.cluster.nodes.filter((node) => item.writes.has(node) || lastUse.has(node))

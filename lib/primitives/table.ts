@@ -1,5 +1,6 @@
 /** The op table: every primitive row. Tests, docs and tools walk it; nothing else needs to know the names. */
 
+import { barrierRows } from './barrier.js'
 import { broadcastRows } from './broadcast.js'
 import { dropoutRows } from './dropout.js'
 import { elementwiseRows } from './elementwise.js'
@@ -13,6 +14,7 @@ import { softmaxRows } from './softmax.js'
 export const opTable: readonly Primitive[] = [
   ...elementwiseRows,
   ...movementRows,
+  ...barrierRows,
   ...broadcastRows,
   ...reduceRows,
   ...linalgRows,

@@ -87,7 +87,7 @@ ROWS = {
     "equal": binary(torch.eq), "notEqual": binary(torch.ne), "less": binary(torch.lt), "lessEqual": binary(torch.le),
     "greater": binary(torch.gt), "greaterEqual": binary(torch.ge), "logicalAnd": binary(torch.logical_and),
     "logicalOr": binary(torch.logical_or), "where": lambda p, c, a, b: torch.where(c != 0, a, b),
-    "cast": unary(lambda x: x.clone()), "stopGradient": unary(lambda x: x.detach().clone()),
+    "cast": unary(lambda x: x.clone()), "stopGradient": unary(lambda x: x.detach().clone()), "optimizationBarrier": unary(lambda x: x.clone()),
     "reshape": lambda p, x: x.reshape(p["shape"]), "transpose": lambda p, x: x.permute(p["permutation"]),
     "slice": lambda p, x: take_region(x, p), "place": lambda p, x: place(x, p), "concat": lambda p, *x: torch.cat(x, p["axis"]),
     "broadcastTo": lambda p, x: x.expand(p["shape"]), "sum": folded(lambda x, i: x.sum(i)),

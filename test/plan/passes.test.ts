@@ -7,6 +7,7 @@ import { add, full, grad, greater, mul, relu, sigmoid, softmaxCrossEntropy, sub,
 import { lowerFunction } from '../../lib/plan/plan.js'
 import type { InputSpec, Recorder } from '../../lib/plan/record.js'
 import { StateLayout } from '../../lib/plan/state-layout.js'
+import { optimizationBarrier } from '../../lib/primitives/barrier.js'
 
 const names = Object.keys(elementwiseOps)
 const kernels = (program: Program) => program.steps.map((step) => step.kernel)
@@ -139,6 +140,27 @@ describe('passes', () => {
       5,
     )
     expect(out[0]).toBeCloseTo(Math.exp(1) / (Math.exp(1) + Math.exp(2) + Math.exp(3)) / 4, 6)
+  })
+
+  it('computes again what lies behind a barrier, after what the barrier waits for, without a copy', () => {
+    const chain = (x: Tensor) => Array.from({ length: 6 }).reduce<Tensor>((y) => sigmoid(y.matmul(y)), x)
+    const build = (held: boolean) =>
+      lowered([input('x', [16, 16]), input('out', [16, 16], true)], (r) => {
+        const x = r.input(0)
+        const g = chain(x)
+        const again = held ? optimizationBarrier(x, g) : x
+        r.output(1, vjp(chain, again)[1](g)[0])
+      }).program
+    const shared = kernels(build(false)).filter((kernel) => kernel === 'matmul').length
+    const held = build(true)
+    expect(shared).toBe(6 + 12)
+    expect(kernels(held).filter((kernel) => kernel === 'matmul').length).toBe(6 + 6 + 12)
+    expect(kernels(held)).not.toContain('copy')
+    const x = Float32Array.from({ length: 256 }, (_, i) => ((i * 7) % 11) / 50)
+    const [a, b] = [new Float32Array(256), new Float32Array(256)]
+    jsBackend.compile(build(false)).run(undefined, [x, a])
+    jsBackend.compile(held).run(undefined, [x, b])
+    expect(b).toEqual(a)
   })
 
   it('takes equal elements of a constant as one number', () => {
