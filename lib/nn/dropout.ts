@@ -7,6 +7,7 @@ import { WengertError } from '../errors.js'
 import { dropout } from '../primitives/dropout.js'
 import { nextSeed } from '../tensor/random.js'
 import { Tensor } from '../tensor/tensor.js'
+import { aboutToDraw, type DrawSource } from '../util/draws.js'
 import { checkNumber, checkOptions } from '../util/options.js'
 import { isConcrete } from './loss-contract.js'
 import { Module } from './module.js'
@@ -21,6 +22,14 @@ interface Draws {
 }
 
 let current: Draws | undefined
+
+/** Where the draws of a training step stand: a copy, so that a replay counts on its own. */
+const place: DrawSource<Draws | undefined> = {
+  tell: () => current && { ...current },
+  seek: (there) => {
+    current = there && { ...there }
+  },
+}
 
 /** The numbers of a counter. */
 export const counterLength = 4
@@ -70,6 +79,7 @@ export class Dropout extends Module {
 
   override forward(x: Tensor): Tensor {
     if (!this.training || this.p === 0) return x
+    aboutToDraw(place)
     if (current) return dropout(x, current.counter, this.p, { layer: current.made++, first: current.first })
     if (!isConcrete(x)) {
       throw new WengertError(

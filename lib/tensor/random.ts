@@ -1,5 +1,6 @@
 /** Random tensors for users: a `Random` is a seeded sequence of independent draws, the same on every machine and engine. */
 
+import { aboutToDraw, type DrawSource } from '../util/draws.js'
 import { allocate, type FloatDtype } from '../util/dtype.js'
 import { checkNumber, checkOptions } from '../util/options.js'
 import { permutation, purposes, Stream } from '../util/random.js'
@@ -19,9 +20,17 @@ export function seed(n: number): void {
   drawn = 0
 }
 
+const byDefault: DrawSource<readonly [number | undefined, number]> = {
+  tell: () => [defaultSeed, drawn],
+  seek: (there) => {
+    ;[defaultSeed, drawn] = there
+  },
+}
+
 /** A seed derived from the default generator; a new one each time. */
 export function nextSeed(): number {
   defaultSeed ??= Math.floor(Math.random() * 4294967296)
+  aboutToDraw(byDefault)
   const stream = new Stream({ seed: defaultSeed, purpose: purposes.user, a: 0xffffffff, b: drawn++ })
   return stream.word()
 }
@@ -35,12 +44,19 @@ export function nextSeed(): number {
 export class Random {
   readonly seed: number
   #draw = 0
+  readonly #place: DrawSource<number> = {
+    tell: () => this.#draw,
+    seek: (draw) => {
+      this.#draw = draw
+    },
+  }
 
   constructor(seed: number) {
     this.seed = checkNumber('Random', 'seed', seed, { integer: true, min: 0, max: Number.MAX_SAFE_INTEGER })
   }
 
   #stream(): Stream {
+    aboutToDraw(this.#place)
     return new Stream({ seed: this.seed, purpose: purposes.user, a: this.#draw++, b: 0 })
   }
 
