@@ -30,6 +30,8 @@ export interface State {
    * snapshot: a finished epoch, never torn.
    */
   read(offset: number, target: TypedArray): void
+  /** Copies from each offset (bytes) into the target of its place, all of one snapshot; the version that they are of. */
+  readAll(offsets: readonly number[], targets: readonly TypedArray[]): number
   /** Counts the versions that `read` can see; it grows when a snapshot is published or a synchronous run ends. */
   readonly version: number
 }

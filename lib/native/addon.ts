@@ -66,7 +66,8 @@ export interface Addon {
   /** `floats`: offset (bytes), length and type of each floating range. */
   createState(bytes: number, floats: Float64Array): StateHandle
   writeState(state: StateHandle, offset: number, source: TypedArray): void
-  readState(state: StateHandle, offset: number, target: TypedArray): void
+  /** Offsets in bytes and targets in turn, all read of one moment; the version that they are of. */
+  readState(state: StateHandle, ranges: readonly (number | TypedArray)[]): number
   stateVersion(state: StateHandle): number
 
   createRunner(state: StateHandle, programs: readonly ProgramHandle[], ...inputs: (TypedArray | undefined)[]): RunnerHandle

@@ -12,8 +12,11 @@ import { formatShape, sameShape } from '../util/shape.js'
 export interface Home {
   /** Whether a fit is running: the values may be read (as of a finished epoch) but not written. */
   readonly busy: boolean
-  /** Copies newer values into `target`, where there are any. */
-  pull(parameter: Parameter, target: TypedArray): void
+  /**
+   * Brings newer values, where there are any, into the parameter's `array`. During a fit: those of all parameters at once, which
+   * then stay for the rest of the running piece of JavaScript, so that reads one after the other are of one epoch.
+   */
+  pull(parameter: Parameter): void
   /** The values in JavaScript's array may have been changed: take them before the next update. */
   touched(parameter: Parameter): void
 }
@@ -35,12 +38,12 @@ export class Parameter extends Tensor {
   }
 
   /**
-   * The values. While a fit runs: those of a finished epoch. A write through this array is seen by the next update or
+   * The values. While a fit runs: those of a finished epoch, the same one for all that is read without an `await`. A write through this array is seen by the next update or
    * prediction if `.data` was read after the last one; during a fit writes are lost, use `assign`, which refuses.
    */
   override get data(): TypedArray {
     if (this.#home) {
-      this.#home.pull(this, this.#values)
+      this.#home.pull(this)
       this.#home.touched(this)
     }
     return this.#values
@@ -48,7 +51,12 @@ export class Parameter extends Tensor {
 
   /** The values for reading only: not taken as possibly changed. */
   peek(): TypedArray {
-    this.#home?.pull(this, this.#values)
+    this.#home?.pull(this)
+    return this.#values
+  }
+
+  /** The array of the values, as it stands: a home writes newer ones into it. */
+  get array(): TypedArray {
     return this.#values
   }
 
@@ -73,7 +81,7 @@ export class Parameter extends Tensor {
   moveTo(home: Home | undefined): void {
     if (this.#home === home) return
     this.refuseWhileBusy('fit')
-    this.#home?.pull(this, this.#values)
+    this.#home?.pull(this)
     this.#home = home
   }
 

@@ -12,7 +12,7 @@ import type { Home, Parameter } from '../nn/parameter.js'
 import type { Optimizer } from '../optim/optimizer.js'
 import { StateLayout, type StateSlot } from '../plan/state-layout.js'
 import { Tensor } from '../tensor/tensor.js'
-import { allocate, type Dtype, type TypedArray } from '../util/dtype.js'
+import { allocate, type Dtype } from '../util/dtype.js'
 import { type Shape, sizeOf } from '../util/shape.js'
 
 /** One parameter's slots: its own, the optimiser's, and the accumulator of its gradient, or −1. */
@@ -37,6 +37,7 @@ export class TrainingState implements Home {
   readonly #byParameter = new Map<Parameter, ParameterSlots>()
   readonly #seen = new Map<Parameter, number>()
   readonly #dirty = new Set<Parameter>()
+  #held = false
 
   /**
    * @param accumulates whether gradients are added up from run to run
@@ -169,18 +170,21 @@ export class TrainingState implements Home {
    */
   slots(into?: Readonly<Record<string, Tensor>>): Record<string, Tensor> {
     const state = this.#claimed
-    return Object.fromEntries(
-      this.#lasting().map(({ name, offset, shape, dtype }) => {
-        const tensor = into?.[name] ?? new Tensor(shape, dtype, allocate(dtype, sizeOf(shape)))
-        state.read(offset, tensor.data)
-        return [name, tensor]
-      }),
+    const lasting = this.#lasting()
+    const tensors = lasting.map(
+      ({ name, shape, dtype }) => [name, into?.[name] ?? new Tensor(shape, dtype, allocate(dtype, sizeOf(shape)))] as const,
     )
+    state.readAll(
+      lasting.map(({ offset }) => offset),
+      tensors.map(([, { data }]) => data),
+    )
+    return Object.fromEntries(tensors)
   }
 
   /** Writes what `slots` gave; names, shapes and types must be those of `expectedSlots`. */
   restore(slots: Readonly<Record<string, Tensor>>): void {
     const state = this.#claimed
+    this.#held = false
     for (const { name, offset } of this.#lasting()) state.write(offset, (slots[name] as Tensor).data)
   }
 
@@ -206,11 +210,27 @@ export class TrainingState implements Home {
     return this.layout.slots[entry.slot]?.offset as number
   }
 
-  pull(parameter: Parameter, target: TypedArray): void {
+  pull(parameter: Parameter): void {
     const state = this.#state
-    if (!state || this.#seen.get(parameter) === state.version) return
-    state.read(this.#offset(parameter), target)
-    this.#seen.set(parameter, state.version)
+    if (!state || this.#held) return
+    // Between two fits nothing changes under a reader.
+    const wanted = this.busy ? this.parameters.flatMap(({ parameter: p }) => (p.home === this ? [p] : [])) : [parameter]
+    if (this.busy) this.#hold()
+    if (wanted.every((p) => this.#seen.get(p) === state.version)) return
+    const version = state.readAll(
+      wanted.map((p) => this.#offset(p)),
+      wanted.map(({ array }) => array),
+    )
+    for (const p of wanted) this.#seen.set(p, version)
+  }
+
+  /** What is read until the running piece of JavaScript ends is of one epoch: a training thread publishes others meanwhile. */
+  #hold(): void {
+    if (!this.#backend?.offThread) return
+    this.#held = true
+    queueMicrotask(() => {
+      this.#held = false
+    })
   }
 
   touched(parameter: Parameter): void {

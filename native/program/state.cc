@@ -28,14 +28,14 @@ void State::Write(std::size_t offset, const void* source, std::size_t bytes) {
   Changed();
 }
 
-void State::Read(std::size_t offset, void* target, std::size_t bytes) {
-  if (bytes == 0) return;
-  if (!busy_) {
-    std::memcpy(target, block_.data() + offset, bytes);
-    return;
+std::uint64_t State::Read(const std::vector<Copy>& copies) {
+  std::unique_lock<std::mutex> lock(exchange_, std::defer_lock);
+  if (busy_) lock.lock();
+  const char* const from = busy_ ? front_.data() : block_.data();
+  for (const Copy& copy : copies) {
+    if (copy.bytes > 0) std::memcpy(copy.target, from + copy.offset, copy.bytes);
   }
-  std::lock_guard<std::mutex> lock(exchange_);
-  std::memcpy(target, front_.data() + offset, bytes);
+  return version();
 }
 
 void State::Changed() { version_.fetch_add(1, std::memory_order_relaxed); }
@@ -78,8 +78,8 @@ bool State::Publish() {
     std::lock_guard<std::mutex> lock(exchange_);
     std::swap(front_, back_);
     good_ = finite;
+    version_.fetch_add(1, std::memory_order_relaxed);
   }
-  version_.fetch_add(1, std::memory_order_relaxed);
   return finite;
 }
 

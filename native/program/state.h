@@ -3,8 +3,8 @@
 // Two threads know a state. While no runner works on it, the JavaScript thread alone does, and reads and writes the
 // block itself. While one does (Begin … End), the block belongs to the training thread, and the JavaScript thread reads
 // the front snapshot: the end of an epoch at which every floating value was finite. The lock is held for the exchange
-// of the two buffers and for the copy that a reader makes, never while values are tested or copied by the training
-// thread.
+// of the two buffers and for the copies that a reader makes, never while values are tested or copied by the training
+// thread. All ranges of one Read are of one snapshot.
 #pragma once
 
 #include <atomic>
@@ -35,10 +35,18 @@ class State {
   std::size_t footprint() const { return block_.bytes() + front_.bytes() + back_.bytes(); }
   std::uint64_t version() const { return version_.load(std::memory_order_relaxed); }
 
-  // On the JavaScript thread. The range lies inside the block (the caller has checked it).
+  // A range of the block, and where its copy goes.
+  struct Copy {
+    std::size_t offset;
+    void* target;
+    std::size_t bytes;
+  };
+
+  // On the JavaScript thread. Ranges lie inside the block (the caller has checked them).
   bool busy() const { return busy_; }
   void Write(std::size_t offset, const void* source, std::size_t bytes);
-  void Read(std::size_t offset, void* target, std::size_t bytes);
+  // Makes all copies under one lock; the version that they are of.
+  std::uint64_t Read(const std::vector<Copy>& copies);
   // A synchronous run changed the block.
   void Changed();
   // A runner for this state is made, or gone: the last one takes the snapshots with it.

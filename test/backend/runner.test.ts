@@ -198,6 +198,10 @@ onEveryEngine('runners', (backend) => {
       const values = readState(state, 4)
       expect(new Set(values).size).toBe(1)
       expect((values[0] as number) % 7).toBe(0)
+      const halves = [new Float64Array(3), new Float64Array(1)] as const
+      const version = state.readAll([0, 24], halves)
+      expect(new Set([...halves[0], ...halves[1]]).size).toBe(1)
+      expect([...versions].every((before) => before <= version)).toBe(true)
       seen.add(values[0] as number)
       versions.add(state.version)
     }

@@ -128,7 +128,7 @@ const near = {
   ],
   createState: () => [of([0, 8, 128, 1000, number()]), below(2) === 0 ? Float64Array.of(0, below(20), 1) : numberWords()],
   writeState: () => [of(handles.states), number(), array()],
-  readState: () => [of(handles.states), number(), array()],
+  readState: () => [of(handles.states), Array.from({ length: below(5) }, (_, i) => (i % 2 === 0 ? number() : array()))],
   stateVersion: () => [of(handles.states)],
   createRunner: () => [
     of(handles.states),

@@ -92,6 +92,13 @@ export class JsState implements State {
     bytes.set(from.subarray(offset, offset + bytes.byteLength))
   }
 
+  readAll(offsets: readonly number[], targets: readonly TypedArray[]): number {
+    targets.forEach((target, i) => {
+      this.read(offsets[i] as number, target)
+    })
+    return this.#version
+  }
+
   #checkRange(what: string, offset: number, bytes: number): void {
     if (!(Number.isSafeInteger(offset) && offset >= 0 && offset + bytes <= this.bytes)) {
       throw new WengertError('ERR_PROGRAM', `state: expected to ${what} inside ${this.bytes} bytes, got ${bytes} at ${offset}`)

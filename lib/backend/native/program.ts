@@ -38,8 +38,15 @@ export class NativeState implements State {
   }
 
   read(offset: number, target: TypedArray): void {
+    this.readAll([offset], [target])
+  }
+
+  readAll(offsets: readonly number[], targets: readonly TypedArray[]): number {
     try {
-      this.#addon.readState(this.handle, offset, target)
+      return this.#addon.readState(
+        this.handle,
+        targets.flatMap((target, i) => [offsets[i] as number, target]),
+      )
     } catch (error) {
       throw coded(error)
     }
