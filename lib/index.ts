@@ -22,7 +22,7 @@ export {
 export type { BackendInfo, BackendName } from './backend/backend.js'
 export { backend, setBackend, setThreads } from './backend/select.js'
 export { type DataLike, Dataset, type Encoder } from './data/dataset.js'
-export { recordEncoder } from './data/records.js'
+export { type CategoryField, type Field, type NumberField, recordEncoder } from './data/records.js'
 export { balancedOrder, batchCount, type OrderOptions, randomOrder, stratifiedOrder } from './data/sampling.js'
 export { type SplitOptions, split } from './data/split.js'
 export {
@@ -147,9 +147,17 @@ export {
   variance,
 } from './primitives/reduce.js'
 export { logSoftmax, logSumExp, softmax, softmaxCrossEntropy } from './primitives/softmax.js'
-export { arange, eye, full, linspace, ones, type TensorLike, type TensorOptions, tensor, zeros } from './tensor/creation.js'
+export { arange, eye, full, linspace, ones, tensor, zeros } from './tensor/creation.js'
 export { Random, seed } from './tensor/random.js'
-export { type NestedArray, Tensor } from './tensor/tensor.js'
+export {
+  type ClonedTensor,
+  type ForeignArray,
+  type Nested,
+  type NestedArray,
+  Tensor,
+  type TensorLike,
+  type TensorOptions,
+} from './tensor/tensor.js'
 export { type Callback, type CallbackState, type EarlyStoppingOptions, earlyStopping, type Watched } from './train/callbacks.js'
 export type { CheckpointOptions } from './train/checkpoint-policy.js'
 export type { FitOptions } from './train/fit-options.js'
@@ -159,7 +167,7 @@ export { type CustomMetric, type MeanMetric, type MetricName, type MetricSpec, t
 export { type ProgressLine, type ProgressOptions, type ProgressStream, progress } from './train/progress.js'
 export { type Histories, type ReportOptions, report } from './train/report.js'
 export type { StreamItem, StreamOptions, StreamProgress } from './train/stream.js'
-export type { TrainerOptions } from './train/trainer.js'
+export type { Trainer, TrainerOptions } from './train/trainer.js'
 export { FBGD, MBSGD, type MBSGDOptions, SGD } from './train/trainers.js'
 export type { Dtype, FloatDtype, TypedArray } from './util/dtype.js'
 export type { Shape } from './util/shape.js'

@@ -6,8 +6,8 @@
 import { WengertError } from '../errors.js'
 import { asTensor, type TensorLike } from '../tensor/creation.js'
 import { Tensor } from '../tensor/tensor.js'
-import { bytesPerElement, type Dtype, isFloat, viewOf } from '../util/dtype.js'
-import { checkOptions, describe } from '../util/options.js'
+import { bytesPerElement, type Dtype, type FloatDtype, isFloat, viewOf } from '../util/dtype.js'
+import { checkChoice, checkOptions, describe } from '../util/options.js'
 import { formatShape, sizeOf } from '../util/shape.js'
 
 /** What a data set is made of: one row of x and of y a sample. */
@@ -56,17 +56,20 @@ export class Dataset implements DataLike {
    * Copies x, y and the weights into shared memory. Trainers take the weighted mean of the losses, Σ wᵢ Lᵢ / Σ wᵢ over the
    * samples of an update.
    *
+   * @param options.dtype what numbers in plain arrays become: 'float32' by default; 'float64' keeps them exactly. Typed arrays
+   *   and tensors keep their own type.
    * @throws ERR_DATA for an empty set, numbers of samples that differ, NaN or Infinity, weights that are all 0; ERR_RANGE for a
    *   negative weight; ERR_VALUE, ERR_SHAPE
    * @example new Dataset(x, y, { weights: y.map((label) => (label === 1 ? 5 : 1)) })
    */
-  constructor(x: TensorLike, y: TensorLike, options: Names & Pick<DataLike, 'weights'> = {}) {
-    checkOptions('Dataset', options, ['weights', 'classes', 'features', 'encoder'])
+  constructor(x: TensorLike, y: TensorLike, options: Names & Pick<DataLike, 'weights'> & { dtype?: FloatDtype | undefined } = {}) {
+    checkOptions('Dataset', options, ['weights', 'classes', 'features', 'encoder', 'dtype'])
+    const dtype = checkChoice('Dataset', 'dtype', options.dtype ?? 'float32', ['float32', 'float64'] as const)
     const {
       x: features,
       y: targets,
       weights,
-    } = checkData('Dataset', { x, y, ...(options.weights !== undefined && { weights: options.weights }) })
+    } = checkData('Dataset', { x, y, ...(options.weights !== undefined && { weights: options.weights }) }, dtype)
     this.x = shared(features)
     this.y = shared(targets)
     if (weights) this.weights = shared(weights)
@@ -117,16 +120,19 @@ export function namesOf({ classes, features, encoder }: DataLike): Names {
   return { ...(classes && { classes }), ...(features && { features }), ...(encoder && { encoder }) }
 }
 
-/** x, y and the weights as tensors of one number of samples, all finite. Errors: ERR_DATA, ERR_RANGE, ERR_VALUE, ERR_SHAPE, ERR_DETACHED. */
-export function checkData(where: string, data: unknown): { x: Tensor; y: Tensor; weights?: Tensor } {
+/**
+ * x, y and the weights as tensors of one number of samples, all finite; numbers in plain arrays become `dtype`.
+ * Errors: ERR_DATA, ERR_RANGE, ERR_VALUE, ERR_SHAPE, ERR_DETACHED.
+ */
+export function checkData(where: string, data: unknown, dtype: FloatDtype = 'float32'): { x: Tensor; y: Tensor; weights?: Tensor } {
   if (typeof data !== 'object' || data === null || !('x' in data) || !('y' in data)) {
     throw new WengertError('ERR_VALUE', `${where}: expected data as { x, y }, got ${describe(data)}`, {
       expected: '{ x, y }',
       actual: data,
     })
   }
-  const x = column(where, 'x', data.x)
-  const y = column(where, 'y', data.y)
+  const x = column(where, 'x', data.x, dtype)
+  const y = column(where, 'y', data.y, dtype)
   // A Dataset was tested when it was made; a fit need not hold up the event loop to read all of it again.
   if (!(data instanceof Dataset)) {
     checkFinite(where, 'x', x)
@@ -141,12 +147,12 @@ export function checkData(where: string, data: unknown): { x: Tensor; y: Tensor;
   }
   const given = (data as DataLike).weights
   if (given === undefined) return { x, y }
-  return { x, y, weights: data instanceof Dataset ? (given as Tensor) : checkWeights(where, given, x.shape[0] as number) }
+  return { x, y, weights: data instanceof Dataset ? (given as Tensor) : checkWeights(where, given, x.shape[0] as number, dtype) }
 }
 
 /** Weights of m samples, [m]. Errors: ERR_DATA, ERR_RANGE, ERR_VALUE. */
-function checkWeights(where: string, given: unknown, m: number): Tensor {
-  const t = given instanceof Tensor ? given : asTensor(`${where}: weights`, given)
+function checkWeights(where: string, given: unknown, m: number, dtype: FloatDtype): Tensor {
+  const t = given instanceof Tensor ? given : asTensor(`${where}: weights`, given, {}, dtype)
   if (t.size !== m || t.rank > 2) {
     throw new WengertError(
       'ERR_DATA',
@@ -176,8 +182,8 @@ export function refuseNoWeight(where: string, weights: Tensor): void {
   throw new WengertError('ERR_DATA', `${where}: expected at least one sample that counts, got weights that are all 0`, { actual: 0 })
 }
 
-function column(where: string, name: string, values: unknown): Tensor {
-  const t = values instanceof Tensor ? values : asTensor(`${where}: ${name}`, values)
+function column(where: string, name: string, values: unknown, dtype: FloatDtype): Tensor {
+  const t = values instanceof Tensor ? values : asTensor(`${where}: ${name}`, values, {}, dtype)
   if (t.rank === 0)
     throw new WengertError('ERR_SHAPE', `${where}: expected ${name} with one row a sample, got a scalar`, { actual: t.shape })
   if (t.size === 0)

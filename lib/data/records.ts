@@ -9,7 +9,7 @@ import { describe } from '../util/options.js'
 import { isPlainObject } from '../util/tree.js'
 import type { Encoder } from './dataset.js'
 
-/** One column of a table, in the order of the features. */
+/** A column of numbers: one feature. */
 export interface NumberField {
   name: string
   kind: 'number'
@@ -17,6 +17,7 @@ export interface NumberField {
   mean?: number
 }
 
+/** A column of names: one feature for each. */
 export interface CategoryField {
   name: string
   kind: 'category'
@@ -26,6 +27,7 @@ export interface CategoryField {
   optional?: boolean
 }
 
+/** One column of a table, in the order of the features. */
 export type Field = NumberField | CategoryField
 
 const widthOf = (field: Field): number => (field.kind === 'number' ? 1 : field.categories.length)

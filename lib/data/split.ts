@@ -1,6 +1,7 @@
 /** Cutting a data set into training and test parts. */
 
 import { WengertError } from '../errors.js'
+import type { FloatDtype } from '../util/dtype.js'
 import { checkNumber, checkOptions } from '../util/options.js'
 import { permutation, purposes } from '../util/random.js'
 import { type DataLike, Dataset, namesOf } from './dataset.js'
@@ -12,7 +13,9 @@ export interface SplitOptions {
   /** The same seed gives the same split. */
   seed: number
   /** Keep the proportions of the classes (targets must be class indices). */
-  stratify?: boolean
+  stratify?: boolean | undefined
+  /** What numbers in plain arrays become: 'float32' by default; 'float64' keeps them exactly. */
+  dtype?: FloatDtype | undefined
 }
 
 /** Random orders of disjoint groups of positions, one stream a group. */
@@ -30,13 +33,17 @@ function shuffled(positions: readonly number[], seed: number, group: number): nu
  * @example const [train, test] = split(data, { test: 0.2, seed: 1, stratify: true })
  */
 export function split(data: DataLike, options: SplitOptions): [train: Dataset, test: Dataset] {
-  checkOptions('split', options, ['test', 'seed', 'stratify'])
+  checkOptions('split', options, ['test', 'seed', 'stratify', 'dtype'])
   const share = checkNumber('split', 'test', options?.test, { min: 0, max: 1, exclusive: true })
   const seed = checkNumber('split', 'seed', options.seed, { integer: true, min: 0, max: Number.MAX_SAFE_INTEGER })
   const set =
     data instanceof Dataset
       ? data
-      : new Dataset(data.x, data.y, { ...namesOf(data), ...(data.weights !== undefined && { weights: data.weights }) })
+      : new Dataset(data.x, data.y, {
+          ...namesOf(data),
+          ...(data.weights !== undefined && { weights: data.weights }),
+          ...(options.dtype !== undefined && { dtype: options.dtype }),
+        })
   const groups = new Map<number, number[]>()
   for (let i = 0; i < set.length; i++) {
     const label = options.stratify ? (set.y.data[i * (set.y.size / set.length)] as number) : 0
@@ -52,15 +59,15 @@ export function split(data: DataLike, options: SplitOptions): [train: Dataset, t
   for (const [label, positions] of [...groups].sort(([a], [b]) => a - b)) {
     const order = shuffled(positions, seed, label >>> 0)
     const n = Math.round(share * order.length)
-    test.push(...order.slice(0, n))
-    train.push(...order.slice(n))
+    order.forEach((position, i) => {
+      ;(i < n ? test : train).push(position)
+    })
   }
   if (train.length === 0 || test.length === 0) {
     throw new WengertError('ERR_RANGE', `split: expected a share that leaves both parts samples, got ${share} of ${set.length}`, {
       actual: share,
     })
   }
-  train.sort((a, b) => a - b)
-  test.sort((a, b) => a - b)
+  for (const part of [train, test]) part.sort((a, b) => a - b)
   return [set.take(train), set.take(test)]
 }

@@ -8,9 +8,9 @@ import { div, mul } from '../primitives/elementwise.js'
 import { cast } from '../primitives/movement.js'
 import { Abstract, Traced } from '../primitives/primitive.js'
 import { mean, sum } from '../primitives/reduce.js'
-import { asTensor, type TensorLike } from '../tensor/creation.js'
+import { asTensor, isTypedArray, type TensorLike } from '../tensor/creation.js'
 import { Tensor } from '../tensor/tensor.js'
-import { dtypeOf, type FloatDtype, isFloat } from '../util/dtype.js'
+import { type FloatDtype, isFloat } from '../util/dtype.js'
 import { checkChoice, checkNumber, checkOptions, describe, type NumberRule } from '../util/options.js'
 import { formatShape, sameShape } from '../util/shape.js'
 
@@ -98,7 +98,7 @@ export function isConcrete(x: Tensor): boolean {
 /** Any accepted value as a tensor; arrays take the type of `like`. Errors: ERR_VALUE. */
 export function toTensor(op: string, what: string, value: unknown, like?: Tensor): Tensor {
   if (value instanceof Tensor) return value
-  if (Array.isArray(value) || typeof value === 'number' || dtypeOf(value) !== undefined)
+  if (Array.isArray(value) || typeof value === 'number' || isTypedArray(value))
     return asTensor(op, value, like ? { dtype: like.dtype } : {})
   throw new WengertError(
     'ERR_VALUE',

@@ -5,7 +5,8 @@
 
 import { WengertError } from '../errors.js'
 import { Tensor } from '../tensor/tensor.js'
-import type { TypedArray } from '../util/dtype.js'
+import { allocate, type TypedArray } from '../util/dtype.js'
+import { describe } from '../util/options.js'
 import { formatShape, sameShape } from '../util/shape.js'
 
 /** A trainer that holds a parameter's values. */
@@ -31,10 +32,17 @@ export class Parameter extends Tensor {
   readonly #values: TypedArray
   readonly #plain: Tensor
 
+  /** Copies the values: two parameters made from one tensor are trained apart, and the tensor stays as it is. */
   constructor(initial: Tensor) {
-    super(initial.shape, initial.dtype, initial.data)
-    this.#values = initial.data
-    this.#plain = new Tensor(initial.shape, initial.dtype, initial.data)
+    if (!(initial instanceof Tensor))
+      throw new WengertError('ERR_VALUE', `Parameter: expected a tensor, got ${describe(initial)}`, { actual: initial })
+    const own = allocate(initial.dtype, initial.size)
+    own.set(initial.data)
+    super(initial.shape, initial.dtype, own)
+    this.#values = own
+    this.#plain = new Tensor(initial.shape, initial.dtype, own)
+    // What deep equality and structured cloning see: the newest values.
+    Object.defineProperty(this, 'values', { get: () => this.peek(), enumerable: true })
   }
 
   /**

@@ -104,7 +104,7 @@ export function minimize(f: (w: Tensor) => Tensor, start: TensorLike, options: M
   for (let step = 0; ; step++) {
     const [y, gradient] = differentiate(point) as [Tensor, Tensor]
     const value = y.item()
-    const norm = Math.hypot(...(gradient.data as Float64Array))
+    const norm = gradient.data.reduce((length, g) => Math.hypot(length, g), 0)
     if (!Number.isFinite(value) || !Number.isFinite(norm))
       return path(false, `${Number.isFinite(value) ? `a gradient of norm ${norm}` : value} after ${step} steps`)
     rising = value > (values.at(-1) ?? value) ? rising + 1 : 0

@@ -77,8 +77,10 @@ export function fuse(graph: Graph): Cluster[] {
       const own = clusterOf.get(node) as Cluster
       if (other === undefined || other === own || !other.elementwise || !fits(other, own)) continue
       if (reaches(own, other, clusterOf)) continue
-      other.nodes.push(...own.nodes)
-      for (const member of own.nodes) clusterOf.set(member, other)
+      for (const member of own.nodes) {
+        other.nodes.push(member)
+        clusterOf.set(member, other)
+      }
     }
   }
   sink(graph, clusterOf, consumers, kept, fits)

@@ -53,7 +53,7 @@ export function removeDead(graph: Graph): void {
   for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
     if (live.has(node)) continue
     live.add(node)
-    stack.push(...node.inputs)
+    for (const input of node.inputs) stack.push(input)
   }
   graph.nodes = graph.nodes.filter((node) => live.has(node))
 }

@@ -1,21 +1,13 @@
 /** Making tensors out of values: the only place where JavaScript numbers become typed memory. */
 
 import { WengertError } from '../errors.js'
-import { allocate, type Dtype, dtypeOf, dtypes, isDetached, isFloat, type TypedArray } from '../util/dtype.js'
+import { allocate, type Dtype, dtypeOf, dtypes, isDetached, isFloat, promote, type TypedArray } from '../util/dtype.js'
 import { checkNumber, checkOptions, describe } from '../util/options.js'
 import { checkShape, formatShape, type Shape, sizeOf } from '../util/shape.js'
-import { emptyTensor, type NestedArray, Tensor } from './tensor.js'
+import { isPlainObject } from '../util/tree.js'
+import { type ClonedTensor, emptyTensor, Tensor, type TensorLike, type TensorOptions } from './tensor.js'
 
-/** What `tensor()` accepts. A `Uint8Array` counts as numbers unless `dtype: 'bool'` says otherwise. */
-export type TensorLike = Tensor | TypedArray | NestedArray | readonly TensorLike[]
-
-/** Shape and element type of a new tensor, where its values do not say them. */
-export interface TensorOptions {
-  /** Defaults to the nesting of arrays, `[length]` for a typed array. */
-  shape?: Shape
-  /** Defaults to float32; a `Float64Array` gives float64, an `Int32Array` int32, booleans bool. */
-  dtype?: Dtype
-}
+export type { TensorLike, TensorOptions }
 
 export function checkDtype(where: string, dtype: unknown): Dtype {
   if (!dtypes.includes(dtype as Dtype)) {
@@ -34,27 +26,77 @@ function store(where: string, out: TypedArray, dtype: Dtype, i: number, value: n
   else {
     out[i] = value
     if (dtype === 'int32' && out[i] !== value) {
-      throw new WengertError('ERR_DTYPE', `${where}: expected integers within int32, got ${value}`, { expected: 'int32', actual: value })
+      const remedy = Number.isInteger(value) ? "; dtype: 'float64' holds integers up to 2^53" : ''
+      throw new WengertError('ERR_DTYPE', `${where}: expected integers within int32, got ${value}${remedy}`, {
+        expected: 'int32',
+        actual: value,
+      })
     }
   }
 }
 
-/** The nesting of arrays, checked for raggedness and foreign values; leaves are appended to `leaves`. */
-function flatten(where: string, values: unknown, leaves: number[], sawBool: { yes: boolean; no: boolean }): number[] {
+/** Elements, and the type that holds them where none is asked for. */
+interface Elements {
+  source: ArrayLike<number>
+  natural: Dtype
+}
+
+/** Whether a value is an array of numbers in memory of its own kind. */
+export const isTypedArray = (value: unknown): value is ArrayBufferView & ArrayLike<number | bigint> =>
+  ArrayBuffer.isView(value) && !(value instanceof DataView)
+
+/** The elements of a typed array of any kind. Errors: ERR_DETACHED; ERR_RANGE for 64-bit integers that no number holds. */
+function elementsOf(where: string, array: ArrayBufferView & ArrayLike<number | bigint>, dtype: Dtype | undefined): Elements {
+  if (isDetached(array))
+    throw new WengertError('ERR_DETACHED', `${where}: expected a typed array, got one whose buffer was transferred away`)
+  const own = dtypeOf(array)
+  // Bytes are pixels and counts more often than truth values.
+  if (own !== undefined) return { source: array as ArrayLike<number>, natural: own === 'bool' ? 'float32' : own }
+  if (array instanceof BigInt64Array || array instanceof BigUint64Array) {
+    const source = Float64Array.from(array as BigInt64Array, (value, i) => {
+      const number = Number(value)
+      const held = Number.isSafeInteger(number) && (dtype !== 'float32' || Math.fround(number) === number)
+      if (held) return number
+      const limit = dtype === 'float32' ? "float32 holds exactly (dtype: 'float64' goes to 2^53)" : 'a number holds exactly, up to 2^53'
+      throw new WengertError('ERR_RANGE', `${where}: expected 64-bit integers that ${limit}, got ${value} at position ${i}`, {
+        expected: limit,
+        actual: value,
+      })
+    })
+    return { source, natural: 'int32' }
+  }
+  const integers = array instanceof Int8Array || array instanceof Int16Array || array instanceof Uint16Array || array instanceof Uint32Array
+  return { source: array as ArrayLike<number>, natural: integers ? 'int32' : 'float32' }
+}
+
+/** The leaves of nested arrays, and the type that holds all of them. */
+interface Leaves {
+  numbers: number[]
+  natural: Dtype | undefined
+  /** The type of numbers that stand alone. */
+  plain: Dtype
+}
+
+/** The nesting of arrays, checked for raggedness and foreign values; leaves are appended. */
+function flatten(where: string, values: unknown, leaves: Leaves, dtype: Dtype | undefined): number[] {
+  const put = (natural: Dtype, source?: ArrayLike<number>): void => {
+    leaves.natural = leaves.natural === undefined ? natural : promote(leaves.natural, natural)
+    if (source) for (let i = 0; i < source.length; i++) leaves.numbers.push(source[i] as number)
+  }
   if (typeof values === 'number' || typeof values === 'boolean') {
-    sawBool[typeof values === 'boolean' ? 'yes' : 'no'] = true
-    leaves.push(Number(values))
+    put(typeof values === 'boolean' ? 'bool' : leaves.plain)
+    leaves.numbers.push(Number(values))
     return []
   }
-  if (values instanceof Tensor) {
-    for (const x of values.data) leaves.push(x)
-    sawBool[values.dtype === 'bool' ? 'yes' : 'no'] = true
-    return [...values.shape]
+  if (values instanceof Tensor || isClone(values)) {
+    const t = values instanceof Tensor ? values : restored(where, values)
+    put(t.dtype, t.data)
+    return [...t.shape]
   }
-  if (dtypeOf(values) !== undefined) {
-    for (const x of values as TypedArray) leaves.push(x)
-    sawBool.no = true
-    return [(values as TypedArray).length]
+  if (isTypedArray(values)) {
+    const { source, natural } = elementsOf(where, values, dtype)
+    put(natural, source)
+    return [source.length]
   }
   if (!Array.isArray(values)) {
     throw new WengertError(
@@ -65,7 +107,7 @@ function flatten(where: string, values: unknown, leaves: number[], sawBool: { ye
   }
   let inner: number[] | undefined
   for (const value of values) {
-    const shape = flatten(where, value, leaves, sawBool)
+    const shape = flatten(where, value, leaves, dtype)
     if (inner !== undefined && (inner.length !== shape.length || inner.some((n, i) => n !== shape[i]))) {
       throw new WengertError('ERR_SHAPE', `${where}: expected rows of one shape, got ${formatShape(inner)} and ${formatShape(shape)}`, {
         expected: inner,
@@ -75,6 +117,17 @@ function flatten(where: string, values: unknown, leaves: number[], sawBool: { ye
     inner = shape
   }
   return [values.length, ...(inner ?? [])]
+}
+
+const isClone = (value: unknown): value is ClonedTensor => isPlainObject(value) && 'shape' in value && 'dtype' in value && 'values' in value
+
+/** The tensor that was cloned. Errors: ERR_SHAPE, ERR_DTYPE, ERR_VALUE for a tensor without values. */
+function restored(where: string, { shape, dtype, values }: ClonedTensor): Tensor {
+  checkShape(where, shape)
+  checkDtype(where, dtype)
+  if (dtypeOf(values) === undefined)
+    throw new WengertError('ERR_VALUE', `${where}: expected the values of a cloned tensor, got ${describe(values)}`, { actual: values })
+  return new Tensor(shape, dtype, values)
 }
 
 /**
@@ -91,27 +144,28 @@ export function tensor(values: TensorLike, options: TensorOptions = {}): Tensor 
   return asTensor('tensor', values, options)
 }
 
-/** As `tensor`, naming `where` in errors. */
-export function asTensor(where: string, values: unknown, { shape, dtype }: TensorOptions = {}): Tensor {
+/** As `tensor`, naming `where` in errors; numbers in plain arrays become `plain` where no type is asked for. */
+export function asTensor(where: string, values: unknown, { shape, dtype }: TensorOptions = {}, plain: Dtype = 'float32'): Tensor {
   if (shape !== undefined) checkShape(where, shape)
   if (dtype !== undefined) checkDtype(where, dtype)
   let source: ArrayLike<number>
-  let natural: Shape
+  let nesting: Shape
   let type: Dtype
-  const own = dtypeOf(values)
-  if (own !== undefined) {
-    source = values as TypedArray
-    if (isDetached(values as TypedArray)) {
-      throw new WengertError('ERR_DETACHED', `${where}: expected a typed array, got one whose buffer was transferred away`)
-    }
-    natural = [source.length]
-    type = dtype ?? (own === 'bool' ? 'float32' : own)
+  if (isTypedArray(values)) {
+    const elements = elementsOf(where, values, dtype)
+    source = elements.source
+    nesting = [source.length]
+    type = dtype ?? elements.natural
+  } else if (values instanceof Tensor || isClone(values)) {
+    const t = values instanceof Tensor ? values : restored(where, values)
+    source = t.data
+    nesting = t.shape
+    type = dtype ?? t.dtype
   } else {
-    const leaves: number[] = []
-    const sawBool = { yes: false, no: false }
-    natural = flatten(where, values, leaves, sawBool)
-    source = leaves
-    type = dtype ?? (values instanceof Tensor ? values.dtype : sawBool.yes && !sawBool.no ? 'bool' : 'float32')
+    const leaves: Leaves = { numbers: [], natural: undefined, plain }
+    nesting = flatten(where, values, leaves, dtype)
+    source = leaves.numbers
+    type = dtype ?? leaves.natural ?? plain
   }
   if (shape !== undefined && sizeOf(shape) !== source.length) {
     throw new WengertError(
@@ -126,11 +180,16 @@ export function asTensor(where: string, values: unknown, { shape, dtype }: Tenso
   const data = allocate(type, source.length)
   if (isFloat(type)) data.set(source)
   else for (let i = 0; i < source.length; i++) store(where, data, type, i, source[i] as number)
-  return new Tensor([...(shape ?? natural)], type, data)
+  return new Tensor([...(shape ?? nesting)], type, data)
+}
+
+Tensor.from = (values, options = {}) => {
+  checkOptions('Tensor.from', options, ['shape', 'dtype'])
+  return asTensor('Tensor.from', values, options)
 }
 
 interface DtypeOption {
-  dtype?: Dtype
+  dtype?: Dtype | undefined
 }
 
 /** A tensor filled with one value. `full([2], 3)` is `[3, 3]`. */

@@ -11,17 +11,54 @@ import { printTensor } from './print.js'
 /** Nested arrays of numbers, as deep as the rank; a number for a scalar. Bool tensors give booleans. */
 export type NestedArray = number | boolean | NestedArray[]
 
+/** What `toArray` gives where no type is asked for: to TypeScript a number and a list at once, since only the rank says which. */
+export type Nested = number & NestedList
+interface NestedList extends Array<Nested> {}
+
+/** Typed arrays of kinds that tensors do not hold: their elements are copied where they fit. */
+export type ForeignArray = Int8Array | Uint8ClampedArray | Int16Array | Uint16Array | Uint32Array | BigInt64Array | BigUint64Array
+
+/** What `structuredClone` and `postMessage` make of a tensor. */
+export interface ClonedTensor {
+  readonly shape: Shape
+  readonly dtype: Dtype
+  readonly values: TypedArray
+}
+
+/** What `tensor()` accepts. A `Uint8Array` counts as numbers unless `dtype: 'bool'` says otherwise. */
+export type TensorLike = Tensor | TypedArray | ForeignArray | NestedArray | ClonedTensor | readonly TensorLike[]
+
+/** Shape and element type of a new tensor, where its values do not say them. */
+export interface TensorOptions {
+  /** Defaults to the nesting of arrays, `[length]` for a typed array. */
+  shape?: Shape | undefined
+  /**
+   * Defaults to float32; a `Float64Array` gives float64, typed arrays of integers but bytes int32, booleans bool; rows of
+   * several kinds the one that holds them all.
+   */
+  dtype?: Dtype | undefined
+}
+
 /** Values in row-major order with a shape and an element type. Every operation is a method too. */
 export class Tensor {
   readonly shape: Shape
   readonly dtype: Dtype
-  readonly #data: TypedArray | undefined
+  /** The elements, or none where only the shape is known. An own field, so that deep equality and structured cloning see it. */
+  private readonly values: TypedArray | undefined
+
+  /**
+   * A tensor of the given values (copied), as `tensor(…)`; also of what `structuredClone` or `postMessage` made of one.
+   *
+   * @throws what `tensor` throws
+   * @example worker.on('message', (message) => model.predict(Tensor.from(message)))
+   */
+  declare static from: (values: TensorLike, options?: TensorOptions) => Tensor
 
   /** Wraps `data` without copying; it must hold exactly the elements of `shape`. Users call `tensor(…)`. */
   constructor(shape: Shape, dtype: Dtype, data?: TypedArray) {
     this.shape = shape
     this.dtype = dtype
-    this.#data = data
+    this.values = data
     if (data !== undefined && (data.length !== sizeOf(shape) || dtypeOf(data) !== dtype)) {
       const detached = isDetached(data)
       throw new WengertError(
@@ -34,7 +71,7 @@ export class Tensor {
 
   /** The elements, row-major: the tensor's own memory, not a copy. */
   get data(): TypedArray {
-    return this.#data as TypedArray
+    return this.values as TypedArray
   }
 
   /** The number of elements. */
@@ -63,8 +100,10 @@ export class Tensor {
     return this.data[0] as number
   }
 
-  /** The values as nested arrays. */
-  toArray(): NestedArray {
+  /**
+   * The values as nested arrays, a number for a scalar. Their type is the one asked for: `const rows: number[][] = t.toArray()`.
+   */
+  toArray<T extends NestedArray = Nested>(): T {
     const { data, shape, dtype } = this
     let position = 0
     const build = (axis: number): NestedArray => {
@@ -74,7 +113,12 @@ export class Tensor {
       }
       return Array.from({ length: shape[axis] as number }, () => build(axis + 1))
     }
-    return build(0)
+    return build(0) as T
+  }
+
+  /** What `JSON.stringify` writes: `toArray()`. `tensor(JSON.parse(text))` reads it back (JSON has no NaN and no Infinity: they become null). */
+  toJSON(): NestedArray {
+    return this.toArray()
   }
 
   /** The values as nested rows, shortened where there are many. */

@@ -76,8 +76,8 @@ export class Preparation {
 
   /** Errors: ERR_DATA, ERR_VALUE, ERR_LABEL (with the sample), ERR_RANGE, ERR_SHAPE, ERR_DETACHED. */
   prepare(where: string, data: unknown): Prepared {
-    const { x: rawX, y: rawY, weights: rawWeights } = checkData(where, data)
     const { dtype } = this.model
+    const { x: rawX, y: rawY, weights: rawWeights } = checkData(where, data, dtype)
     const x = fitting(where, 'x', rawX, dtype)
     const weights = rawWeights && { weights: normalized(where, rawWeights, dtype) }
     const samples = x.shape[0] as number

@@ -5,9 +5,8 @@
 
 import type { DataLike } from '../data/dataset.js'
 import { WengertError } from '../errors.js'
-import type { TensorLike } from '../tensor/creation.js'
+import { isTypedArray, type TensorLike } from '../tensor/creation.js'
 import { Tensor } from '../tensor/tensor.js'
-import { dtypeOf } from '../util/dtype.js'
 import { checkNumber, checkOptions, describe } from '../util/options.js'
 
 /** How long `fitStream` learns, and who is told. */
@@ -40,7 +39,7 @@ export function asBatch(item: unknown): StreamItem {
   }
   const { x, y, weights } = item as StreamItem
   const more = weights === undefined ? {} : { weights }
-  const flat = x instanceof Tensor ? x.rank === 1 : dtypeOf(x) !== undefined || (Array.isArray(x) && typeof x[0] === 'number')
+  const flat = x instanceof Tensor ? x.rank === 1 : isTypedArray(x) || (Array.isArray(x) && typeof x[0] === 'number')
   if (!flat) return { x, y, ...more }
   return {
     x: x instanceof Tensor ? x.reshape([1, x.size]) : ([x] as TensorLike),

@@ -52,6 +52,7 @@ export interface TrainerOptions {
   clipValue?: number
 }
 
+/** What `FBGD`, `SGD` and `MBSGD` have in common: a type for code that takes any of them. */
 export abstract class Trainer {
   readonly model: Module
   readonly loss: Loss

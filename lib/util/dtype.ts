@@ -6,8 +6,13 @@ import { WengertError } from '../errors.js'
 export type Dtype = 'float32' | 'float64' | 'int32' | 'bool'
 /** The element types in which gradients exist. */
 export type FloatDtype = 'float32' | 'float64'
+/** What TypeScript cannot call on a union of typed arrays, since each declares it for itself. */
+interface Foldable {
+  reduce(f: (before: number, value: number, index: number) => number): number
+  reduce<T>(f: (before: T, value: number, index: number) => T, initial: T): T
+}
 /** The arrays behind tensors: float32, float64, int32, and bool as bytes 0 and 1. */
-export type TypedArray = Float32Array | Float64Array | Int32Array | Uint8Array
+export type TypedArray = (Float32Array | Float64Array | Int32Array | Uint8Array) & Foldable
 
 /** The order of promotion: of two operands the later one wins. */
 export const dtypes = ['bool', 'int32', 'float32', 'float64'] as const
@@ -68,7 +73,7 @@ export function promote(a: Dtype, b: Dtype): Dtype {
 }
 
 /** Whether the memory under a typed array was transferred away. */
-export function isDetached(array: TypedArray): boolean {
+export function isDetached(array: ArrayBufferView): boolean {
   if (array.buffer.byteLength > 0) return false
   try {
     new Uint8Array(array.buffer as ArrayBuffer)
