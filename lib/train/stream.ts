@@ -4,15 +4,25 @@
  */
 
 import type { DataLike } from '../data/dataset.js'
-import { WengertError } from '../errors.js'
+import { type ErrorCode, WengertError } from '../errors.js'
 import { isTypedArray, type TensorLike } from '../tensor/creation.js'
 import { Tensor } from '../tensor/tensor.js'
 import { checkNumber, checkOptions, describe } from '../util/options.js'
+import { openSource } from './stream-source.js'
 
 /** How long `fitStream` learns, and who is told. */
 export interface StreamOptions {
-  /** Ends the stream after the running update; the promise rejects with the signal's reason. */
+  /**
+   * Ends the stream after the running update, or while it waits for an item; the source is closed (`return`, `destroy` or
+   * `cancel`), and the promise rejects with the signal's reason.
+   */
   signal?: AbortSignal
+  /**
+   * What becomes of an item that nothing can be learnt from (no { x, y }, of another shape, NaN, a label outside the classes, a
+   * cost that is not finite): 'throw', the default, ends the stream; 'skip' goes on and counts it; a function is told of each
+   * and the stream goes on.
+   */
+  onError?: 'throw' | 'skip' | ((error: WengertError, item: unknown) => void)
   /** Called after every update. */
   onUpdate?: (progress: StreamProgress) => void
   /** End after so many updates of this call. */
@@ -24,6 +34,8 @@ export interface StreamProgress {
   /** Of this call. */
   updates: number
   samples: number
+  /** Items left out as bad, where `onError` lets the stream go on. */
+  skipped: number
   /** The cost of the last update's samples, before the update. */
   cost: number
   seconds: number
@@ -57,53 +69,87 @@ export interface Learned {
   samples: number
 }
 
-/** Feeds `learn` from the source, one item at a time. */
-export async function consume(source: unknown, options: StreamOptions, learn: (item: unknown) => Learned): Promise<StreamProgress> {
-  checkOptions('fitStream', options, ['signal', 'onUpdate', 'maxUpdates'])
-  const { signal, onUpdate } = options
-  const most =
-    options.maxUpdates === undefined ? Infinity : checkNumber('fitStream', 'maxUpdates', options.maxUpdates, { integer: true, min: 0 })
-  if (typeof source !== 'object' || source === null || !(Symbol.asyncIterator in source || Symbol.iterator in source)) {
-    throw new WengertError('ERR_VALUE', `fitStream: expected an iterable or async iterable of { x, y }, got ${describe(source)}`, {
-      actual: source,
-    })
-  }
+/** The errors that an item can be to blame for; they leave everything as it was. */
+const blamed: ReadonlySet<string> = new Set<ErrorCode>([
+  'ERR_VALUE',
+  'ERR_DATA',
+  'ERR_LABEL',
+  'ERR_SHAPE',
+  'ERR_DTYPE',
+  'ERR_RANGE',
+  'ERR_INDEX',
+  'ERR_DETACHED',
+  'ERR_DIVERGED',
+])
+
+function checkStreamOptions(options: StreamOptions) {
+  checkOptions('fitStream', options, ['signal', 'onUpdate', 'onError', 'maxUpdates'])
+  const { signal, onUpdate, onError = 'throw', maxUpdates } = options
+  if (signal !== undefined && !(signal instanceof AbortSignal))
+    throw new WengertError('ERR_OPTION', `fitStream: expected signal to be an AbortSignal, got ${describe(signal)}`, { actual: signal })
   if (onUpdate !== undefined && typeof onUpdate !== 'function')
     throw new WengertError('ERR_OPTION', `fitStream: expected onUpdate to be a function, got ${describe(onUpdate)}`)
+  if (typeof onError !== 'function' && onError !== 'throw' && onError !== 'skip')
+    throw new WengertError('ERR_OPTION', `fitStream: expected onError to be 'throw', 'skip' or a function, got ${describe(onError)}`, {
+      actual: onError,
+    })
+  const most = maxUpdates === undefined ? Infinity : checkNumber('fitStream', 'maxUpdates', maxUpdates, { integer: true, min: 0 })
+  return { signal, onUpdate, onError, most }
+}
+
+/** Feeds `learn` from the source, one item at a time. */
+export async function consume(source: unknown, options: StreamOptions, learn: (item: unknown) => Learned): Promise<StreamProgress> {
+  const { signal, onUpdate, onError, most } = checkStreamOptions(options)
   signal?.throwIfAborted()
+  const items = openSource(source, signal)
   const started = performance.now()
-  const progress: StreamProgress = { updates: 0, samples: 0, cost: NaN, seconds: 0 }
+  const progress: StreamProgress = { updates: 0, samples: 0, skipped: 0, cost: NaN, seconds: 0 }
   let since = started
-  if (most === 0) return progress
+  let seen = 0
+  const learnt = (item: unknown): boolean => {
+    try {
+      const { cost, samples } = learn(item)
+      progress.updates++
+      progress.samples += samples
+      progress.cost = cost
+      return true
+    } catch (error) {
+      if (onError === 'throw' || !(error instanceof WengertError && blamed.has(error.code))) throw error
+      progress.skipped++
+      if (onError !== 'skip') onError(error, item)
+      return false
+    }
+  }
   /** Whether it is time to let the event loop turn. */
   const take = (item: unknown): boolean => {
     signal?.throwIfAborted()
-    const { cost, samples } = learn(item)
-    progress.updates++
-    progress.samples += samples
-    progress.cost = cost
-    // The clock is read every few updates: it costs a fair part of a small one.
-    if (!onUpdate && (progress.updates & 15) !== 0) return false
+    const told = learnt(item) ? onUpdate : undefined
+    // The clock is read every few items: it costs a fair part of a small update.
+    if (!told && (++seen & 15) !== 0) return false
     const now = performance.now()
     progress.seconds = (now - started) / 1000
-    onUpdate?.({ ...progress })
+    told?.({ ...progress })
     return now - since > sliceMilliseconds
   }
-  const turn = async () => {
-    await new Promise((resolve) => setImmediate(resolve))
-    since = performance.now()
-  }
-  if (Symbol.asyncIterator in source) {
-    for await (const item of source as AsyncIterable<unknown>) {
-      if (take(item)) await turn()
-      if (progress.updates >= most) break
+  // Of which nothing is asked: it is left alone.
+  let [ended, failed] = [most === 0, true]
+  try {
+    while (progress.updates < most) {
+      const next = items.next()
+      const { done, value } = next instanceof Promise ? await next : next
+      if (done) {
+        ended = true
+        break
+      }
+      if (!take(value)) continue
+      await new Promise((resolve) => setImmediate(resolve))
+      since = performance.now()
     }
-  } else {
-    // Without `await` for items that are there already: it costs as much as the update of a small network.
-    for (const item of source as Iterable<unknown>) {
-      if (take(item instanceof Promise ? await item : item)) await turn()
-      if (progress.updates >= most) break
-    }
+    failed = false
+  } finally {
+    // As `for await` does: an error of its own is thrown rather than what closing then says.
+    if (ended) items.done()
+    else await (failed ? items.close().catch(() => undefined) : items.close())
   }
   progress.seconds = (performance.now() - started) / 1000
   return progress

@@ -1,5 +1,6 @@
 /** Learning online: the short way for single samples against `step`, back-pressure, and items that are none. */
 
+import { Readable } from 'node:stream'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { loss, nn, optim, Random, SGD, type StreamItem, setBackend, Tensor, tensor } from '../../lib/index.js'
 import { announce, present } from '../support/engines.js'
@@ -192,6 +193,128 @@ describe.each(present)('on %s', (engine) => {
     })
     expect(trainer.updates).toBe(30)
     expect(Object.values(snapshot(trainer.model)).flat().every(Number.isFinite)).toBe(true)
+  })
+
+  describe('a source that has nothing to give', () => {
+    /** Gives five items, then waits for ever. */
+    const idle = (closed: () => void) => ({
+      given: 0,
+      [Symbol.asyncIterator]() {
+        return this
+      },
+      next() {
+        return this.given++ < 5 ? Promise.resolve({ done: false, value: classItems()[0] }) : new Promise<never>(() => undefined)
+      },
+      async return() {
+        closed()
+        return { done: true as const, value: undefined }
+      },
+    })
+    async function* generator(closed: () => void) {
+      try {
+        yield* classItems().slice(0, 5)
+        await new Promise(() => undefined)
+      } finally {
+        closed()
+      }
+    }
+    const readable = (closed: () => void) => {
+      const stream = new Readable({
+        objectMode: true,
+        read: () => undefined,
+        destroy: (error, done) => {
+          closed()
+          done(error)
+        },
+      })
+      for (const item of classItems().slice(0, 5)) stream.push(item)
+      return stream
+    }
+    const web = (closed: () => void) =>
+      new ReadableStream({
+        start: (controller) => {
+          for (const item of classItems().slice(0, 5)) controller.enqueue(item)
+        },
+        cancel: closed,
+      }) as unknown as AsyncIterable<StreamItem>
+    /** Its items are there at once; the sixth is a promise that is never kept. */
+    function* promises(closed: () => void) {
+      try {
+        yield* classItems().slice(0, 5)
+        yield new Promise(() => undefined) as never
+      } finally {
+        closed()
+      }
+    }
+
+    test.each([
+      ['an iterator', idle, true],
+      // A generator that waits ends when its wait does: nobody can say so earlier.
+      ['an async generator', generator, false],
+      ["Node's stream", readable, true],
+      ['a stream of the web', web, true],
+      ['a promise', promises, true],
+    ] as const)('%s: an abort ends the stream and closes the source', async (_name, make, closes) => {
+      const trainer = classifier()
+      let closed = 0
+      const stop = new AbortController()
+      const source = make(() => void closed++) as AsyncIterable<StreamItem>
+      const running = on(() => trainer.fitStream(source, { signal: stop.signal }))
+      while (trainer.updates < 5) await new Promise((resolve) => setImmediate(resolve))
+      setTimeout(() => stop.abort(new Error('enough')), 5)
+      await expect(running).rejects.toThrow('enough')
+      await new Promise((resolve) => setImmediate(resolve))
+      expect([trainer.updates, closed]).toEqual([5, closes ? 1 : 0])
+    })
+
+    test('an error of the learner, a full count and an abort within the loop close it too', async () => {
+      for (const way of ['full', 'aborted', 'failed']) {
+        const stop = new AbortController()
+        const options = way === 'full' ? { maxUpdates: 3 } : { onUpdate: () => (way === 'aborted' ? stop.abort() : expect.fail('mine')) }
+        let closed = 0
+        const running = on(() => classifier().fitStream(idle(() => void closed++) as never, { signal: stop.signal, ...options }))
+        await running.catch(() => undefined)
+        expect(closed).toBe(1)
+      }
+    })
+  })
+
+  test('bad items are left out where that is asked for, and counted', async () => {
+    const bad = [
+      { x: [1, NaN, 3, 4, 5, 6], y: 0 },
+      { x: [1, 2], y: 0 },
+      { x: [1, 2, 3, 4, 5, 6], y: 2 },
+      { x: [1, 2, 3, 4, 5, 6] },
+      null,
+    ] as never[]
+    const mixed = () => classItems().flatMap((item, i) => [item, ...(i < bad.length ? [bad[i] as never] : [])])
+    const [skipping, told, steps] = [classifier(), classifier(), classifier()]
+    const end = await on(() => skipping.fitStream(mixed(), { onError: 'skip' }))
+    const errors: unknown[] = []
+    await on(() => told.fitStream(mixed(), { onError: ({ code }, item) => void errors.push([code, item]) }))
+    stepped(steps, classItems())
+    expect([end.updates, end.skipped]).toEqual([m, bad.length])
+    expect(errors.map((error) => (error as unknown[])[0])).toEqual(['ERR_DATA', 'ERR_SHAPE', 'ERR_LABEL', 'ERR_VALUE', 'ERR_VALUE'])
+    expect(errors.map((error) => (error as unknown[])[1])).toEqual(bad)
+    for (const trainer of [skipping, told]) expect(snapshot(trainer.model)).toEqual(snapshot(steps.model))
+    const values = rows.map((row, i) => ({ x: row, y: (i % 40 === 7 ? 3e38 : row[1]) as never }))
+    const wild = regressor(1)
+    expect(await on(() => wild.fitStream(values, { onError: 'skip' }))).toMatchObject({ updates: m - 5, skipped: 5 })
+    const calm = regressor(1)
+    await on(() => calm.fitStream(values.filter(({ y: target }) => target !== 3e38)))
+    expect(snapshot(wild.model)).toEqual(snapshot(calm.model))
+  })
+
+  test("what is not an item's fault ends the stream all the same", async () => {
+    const trainer = classifier()
+    function* broken() {
+      yield* classItems().slice(0, 3)
+      throw new Error('the source broke')
+    }
+    await expect(on(() => trainer.fitStream(broken(), { onError: 'skip' }))).rejects.toThrow('the source broke')
+    await expect(on(() => trainer.fitStream(classItems(), { onError: 'ignore' as never }))).rejects.toMatchObject({ code: 'ERR_OPTION' })
+    await expect(on(() => trainer.fitStream(classItems(), { signal: {} as never }))).rejects.toMatchObject({ code: 'ERR_OPTION' })
+    expect(trainer.updates).toBe(3)
   })
 
   test('ends at maxUpdates and at the signal', async () => {
