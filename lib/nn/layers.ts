@@ -89,7 +89,8 @@ export class Sequential extends Module {
   }
 
   override children(): [string, Module][] {
-    return this.layers.map((layer, i) => [String(i), layer])
+    const more = super.children().filter(([name]) => !name.startsWith('layers.'))
+    return [...this.layers.map((layer, i): [string, Module] => [String(i), layer]), ...more]
   }
 
   override forward(x: Tensor): Tensor {

@@ -1,6 +1,7 @@
 /**
  * Modules: trees of layers with named parameters. A subclass gives `forward`; its parameters and submodules are found
- * among its own fields, in the order in which they were set (that is the registration order).
+ * among its own fields, and in lists, plain objects, Maps and Sets among them, in the order in which they were set (that is
+ * the registration order). What nobody can find, such as a `#private` field, is an error as soon as a forward meets it.
  */
 
 import { WengertError } from '../errors.js'
@@ -10,6 +11,7 @@ import { type FloatDtype, isFloat, type TypedArray } from '../util/dtype.js'
 import { checkOptions, describe } from '../util/options.js'
 import { formatShape, sameShape } from '../util/shape.js'
 import { Buffer } from './buffer.js'
+import { eachHeld } from './fields.js'
 import { Parameter } from './parameter.js'
 import { Predictor } from './predictor.js'
 import { summarize } from './summary.js'
@@ -23,31 +25,40 @@ export abstract class Module {
   /** The module's function: tensors in, a tensor out. */
   abstract forward(x: Tensor): Tensor
 
-  /** Direct submodules by field name; elements of an array of modules are `field.0`, `field.1`, … */
+  /** Direct submodules by field name; those in a list are `field.0`, `field.1`, …, in a plain object or a Map `field.key`. */
   children(): [name: string, child: Module][] {
-    return Object.entries(this).flatMap(([name, value]): [string, Module][] => {
-      if (value instanceof Module) return [[name, value]]
-      if (Array.isArray(value) && value.length > 0 && value.every((item) => item instanceof Module))
-        return value.map((item, i) => [`${name}.${i}`, item])
-      return []
+    const found: [string, Module][] = []
+    eachHeld(this, (name, value) => {
+      if (value instanceof Module) found.push([name, value])
     })
+    return found
   }
 
-  /** All parameters and buffers with their dotted names, in registration order; a shared one appears once. */
+  /**
+   * All parameters and buffers with their dotted names, in registration order; a shared one appears once.
+   *
+   * @throws ERR_STATE for two that would have one name
+   */
   namedState(): [name: string, value: Parameter][] {
-    const found: [string, Parameter][] = []
-    const seen = new Set<Parameter>()
+    const found = new Map<string, Parameter>()
+    const seen = new Set<Parameter | Module>()
     const visit = (module: Module, prefix: string) => {
-      for (const [name, value] of Object.entries(module)) {
-        if (value instanceof Parameter && !seen.has(value)) {
-          seen.add(value)
-          found.push([prefix + name, value])
-        }
-      }
+      if (seen.has(module)) return
+      seen.add(module)
+      eachHeld(module, (field, value) => {
+        if (!(value instanceof Parameter) || seen.has(value)) return
+        seen.add(value)
+        const name = prefix + field
+        if (found.has(name))
+          throw new WengertError('ERR_STATE', `${this.describe()} has two parameters called '${name}': rename a field or a key`, {
+            actual: name,
+          })
+        found.set(name, value)
+      })
       for (const [name, child] of module.children()) visit(child, `${prefix}${name}.`)
     }
     visit(this, '')
-    return found
+    return [...found]
   }
 
   /** All parameters with their dotted names, in registration order; a shared one appears once. */
@@ -70,9 +81,16 @@ export abstract class Module {
     return this.namedParameters().map(([, parameter]) => parameter)
   }
 
-  /** This module and all below it. */
+  /** This module and all below it, in registration order; a shared one appears once. */
   modules(): Module[] {
-    return [this, ...this.children().flatMap(([, child]) => child.modules())]
+    const found = new Set<Module>()
+    const visit = (module: Module) => {
+      if (found.has(module)) return
+      found.add(module)
+      for (const [, child] of module.children()) visit(child)
+    }
+    visit(this)
+    return [...found]
   }
 
   /** The values of parameters and buffers: a plain object of copies, in registration order. */

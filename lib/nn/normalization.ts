@@ -159,6 +159,8 @@ export class BatchNorm1d extends Module {
       return this.weight && this.bias ? add(mul(y, along(this.weight)), along(this.bias)) : y
     }
     if (!this.training) return scaled(sub(x, along(this.runningMean)), this.runningVariance)
+    // Met before anything is checked: running statistics that no model lists are the greater fault.
+    this.runningMean.resolve()
     const n = x.size / features
     if (n < 2) {
       throw new WengertError(

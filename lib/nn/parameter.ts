@@ -8,6 +8,7 @@ import { Tensor } from '../tensor/tensor.js'
 import { allocate, type TypedArray } from '../util/dtype.js'
 import { describe } from '../util/options.js'
 import { formatShape, sameShape } from '../util/shape.js'
+import { pathTo } from './fields.js'
 
 /** A trainer that holds a parameter's values. */
 export interface Home {
@@ -50,6 +51,8 @@ export class Parameter extends Tensor {
    * prediction if `.data` was read after the last one; during a fit writes are lost, use `assign`, which refuses.
    */
   override get data(): TypedArray {
+    // Read within a trace, they are not constants: the trace says what is to be done.
+    if (this.binding) return this.binding.data
     if (this.#home) {
       this.#home.pull(this)
       this.#home.touched(this)
@@ -71,6 +74,7 @@ export class Parameter extends Tensor {
   /** The bound tensor, or a plain one over the newest values: what operations hold on to is never the parameter itself. */
   override resolve(): Tensor {
     if (this.binding) return this.binding
+    if (listing && !listing.parameters.has(this)) throw unlisted(this, listing.owner)
     this.peek()
     return this.#plain
   }
@@ -121,8 +125,37 @@ export class Parameter extends Tensor {
   }
 }
 
-/** Runs `body` with each parameter replaced by a tensor (of the same shape and type). */
-export function withBindings<T>(parameters: readonly Parameter[], tensors: readonly Tensor[], body: () => T): T {
+/** The module that is traced, and all parameters that it lists. */
+interface Listing {
+  readonly owner: Owner
+  readonly parameters: ReadonlySet<Parameter>
+}
+
+/** What an error says of a module. */
+interface Owner {
+  describe(): string
+}
+
+let listing: Listing | undefined
+
+function unlisted(parameter: Parameter, owner: Owner): WengertError {
+  const path = pathTo(owner, parameter)
+  const place = path === undefined ? 'which none of its fields leads to' : `this${path}`
+  return new WengertError(
+    'ERR_STATE',
+    `${owner.describe()}: its forward or its loss uses a parameter that the model does not list, ${parameter.dtype} ${formatShape(parameter.shape)}, ${place}: it would be neither trained nor saved. Keep it, or the module it belongs to, in a field of the model, or in a list, a plain object or a Map in one; #private fields, closures and instances of other classes are not looked into`,
+    { actual: path },
+  )
+}
+
+/**
+ * Runs `body` with each parameter replaced by a tensor (of the same shape and type).
+ *
+ * @param owner the module whose parameters these are, all of them: meeting another is then an error (ERR_STATE)
+ */
+export function withBindings<T>(parameters: readonly Parameter[], tensors: readonly Tensor[], body: () => T, owner?: Owner): T {
+  const before = listing
+  if (owner) listing = { owner, parameters: new Set(parameters) }
   const outer = parameters.map((parameter) => parameter.binding)
   parameters.forEach((parameter, i) => {
     parameter.binding = tensors[i]
@@ -130,6 +163,7 @@ export function withBindings<T>(parameters: readonly Parameter[], tensors: reado
   try {
     return body()
   } finally {
+    listing = before
     parameters.forEach((parameter, i) => {
       parameter.binding = outer[i]
     })

@@ -1,4 +1,7 @@
-/** Prediction: a module's forward function compiled for each input shape, in a bounded cache. */
+/**
+ * Prediction: a module's forward function compiled for each input shape, in a bounded cache. Forward functions see batches;
+ * one sample becomes a batch of one on its way in, and its axis is taken off on the way out.
+ */
 
 import type { Executable } from '../backend/backend.js'
 import { engine } from '../backend/select.js'
@@ -9,16 +12,22 @@ import { Abstract } from '../primitives/primitive.js'
 import { emptyTensor, Tensor } from '../tensor/tensor.js'
 import { type Dtype, dtypeOf, type FloatDtype, isDetached, type TypedArray } from '../util/dtype.js'
 import { formatShape, type Shape, sameShape, sizeOf } from '../util/shape.js'
+import { type Meaning, meaningOf } from './meaning.js'
 import { Outline } from './outline.js'
 import { type Parameter, withBindings } from './parameter.js'
 
 interface Compiled {
   backend: unknown
+  /** Of the input, as it is given and as the forward function sees it: [1, …shape] for one sample. */
   shape: Shape
-  /** Of the input. */
+  seen: Shape
   dtype: Dtype
+  /** The rank of one sample as it was known then. */
+  sample: number | undefined
   /** The module as it was traced, with its parameters and buffers. */
   outline: Outline
+  /** Of the output, as the forward function makes it and as it is given. */
+  result: Shape
   output: Shape
   outputDtype: Dtype
   /** Undefined where the forward function's path depends on values: then it is run eagerly. */
@@ -30,6 +39,7 @@ const capacity = 16
 /** What a predictor needs of a module. */
 export interface Predictable {
   readonly dtype: FloatDtype
+  describe(): string
   namedState(): [name: string, value: Parameter][]
   modules(): { training: boolean }[]
   forward(x: Tensor): Tensor
@@ -49,14 +59,32 @@ export function inEvalMode<T>(module: Predictable, body: () => T): T {
   }
 }
 
+/**
+ * How an input of this shape may be read, in order of preference: as it is, or as one sample, [1, …]. What a model was trained
+ * on settles it; a vector is one sample where it can be, anything larger a batch.
+ */
+function readings(shape: Shape, sample: number | undefined): Shape[] {
+  const single = [1, ...shape]
+  if (sample !== undefined && shape.length === sample) return [single]
+  if (sample !== undefined && shape.length === sample + 1) return [shape]
+  return shape.length < 2 ? [single, shape] : [shape, single]
+}
+
+/** Whether an error says that the forward function does not take an input of this shape. */
+const isMisfit = (error: unknown): error is WengertError =>
+  error instanceof WengertError && (error.code === 'ERR_SHAPE' || error.code === 'ERR_AXIS')
+
 export class Predictor {
   readonly #cache: Compiled[] = []
+  readonly #meaning: Meaning
 
-  constructor(readonly module: Predictable) {}
+  constructor(readonly module: Predictable) {
+    this.#meaning = meaningOf(module)
+  }
 
   predict(x: Tensor): Tensor {
     const compiled = this.#known(x.shape, x.dtype) ?? this.#trace(x.shape, x.dtype)
-    if (!compiled.plan) return inEvalMode(this.module, () => this.module.forward(x))
+    if (!compiled.plan) return this.#eagerly(compiled, x.data)
     const out = emptyTensor(compiled.output, compiled.outputDtype)
     compiled.plan.run(undefined, [x.data, ...compiled.outline.parameters.map((p) => p.peek()), out.data])
     return out
@@ -92,7 +120,7 @@ export class Predictor {
       )
     }
     if (!compiled.plan) {
-      out.set(inEvalMode(this.module, () => this.module.forward(new Tensor(shape, dtype, x))).data)
+      out.set(this.#eagerly(compiled, x).data)
       return
     }
     const { outline, plan } = compiled
@@ -109,8 +137,8 @@ export class Predictor {
     const { parameters } = compiled.outline
     const layout = new StateLayout()
     const slots = parameters.map((p, i) => layout.add(`${i}`, p.shape, p.dtype))
-    const out = layout.add('out', compiled.output, compiled.outputDtype)
-    const plan = compile([{ name: 'x', shape: x.shape, dtype: x.dtype }], layout, { dtype: this.module.dtype }, (r) => {
+    const out = layout.add('out', compiled.result, compiled.outputDtype)
+    const plan = compile([{ name: 'x', shape: compiled.seen, dtype: x.dtype }], layout, { dtype: this.module.dtype }, (r) => {
       r.assign(
         out,
         inEvalMode(this.module, () =>
@@ -118,6 +146,7 @@ export class Predictor {
             parameters,
             slots.map((slot) => r.state(slot)),
             () => this.module.forward(r.input(0)),
+            this.module,
           ),
         ),
       )
@@ -142,7 +171,8 @@ export class Predictor {
     const backend = engine()
     for (let i = 0; i < this.#cache.length; i++) {
       const entry = this.#cache[i] as Compiled
-      if (entry.backend !== backend || entry.dtype !== dtype || !sameShape(entry.shape, shape) || !entry.outline.holds) continue
+      if (entry.backend !== backend || entry.dtype !== dtype || !sameShape(entry.shape, shape)) continue
+      if (entry.sample !== this.#meaning.sample || !entry.outline.holds) continue
       if (i > 0) {
         this.#cache.splice(i, 1)
         this.#cache.unshift(entry)
@@ -155,35 +185,82 @@ export class Predictor {
   #trace(shape: Shape, dtype: Dtype): Compiled {
     const parameters = this.module.namedState().map(([, value]) => value)
     const outline = new Outline(this.module, this.module.modules(), parameters)
-    const entry = this.#compile(shape, dtype, outline)
+    const entry = this.#read(shape, dtype, outline)
     this.#cache.unshift(entry)
     if (this.#cache.length > capacity) this.#cache.pop()
     return entry
   }
 
-  #compile(shape: Shape, dtype: Dtype, outline: Outline): Compiled {
+  /** Compiled by the first reading of the shape that the forward function takes. */
+  #read(shape: Shape, dtype: Dtype, outline: Outline): Compiled {
+    const { sample } = this.#meaning
+    const misfits = new Map<Shape, WengertError>()
+    for (const seen of readings(shape, sample)) {
+      try {
+        const compiled = this.#compile(seen, dtype, outline)
+        const { result } = compiled
+        const single = seen.length > shape.length
+        if (single && result[0] !== 1) {
+          const text = `predict: ${this.module.describe()} gives shape ${formatShape(result)} for a batch of one sample, ${formatShape(seen)}: its first axis should be the batch's`
+          throw new WengertError('ERR_SHAPE', text, { expected: 1, actual: result })
+        }
+        return { ...compiled, shape: [...shape], sample, output: single ? result.slice(1) : result }
+      } catch (error) {
+        if (!isMisfit(error)) throw error
+        misfits.set(seen, error)
+      }
+    }
+    // The error that speaks of the input as it was given.
+    throw misfits.get(shape) ?? [...misfits.values()][0]
+  }
+
+  #eagerly({ seen, dtype, output }: Compiled, x: TypedArray): Tensor {
+    const { dtype: outputDtype, data } = inEvalMode(this.module, () => this.module.forward(new Tensor(seen, dtype, x)))
+    return new Tensor(output, outputDtype, data)
+  }
+
+  #compile(seen: Shape, dtype: Dtype, outline: Outline): Omit<Compiled, 'shape' | 'sample' | 'output'> {
     const { parameters } = outline
-    const forward = (x: Tensor) => inEvalMode(this.module, () => this.module.forward(x))
-    const common = { backend: engine(), shape: [...shape], dtype, outline }
+    const forward = (x: Tensor, bound: readonly Tensor[]) =>
+      inEvalMode(this.module, () => withBindings(parameters, bound, () => this.module.forward(x), this.module))
+    const common = { backend: engine(), seen, dtype, outline }
     try {
-      const { shape: output, dtype: outputDtype } = forward(new Abstract(shape, dtype))
+      const unknown = parameters.map((p) => new Abstract(p.shape, p.dtype))
+      const { shape: result, dtype: outputDtype } = forward(new Abstract(seen, dtype), unknown)
       const inputs = [
-        { name: 'x', shape, dtype },
+        { name: 'x', shape: seen, dtype },
         ...parameters.map((p, i) => ({ name: `parameter ${i}`, shape: p.shape, dtype: p.dtype })),
-        { name: 'out', shape: output, dtype: outputDtype, writable: true },
+        { name: 'out', shape: result, dtype: outputDtype, writable: true },
       ]
       const plan = compile(inputs, new StateLayout(), { dtype: this.module.dtype }, (r) => {
         const bound = parameters.map((_, i) => r.input(i + 1))
-        r.output(
-          inputs.length - 1,
-          withBindings(parameters, bound, () => forward(r.input(0))),
-        )
+        r.output(inputs.length - 1, forward(r.input(0), bound))
       })
-      return { ...common, output, outputDtype, plan }
+      return { ...common, result, outputDtype, plan }
     } catch (error) {
       if (!(error instanceof WengertError) || error.code !== 'ERR_VALUE_NEEDED') throw error
-      const { shape: output, dtype: outputDtype } = forward(emptyTensor(shape, dtype))
-      return { ...common, output, outputDtype, plan: undefined }
+      const values = parameters.map((p) => new Tensor(p.shape, p.dtype, p.peek()))
+      const { shape: result, dtype: outputDtype } = forward(emptyTensor(seen, dtype), values)
+      return { ...common, result, outputDtype, plan: undefined }
     }
+  }
+}
+
+/** The shape of a model's output for a batch of this shape. */
+export function outputShape(module: Predictable, batch: Shape): Shape {
+  const parameters = module.namedState().map(([, value]) => value)
+  const run = (x: Tensor, bound: readonly Tensor[]) =>
+    inEvalMode(module, () => withBindings(parameters, bound, () => module.forward(x), module)).shape
+  try {
+    return run(
+      new Abstract(batch, module.dtype),
+      parameters.map((p) => new Abstract(p.shape, p.dtype)),
+    )
+  } catch (error) {
+    if (!(error instanceof WengertError) || error.code !== 'ERR_VALUE_NEEDED') throw error
+    return run(
+      emptyTensor(batch, module.dtype),
+      parameters.map((p) => new Tensor(p.shape, p.dtype, p.peek())),
+    )
   }
 }

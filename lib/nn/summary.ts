@@ -2,6 +2,7 @@
 
 import { bytesPerElement } from '../util/dtype.js'
 import { Buffer } from './buffer.js'
+import { eachHeld } from './fields.js'
 import { Parameter } from './parameter.js'
 
 /** What a summary needs of a module. */
@@ -16,7 +17,10 @@ export function summarize(model: Summarizable): string {
   const rows: [string, string, string, string][] = []
   const seen = new Set<Parameter>()
   const visit = (module: Summarizable, name: string) => {
-    const own = Object.values(module).filter((value) => value instanceof Parameter && !(value instanceof Buffer))
+    const own: Parameter[] = []
+    eachHeld(module, (_, value) => {
+      if (value instanceof Parameter && !(value instanceof Buffer)) own.push(value)
+    })
     const fresh = own.filter((p) => !seen.has(p))
     for (const p of fresh) seen.add(p)
     const children = module.children()

@@ -3,8 +3,10 @@
 import { checkData, checkFinite, converted, refuseNoWeight } from '../data/dataset.js'
 import { WengertError } from '../errors.js'
 import { checkLabels, checkProbabilities, checkSigns, type Loss } from '../nn/loss-contract.js'
+import { meaningOf } from '../nn/meaning.js'
 import type { Module } from '../nn/module.js'
-import { ones, zeros } from '../tensor/creation.js'
+import { outputShape } from '../nn/predictor.js'
+import { ones } from '../tensor/creation.js'
 import { Tensor } from '../tensor/tensor.js'
 import { bytesPerElement, type FloatDtype, isFloat, viewOf } from '../util/dtype.js'
 import { formatShape, type Shape, sameShape } from '../util/shape.js'
@@ -79,6 +81,8 @@ export class Preparation {
     const { dtype } = this.model
     const { x: rawX, y: rawY, weights: rawWeights } = checkData(where, data, dtype)
     const x = fitting(where, 'x', rawX, dtype)
+    // From here on a prediction knows one sample from a batch.
+    meaningOf(this.model).sample = x.rank - 1
     const weights = rawWeights && { weights: normalized(where, rawWeights, dtype) }
     const samples = x.shape[0] as number
     const { targets } = this.loss
@@ -108,7 +112,7 @@ export class Preparation {
     const input = [1, ...x.shape.slice(1)]
     let known = this.#outputs.find((entry) => sameShape(entry.input, input))
     if (!known) {
-      known = { input, output: this.model.predict(zeros(input, { dtype: this.model.dtype })).shape.slice(1) }
+      known = { input, output: outputShape(this.model, input).slice(1) }
       this.#outputs.push(known)
     }
     return known.output

@@ -191,6 +191,7 @@ function differentiate(r: Recorder, parts: StepParts, x: Tensor, y: Tensor, shar
         const total = sum(share.weights ? mul(losses, share.weights) : losses)
         return [mul(total, share.factor), { losses: reported(losses, share), prediction, held }]
       },
+      model,
     )
   if (trained.length === 0) {
     const [, aux] = cost([]) as [Tensor, Omit<Gradients, 'gradients'>]
@@ -376,6 +377,7 @@ export function evaluationStep(
           reportAll(r, parts, entry, reported(losses, share), prediction, y)
           if (predictions) r.output(inputIndex.predictions, prediction)
         },
+        parts.model,
       ),
     )
   }
