@@ -41,6 +41,7 @@ const bceValues = customGradient((a, y) => {
 export const bce = define({
   name: 'bce',
   targets: 'probabilities',
+  outputs: 'probabilities',
   value: (prediction, target, options) => {
     const [a, y] = pair('bce', prediction, target)
     checkProbabilities('bce', 'target', y)
@@ -59,6 +60,7 @@ const logitValues = customGradient((z, y) => [
 export const bceWithLogits = define({
   name: 'bceWithLogits',
   targets: 'probabilities',
+  outputs: 'logits',
   value: (prediction, target, options) => {
     const [z, y] = pair('bceWithLogits', prediction, target)
     checkProbabilities('bceWithLogits', 'target', y)
@@ -129,6 +131,7 @@ export interface CrossEntropyOptions extends ClassLossOptions {
 export const crossEntropy = define<CrossEntropyOptions>({
   name: 'crossEntropy',
   targets: 'classes',
+  outputs: 'classLogits',
   numbers: { labelSmoothing: { min: 0, max: 1 } },
   value: (prediction, target, options) => {
     const op = 'crossEntropy'
@@ -161,6 +164,7 @@ export const crossEntropy = define<CrossEntropyOptions>({
 export const nll = define<ClassLossOptions>({
   name: 'nll',
   targets: 'classes',
+  outputs: 'logProbabilities',
   value: (prediction, target, options) => {
     const { z, m, classes, weight, single } = scores('nll', 'log-probabilities', prediction, options)
     const labels = checkLabels('nll', toTensor('nll', 'target', target), m, classes)
@@ -181,6 +185,7 @@ export const nll = define<ClassLossOptions>({
 export const multiClassHinge = define<ClassLossOptions>({
   name: 'multiClassHinge',
   targets: 'classes',
+  outputs: 'classScores',
   value: (prediction, target, options) => {
     const op = 'multiClassHinge'
     const { z, m, classes, weight, single } = scores(op, 'scores', prediction, options)

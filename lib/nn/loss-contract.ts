@@ -30,11 +30,20 @@ export interface LossOptions {
 /** What a loss teaches from: class labels, probabilities in [0, 1], −1 or 1, or any numbers. */
 export type TargetKind = 'classes' | 'probabilities' | 'signs' | 'values'
 
+/**
+ * What the outputs mean that a loss teaches: probabilities of a class each; logits of such (their sigmoid is the probability);
+ * `classLogits`, whose softmax is; logarithms of probabilities; `scores`, above 0 for a class and below for the other;
+ * `classScores`, the largest for the class; or any numbers.
+ */
+export type OutputKind = 'probabilities' | 'logits' | 'classLogits' | 'logProbabilities' | 'scores' | 'classScores' | 'values'
+
 /** A loss as trainers take it: any function of (prediction, target, options), given `reduction: 'none'` by them. */
 export interface Loss {
   (prediction: Tensor, target: Tensor, options?: LossOptions): Tensor
   /** What targets must be like; a user's own loss may leave it out. */
   readonly targets?: TargetKind
+  /** What the outputs mean; where it is left out, metrics of classes find it from what the loss costs. */
+  readonly outputs?: OutputKind
   /**
    * The factors that the loss puts on samples by their targets, such as class weights: [m], of the type given. A trainer's mean
    * divides by their sum (mathematics §2). Undefined where it puts none.
@@ -47,6 +56,7 @@ export interface NamedLoss<Options extends LossOptions = LossOptions> {
   (prediction: TensorLike, target: TensorLike, options?: Options): Tensor
   readonly name: string
   readonly targets: TargetKind
+  readonly outputs: OutputKind
   /** Those of the options bound ahead: see `Loss`. */
   readonly weightsOf?: (target: Tensor, dtype: FloatDtype) => Tensor | undefined
   /**
@@ -60,6 +70,8 @@ export interface NamedLoss<Options extends LossOptions = LossOptions> {
 interface Definition<Options extends LossOptions> {
   readonly name: string
   readonly targets: TargetKind
+  /** 'values' by default. */
+  readonly outputs?: OutputKind
   /** Options that are numbers, with their ranges. */
   readonly numbers?: Readonly<Partial<Record<keyof Options, NumberRule>>>
   readonly value: (prediction: unknown, target: unknown, options: Options) => Tensor
@@ -69,7 +81,7 @@ interface Definition<Options extends LossOptions> {
 
 /** Makes a loss of its definition. Errors: ERR_OPTION for unknown options, ERR_RANGE for numbers outside their range. */
 export function define<Options extends LossOptions>(definition: Definition<Options>, bound?: Options): NamedLoss<Options> {
-  const { name, targets, numbers = {}, value, weightsOf } = definition
+  const { name, targets, outputs = 'values', numbers = {}, value, weightsOf } = definition
   const rules = Object.entries(numbers) as [keyof Options & string, NumberRule][]
   const known = ['reduction', 'weight', 'sampleWeight', ...rules.map(([key]) => key)]
   const merged = (options: Options | undefined): Options => {
@@ -83,6 +95,7 @@ export function define<Options extends LossOptions>(definition: Definition<Optio
   Object.defineProperty(call, 'name', { value: name })
   return Object.assign(call, {
     targets,
+    outputs,
     with: (options: Options) => define(definition, merged(options)),
     ...(weightsOf && bound?.weight !== undefined && { weightsOf: (target: Tensor, dtype: FloatDtype) => weightsOf(target, bound, dtype) }),
   })

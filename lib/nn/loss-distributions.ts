@@ -39,6 +39,7 @@ function distributions(op: string, prediction: unknown, target: unknown): [Tenso
 export const klDivergence = define({
   name: 'klDivergence',
   targets: 'probabilities',
+  outputs: 'probabilities',
   value: (prediction, target, options) => {
     const [q, p] = distributions('klDivergence', prediction, target)
     return weightedAndReduced('klDivergence', sub(crossValues(q, p), entropyValues(p)), options)
@@ -55,6 +56,7 @@ export const klDivergence = define({
 export const crossEntropyOf = define({
   name: 'crossEntropyOf',
   targets: 'probabilities',
+  outputs: 'probabilities',
   value: (prediction, target, options) => {
     const [q, p] = distributions('crossEntropyOf', prediction, target)
     return weightedAndReduced('crossEntropyOf', sum(crossValues(q, p), -1), options)

@@ -96,6 +96,7 @@ export const tukeyBisquare = define<TukeyOptions>({
 export const hinge = define({
   name: 'hinge',
   targets: 'signs',
+  outputs: 'scores',
   value: (prediction, target, options) => {
     const [q, y] = pair('hinge', prediction, target)
     checkSigns('hinge', y)

@@ -8,9 +8,10 @@ import { isFloat, type TypedArray } from '../util/dtype.js'
 import { sizeOf } from '../util/shape.js'
 import { FitPlan } from './fit-plan.js'
 import type { Scores } from './history.js'
-import { isNamed, limits, type Metrics } from './metrics.js'
+import { contextOf } from './metric-context.js'
+import { isNamed, type Metrics } from './metrics.js'
 import type { Prepared } from './prepare.js'
-import { contextOf, reportLayout, type StepParts } from './step-programs.js'
+import { reportLayout, type StepParts } from './step-programs.js'
 
 /** Whether metrics need all predictions of a set at once. */
 export const needsPredictions = ({ wholes, custom }: Metrics): boolean => wholes.length + custom.length > 0
@@ -48,16 +49,8 @@ export function scoresOf(
 ): Scores {
   const scores = meansOf(report, at, metrics, data.samples)
   if (!predictions) return scores
-  const context = contextOf(loss)
-  const classes = loss.targets !== undefined && loss.targets !== 'values'
-  const whole = {
-    values: predictions,
-    samples: data.samples,
-    outputs: sizeOf(data.output),
-    targets: data.y.data,
-    threshold: classes ? limits(context) : undefined,
-    loss: context.loss,
-  }
+  const outputs = sizeOf(data.output)
+  const whole = { values: predictions, samples: data.samples, outputs, targets: data.y.data, context: contextOf(loss, outputs) }
   for (const metric of metrics.wholes) put(scores, metric.name, metric.whole(whole))
   for (const { name, whole: own } of metrics.custom) {
     const dtype = data.x.dtype

@@ -6,7 +6,6 @@
  */
 
 import { WengertError } from '../errors.js'
-import type { TargetKind } from '../nn/loss.js'
 import { abs, equal, greater, less, square, sub } from '../primitives/elementwise.js'
 import { takeAlong } from '../primitives/indexing.js'
 import { cast, reshape } from '../primitives/movement.js'
@@ -15,12 +14,8 @@ import type { Tensor } from '../tensor/tensor.js'
 import { isFloat } from '../util/dtype.js'
 import { checkNumber, describe, nearest } from '../util/options.js'
 import { formatShape, sizeOf } from '../util/shape.js'
+import { limitsOf, type MetricContext, refuseValues } from './metric-context.js'
 import { confusionMatrix, macro, type Predictions, rocAuc, rSquared } from './scores.js'
-
-export interface MetricContext {
-  targets: TargetKind
-  loss: string
-}
 
 /** (prediction [m, …], target [m, …]) → [m]; `finish` turns the mean over samples into the metric. */
 export interface MeanMetric {
@@ -43,14 +38,12 @@ export type CustomMetric = (prediction: Tensor, target: Tensor) => number | Tens
 const outputsOf = (prediction: Tensor): number => sizeOf(prediction.shape.slice(1))
 
 /** The class of each sample. Errors: ERR_OPTION for a loss whose targets are numbers; ERR_SHAPE. */
-function targetClasses(name: string, prediction: Tensor, target: Tensor, { targets, loss }: MetricContext): Tensor {
+function targetClasses(name: string, prediction: Tensor, target: Tensor, context: MetricContext): Tensor {
   const m = prediction.shape[0] as number
   const outputs = outputsOf(prediction)
   const perTarget = sizeOf(target.shape.slice(1))
-  if (targets === 'values') {
-    throw new WengertError('ERR_OPTION', `${name}: expected a loss for classes, got ${loss}, whose targets are numbers`, { actual: loss })
-  }
-  if (outputs === 1) return greater(reshape(target, [m]), limits({ targets, loss }).target)
+  refuseValues(name, context)
+  if (outputs === 1) return greater(reshape(target, [m]), limitsOf(name, context).target)
   if (perTarget === outputs && isFloat(target.dtype)) return argmax(reshape(target, [m, outputs]), 1)
   if (perTarget !== 1) {
     throw new WengertError(
@@ -64,7 +57,7 @@ function targetClasses(name: string, prediction: Tensor, target: Tensor, { targe
 
 /**
  * The share of samples whose class is predicted: the largest output where there are several; one output counts as class 1
- * above ½, or above 0 where the loss takes logits or signs.
+ * above ½ where the loss takes probabilities, above 0 where it takes logits or scores.
  */
 const accuracy: MeanMetric = {
   name: 'accuracy',
@@ -72,16 +65,10 @@ const accuracy: MeanMetric = {
     const m = prediction.shape[0] as number
     const outputs = outputsOf(prediction)
     const classes = targetClasses('accuracy', prediction, target, context)
-    if (outputs === 1) return equal(greater(reshape(prediction, [m]), limits(context).output), classes)
+    if (outputs === 1) return equal(greater(reshape(prediction, [m]), limitsOf('accuracy', context).output), classes)
     return equal(argmax(reshape(prediction, [m, outputs]), 1), cast(classes, 'int32'))
   },
 }
-
-/** Above which one output, and its target, mean class 1. */
-export const limits = ({ targets, loss }: MetricContext): { output: number; target: number } => ({
-  output: targets === 'signs' || /logits/i.test(loss) ? 0 : 0.5,
-  target: targets === 'signs' ? 0 : 0.5,
-})
 
 /**
  * The share of samples whose class is among the k largest outputs; ties count for the class.

@@ -1,7 +1,9 @@
 /** Metrics of a whole set of predictions, as plain functions on arrays: counts, ranks and sums in float64. */
 
 import { WengertError } from '../errors.js'
+import { isRelative } from '../nn/loss-outputs.js'
 import type { TypedArray } from '../util/dtype.js'
+import { limitsOf, type MetricContext, refuseValues } from './metric-context.js'
 
 /** All predictions of a set beside its targets. */
 export interface Predictions {
@@ -11,15 +13,7 @@ export interface Predictions {
   readonly outputs: number
   /** [samples, outputs], or one class index a sample. */
   readonly targets: TypedArray
-  /** Above which one output, and one target, mean class 1; undefined where the loss teaches numbers and not classes. */
-  readonly threshold: { output: number; target: number } | undefined
-  readonly loss: string
-}
-
-function refuseValues(name: string, { threshold, loss }: Predictions): { output: number; target: number } {
-  if (threshold === undefined)
-    throw new WengertError('ERR_OPTION', `${name}: expected a loss for classes, got ${loss}, whose targets are numbers`, { actual: loss })
-  return threshold
+  readonly context: MetricContext
 }
 
 /** The index of the largest of `n` values from `from`, the first of equals. */
@@ -30,18 +24,19 @@ function largest(values: ArrayLike<number>, from: number, n: number): number {
 }
 
 /** The class of each sample, as the targets have it. */
-function trueClass({ targets, samples, outputs, threshold }: Predictions, i: number): number {
-  if (outputs === 1) return (targets[i] as number) > (threshold?.target ?? 0.5) ? 1 : 0
+function trueClass({ targets, samples, outputs, context }: Predictions, i: number): number {
+  if (outputs === 1) return (targets[i] as number) > (context.targets === 'signs' ? 0 : 0.5) ? 1 : 0
   return targets.length === samples ? (targets[i] as number) : largest(targets, i * outputs, outputs)
 }
 
 /** counts[c][k]: samples of class c that were predicted as k. One output makes two classes. */
 export function confusionMatrix(p: Predictions): number[][] {
-  const limit = refuseValues('confusionMatrix', p)
+  refuseValues('confusionMatrix', p.context)
+  const limit = p.outputs === 1 ? limitsOf('confusionMatrix', p.context).output : NaN
   const classes = p.outputs === 1 ? 2 : p.outputs
   const counts = Array.from({ length: classes }, () => new Array<number>(classes).fill(0))
   for (let i = 0; i < p.samples; i++) {
-    const predicted = p.outputs === 1 ? ((p.values[i] as number) > limit.output ? 1 : 0) : largest(p.values, i * p.outputs, p.outputs)
+    const predicted = p.outputs === 1 ? ((p.values[i] as number) > limit ? 1 : 0) : largest(p.values, i * p.outputs, p.outputs)
     const row = counts[trueClass(p, i)] as number[]
     row[predicted] = (row[predicted] as number) + 1
   }
@@ -66,14 +61,15 @@ export function macro(counts: readonly (readonly number[])[], kind: 'precision' 
   return values.reduce((a, b) => a + b, 0) / values.length
 }
 
-/** Area under the curve of one score against a class: the chance that a positive scores above a negative, ties half. */
-function area(scores: ArrayLike<number>, positive: (i: number) => boolean, n: number, at: (i: number) => number): number {
-  const order = Array.from({ length: n }, (_, i) => i).sort((a, b) => (scores[at(a)] as number) - (scores[at(b)] as number))
+/** Area under the curve of a score of each sample: the chance that a positive scores above a negative, ties half. */
+function area(scores: ArrayLike<number>, positive: (i: number) => boolean): number {
+  const n = scores.length
+  const order = Array.from({ length: n }, (_, i) => i).sort((a, b) => (scores[a] as number) - (scores[b] as number))
   let ranks = 0
   let positives = 0
   for (let i = 0; i < n; ) {
     let j = i
-    while (j < n && scores[at(order[j] as number)] === scores[at(order[i] as number)]) j++
+    while (j < n && scores[order[j] as number] === scores[order[i] as number]) j++
     for (let k = i; k < j; k++) {
       if (!positive(order[k] as number)) continue
       ranks += (i + j + 1) / 2
@@ -85,23 +81,43 @@ function area(scores: ArrayLike<number>, positive: (i: number) => boolean, n: nu
 }
 
 /**
- * Area under the ROC curve. With one output, of that output; with several, the mean over classes of each against the rest
- * (by the outputs as they are: ranks do not care for a monotone last layer, but a softmax is not one; give probabilities
- * where figures of other programs are to be met).
+ * How much each sample speaks for class c. Of outputs that count only together, how far that of the class stands above the
+ * others: ln pᵢ − ln(1 − pᵢ) = zᵢ − ln Σₖ≠ᵢ e^zₖ of logits, which has the order of the probabilities and not their rounding near 0
+ * and 1, and zᵢ − maxₖ≠ᵢ zₖ of scores. Any other output says it by itself.
+ */
+function scoresOfClass({ values, samples, outputs, context }: Predictions, c: number): Float64Array {
+  return Float64Array.from({ length: samples }, (_, i) => {
+    const at = i * outputs
+    const own = values[at + c] as number
+    if (outputs === 1 || !isRelative(context.outputs)) return own
+    let rival = -Infinity
+    for (let k = 0; k < outputs; k++) if (k !== c) rival = Math.max(rival, values[at + k] as number)
+    if (context.outputs === 'classScores') return own - rival
+    let sum = 0
+    for (let k = 0; k < outputs; k++) if (k !== c) sum += Math.exp((values[at + k] as number) - rival)
+    return own - rival - Math.log(sum)
+  })
+}
+
+/**
+ * Area under the ROC curve. With one output, of that output; with several, the mean over classes of each against the rest, by
+ * the probabilities of the class (the softmax of a loss on logits) or its scores.
  *
- * @throws ERR_DATA where a class does not occur, or nothing else does
+ * @throws ERR_DATA where a class does not occur, or nothing else does; ERR_OPTION where the loss does not tell what several
+ *   outputs mean
  */
 export function rocAuc(p: Predictions): number {
-  refuseValues('rocAuc', p)
-  const classes = Array.from({ length: p.samples }, (_, i) => trueClass(p, i))
-  const wanted = p.outputs === 1 ? [1] : Array.from({ length: p.outputs }, (_, c) => c)
-  const areas = wanted.map((c) => {
-    const value = area(
-      p.values,
-      (i) => classes[i] === c,
-      p.samples,
-      (i) => (p.outputs === 1 ? i : i * p.outputs + c),
+  const { context, outputs, samples } = p
+  refuseValues('rocAuc', context)
+  if (outputs > 1 && context.outputs === undefined)
+    throw new WengertError(
+      'ERR_OPTION',
+      `rocAuc: ${context.loss} does not tell what its outputs mean; give it a property 'outputs', such as 'classLogits' or 'probabilities'`,
     )
+  const classes = Array.from({ length: samples }, (_, i) => trueClass(p, i))
+  const wanted = outputs === 1 ? [1] : Array.from({ length: outputs }, (_, c) => c)
+  const areas = wanted.map((c) => {
+    const value = area(scoresOfClass(p, outputs === 1 ? 0 : c), (i) => classes[i] === c)
     if (Number.isFinite(value)) return value
     throw new WengertError(
       'ERR_DATA',
@@ -118,7 +134,7 @@ export function rocAuc(p: Predictions): number {
  */
 export function rSquared(p: Predictions): number {
   if (p.targets.length !== p.values.length)
-    throw new WengertError('ERR_OPTION', `r2: expected targets that are numbers, as the predictions, got class labels (${p.loss})`)
+    throw new WengertError('ERR_OPTION', `r2: expected targets that are numbers, as the predictions, got class labels (${p.context.loss})`)
   let total = 0
   for (let k = 0; k < p.outputs; k++) {
     let mean = 0

@@ -19,8 +19,9 @@ import { mean, sum } from '../primitives/reduce.js'
 import { withScope } from '../primitives/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { Dtype, FloatDtype } from '../util/dtype.js'
-import { formatShape, type Shape } from '../util/shape.js'
-import type { MeanMetric, MetricContext } from './metrics.js'
+import { formatShape, type Shape, sizeOf } from '../util/shape.js'
+import { contextOf, lossName } from './metric-context.js'
+import type { MeanMetric } from './metrics.js'
 import type { ParameterSlots, TrainingState } from './training-state.js'
 
 /** What a step is made of. */
@@ -101,17 +102,11 @@ export function reportLayout(count: number, training: boolean, validation: boole
 
 function reportAll(r: Recorder, parts: StepParts, first: number, losses: Tensor, prediction: Tensor, target: Tensor): void {
   r.report(first, losses)
-  const context = contextOf(parts.loss)
+  const context = contextOf(parts.loss, sizeOf(prediction.shape.slice(1)))
   parts.metrics.forEach((metric, i) => {
     r.report(first + 1 + i, metric.perSample(prediction, target, context))
   })
 }
-
-/** How messages call a loss. */
-export const lossName = (loss: Loss): string => (loss.name ? `loss.${loss.name}` : 'the loss')
-
-/** What metrics know of a loss. */
-export const contextOf = (loss: Loss): MetricContext => ({ targets: loss.targets ?? 'values', loss: lossName(loss) })
 
 /** All samples of an update or an evaluation that is made in parts, and what their mean divides by. */
 export interface Whole {

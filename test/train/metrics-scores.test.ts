@@ -2,6 +2,7 @@
 
 import { describe, expect, test } from 'vitest'
 import { loss, MBSGD, nn, type Tensor, tensor, top } from '../../lib/index.js'
+import type { Loss } from '../../lib/nn/loss.js'
 import type { MetricSpec } from '../../lib/train/metrics.js'
 import { announce, present, using } from '../support/engines.js'
 import { golden } from '../support/golden.js'
@@ -73,6 +74,85 @@ describe.each(present)('on %s', (engine) => {
     const { custom } = await using(engine, () => trainerOf(loss.mse).evaluate({ x, y }, { metrics: [keep] }))
     expect(seen).toEqual([Array.from(x.data)])
     expect(custom?.keep).toBeCloseTo(x.mean().item(), 3)
+  })
+})
+
+describe('what outputs mean is told by the loss', () => {
+  /** A model whose outputs are these. */
+  const scored = async (own: Loss, outputs: readonly number[][], y: unknown, metrics: readonly MetricSpec[]) =>
+    (await trainerOf(own).evaluate({ x: tensor(outputs), y: y as never }, { metrics })) as unknown as Record<string, number>
+
+  test('rocAuc of logits ranks their softmax: the level of a sample says nothing', async () => {
+    const outputs = [
+      [11, 10],
+      [6, 5],
+      [0, 1],
+      [2, 3],
+    ]
+    const y = [0, 0, 1, 1]
+    expect((await scored(loss.crossEntropy, outputs, y, ['rocAuc'])).rocAuc).toBe(1)
+    expect((await scored(loss.crossEntropy.with({ labelSmoothing: 0.1 }), outputs, y, ['rocAuc'])).rocAuc).toBe(1)
+    expect((await scored(loss.multiClassHinge, outputs, y, ['rocAuc'])).rocAuc).toBe(1)
+    const wrapped: Loss = Object.assign((p: Tensor, t: Tensor, o?: object) => loss.crossEntropy(p, t, o), { targets: 'classes' as const })
+    expect((await scored(wrapped, outputs, y, ['rocAuc'])).rocAuc).toBe(1)
+    // Far apart, where the softmax rounds to 0 and 1, the order is still seen.
+    const far = outputs.map(([a = 0, b = 0], i) => [200 * a, 200 * b + i])
+    expect((await scored(loss.crossEntropy, far, y, ['rocAuc'])).rocAuc).toBe(1)
+    // Probabilities, and logarithms of them, are ranked as they are.
+    const p = [
+      [0.3, 0.2, 0.5],
+      [0.2, 0.1, 0.7],
+      [0.1, 0.8, 0.1],
+      [0.6, 0.3, 0.1],
+    ]
+    const labels = [0, 2, 1, 0]
+    const expected = await scored(
+      loss.crossEntropy,
+      p.map((row) => row.map(Math.log)),
+      labels,
+      ['rocAuc'],
+    )
+    const ranked = await scored(
+      loss.nll,
+      p.map((row) => row.map(Math.log)),
+      labels,
+      ['rocAuc'],
+    )
+    expect(ranked.rocAuc).toBe(expected.rocAuc)
+  })
+
+  /** 0.3 is class 1 as a logit, class 0 as a probability; −0.2 would be neither as a probability. */
+  const single = [[0.3], [0.2], [0.9], [0.1]]
+  const ones = [[1], [1], [1], [0]]
+  const metrics = ['accuracy', 'f1'] as const
+  const asLogits = { accuracy: 3 / 4, f1: 6 / 7 }
+  const asProbabilities = { accuracy: 2 / 4, f1: 2 / 4 }
+  const wrap = (own: typeof loss.bce, more: Partial<Loss>): Loss => Object.assign((p: Tensor, t: Tensor, o?: object) => own(p, t, o), more)
+
+  test.each<[string, Loss, object]>([
+    ['bceWithLogits', loss.bceWithLogits, asLogits],
+    ['bce', loss.bce, asProbabilities],
+    ['a wrapped bceWithLogits that says so', wrap(loss.bceWithLogits, { targets: 'probabilities', outputs: 'logits' }), asLogits],
+    ['a wrapped bceWithLogits', wrap(loss.bceWithLogits, { targets: 'probabilities' }), asLogits],
+    ['a wrapped bce', wrap(loss.bce, { targets: 'probabilities' }), asProbabilities],
+    [
+      "a name with 'logits' in it",
+      Object.defineProperty(wrap(loss.bce, { targets: 'probabilities' }), 'name', { value: 'noLogits' }),
+      asProbabilities,
+    ],
+  ])('%s: the threshold is that of its outputs', async (_name, own, expected) => {
+    expect(await scored(own, single, ones, metrics)).toMatchObject(expected)
+    const history = await trainerOf(own).fit({ x: tensor(single), y: tensor(ones) }, { epochs: 1, metrics: ['accuracy'] })
+    expect(history.last?.accuracy).toBe((expected as typeof asLogits).accuracy)
+  })
+
+  test('a loss that does not tell is refused', async () => {
+    const lopsided = Object.assign((p: Tensor, t: Tensor) => p.sub(t.mul(4).sub(1)).square(), { targets: 'probabilities' as const })
+    for (const metric of metrics) {
+      const refused = expect(scored(lopsided, single, ones, [metric])).rejects
+      await refused.toMatchObject({ code: 'ERR_OPTION', message: expect.stringContaining('outputs') })
+    }
+    await expect(scored((p, t) => loss.bceWithLogits(p, t, { reduction: 'none' }), single, ones, ['accuracy'])).rejects.toThrow(/targets/)
   })
 })
 
