@@ -40,6 +40,15 @@ export interface ErrorDetails {
   cause?: unknown
 }
 
+/** Messages longer than this lose their middle: what they echo may come from anywhere. Callers cut texts short themselves (`describe`, `listed`). */
+const longestMessage = 2000
+
+function bounded(message: string): string {
+  return message.length > longestMessage
+    ? `${message.slice(0, longestMessage - 600)} … (${message.length - longestMessage + 100} characters left out) … ${message.slice(-500)}`
+    : message
+}
+
 /** An error raised on purpose: `code` is stable, `message` reads `op: expected …, got …`. */
 export class WengertError extends Error {
   readonly code: ErrorCode
@@ -47,7 +56,7 @@ export class WengertError extends Error {
   readonly actual?: unknown
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
-    super(message, 'cause' in details ? { cause: details.cause } : undefined)
+    super(bounded(message), 'cause' in details ? { cause: details.cause } : undefined)
     this.name = `WengertError [${code}]`
     this.code = code
     if ('expected' in details) this.expected = details.expected

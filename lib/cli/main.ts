@@ -2,6 +2,7 @@
 /** The command `wengert`. To add a subcommand: a line in `commands`, a file beside this one. */
 
 import { parseArgs } from 'node:util'
+import { describe } from '../util/options.js'
 import { doctor } from './doctor.js'
 
 const commands: Record<string, { says: string; run: (options: { json: boolean }) => Promise<number> }> = {
@@ -21,10 +22,12 @@ async function main(): Promise<number> {
     return 64
   }
   const [name] = parsed.positionals
-  const command = name === undefined ? undefined : commands[name]
+  const command = name !== undefined && Object.hasOwn(commands, name) ? commands[name] : undefined
   if (command && !parsed.values.help) return command.run(parsed.values)
   const asked = parsed.values.help
-  ;(asked ? process.stdout : process.stderr).write(name !== undefined && !command ? `wengert: unknown command '${name}'\n\n${help}` : help)
+  ;(asked ? process.stdout : process.stderr).write(
+    name !== undefined && !command ? `wengert: unknown command ${describe(name)}\n\n${help}` : help,
+  )
   return asked ? 0 : 64
 }
 

@@ -6,7 +6,7 @@
 import { WengertError } from '../errors.js'
 import { asTensor, type TensorLike } from '../tensor/creation.js'
 import { Tensor } from '../tensor/tensor.js'
-import { bytesPerElement, type Dtype, type FloatDtype, isFloat, viewOf } from '../util/dtype.js'
+import { allocateShared, type Dtype, type FloatDtype, isFloat } from '../util/dtype.js'
 import { checkChoice, checkOptions, describe } from '../util/options.js'
 import { formatShape, sizeOf } from '../util/shape.js'
 
@@ -34,7 +34,7 @@ type Names = Pick<DataLike, 'classes' | 'features' | 'encoder'>
 /** The tensor in shared memory (a copy, unless it lies there already). */
 export function shared(x: Tensor): Tensor {
   if (x.data.buffer instanceof SharedArrayBuffer) return x
-  const data = viewOf(x.dtype, new SharedArrayBuffer(Math.max(1, x.size) * bytesPerElement[x.dtype]), 0, x.size)
+  const data = allocateShared(x.dtype, x.size)
   data.set(x.data)
   return new Tensor(x.shape, x.dtype, data)
 }
@@ -87,12 +87,7 @@ export class Dataset implements DataLike {
   take(positions: ArrayLike<number>): Dataset {
     const rows = (t: Tensor) => {
       const width = sizeOf(t.shape.slice(1))
-      const out = viewOf(
-        t.dtype,
-        new SharedArrayBuffer(Math.max(1, positions.length * width) * bytesPerElement[t.dtype]),
-        0,
-        positions.length * width,
-      )
+      const out = allocateShared(t.dtype, positions.length * width)
       for (let i = 0; i < positions.length; i++) {
         const at = positions[i] as number
         if (!Number.isInteger(at) || at < 0 || at >= this.length) {

@@ -5,14 +5,20 @@
 
 import { WengertError } from '../errors.js'
 import { Tensor } from '../tensor/tensor.js'
-import { describe } from '../util/options.js'
+import { allocate } from '../util/dtype.js'
+import { describe, listed, short } from '../util/options.js'
 import { isPlainObject } from '../util/tree.js'
 import type { Encoder } from './dataset.js'
+
+/** What divides a number's fraction. */
+export type Decimal = '.' | ','
 
 /** A column of numbers: one feature. */
 export interface NumberField {
   name: string
   kind: 'number'
+  /** What divides the fraction of a number given as text; '.' where it is left out. */
+  decimal?: ','
   /** What stands for a missing number; without it a missing one is refused. */
   mean?: number
 }
@@ -37,10 +43,19 @@ export function featureNames(fields: readonly Field[]): string[] {
   return fields.flatMap((field) => (field.kind === 'number' ? [field.name] : field.categories.map((c) => `${field.name}=${c}`)))
 }
 
-/** A number written in decimal, as `-1.5e3`; undefined for anything else (`0x10`, `1,5`, `1e999`, an empty text). */
-export function parseNumber(text: string): number | undefined {
-  if (!/^\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*$/.test(text)) return undefined
-  const value = Number(text)
+// Each character has one place in a pattern: where it has two, a long cell takes time that is quadratic in its length.
+const patterns: Record<Decimal, RegExp> = {
+  '.': /^\s*[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?\s*$/,
+  ',': /^\s*[+-]?(?:\d+(?:,\d*)?|,\d+)(?:[eE][+-]?\d+)?\s*$/,
+}
+
+/**
+ * A number written in decimal, as `-1.5e3` (`-1,5e3` with a decimal comma); undefined for anything else (`0x10`, `1e999`,
+ * an empty text, a comma where a point is expected).
+ */
+export function parseNumber(text: string, decimal: Decimal = '.'): number | undefined {
+  if (!patterns[decimal].test(text)) return undefined
+  const value = Number(decimal === ',' ? text.replace(',', '.') : text)
   return Number.isFinite(value) ? value : undefined
 }
 
@@ -54,7 +69,7 @@ export function recordEncoder(fields: readonly Field[]): Encoder {
   const places = fields.map((field) => (field.kind === 'category' ? new Map(field.categories.map((name, i) => [name, i])) : undefined))
   const width = fields.reduce((n, field) => n + widthOf(field), 0)
   const encode = (record: unknown, row: number, out: Float32Array): void => {
-    const where = (field: Field) => `records: '${field.name}' of record ${row}`
+    const where = (field: Field) => `records: '${short(field.name)}' of record ${row}`
     if (!isPlainObject(record))
       throw new WengertError('ERR_VALUE', `records: expected objects of values by name, got ${describe(record)}`, { actual: record })
     let at = row * width
@@ -64,21 +79,20 @@ export function recordEncoder(fields: readonly Field[]): Encoder {
       if (missing && (field.kind === 'number' ? field.mean === undefined : !field.optional))
         throw new WengertError('ERR_DATA', `${where(field)}: expected a ${field.kind}, got none`, { actual: value })
       if (field.kind === 'number') {
-        const number = missing ? field.mean : typeof value === 'string' ? parseNumber(value) : value
+        const number = missing ? field.mean : typeof value === 'string' ? parseNumber(value, field.decimal) : value
         if (typeof number !== 'number' || !Number.isFinite(number))
           throw new WengertError('ERR_DATA', `${where(field)}: expected a number, got ${describe(value)}`, { actual: value })
         out[at] = number
       } else if (!missing) {
-        const place = places[i]?.get(String(value).trim())
+        // Anything else would be asked for a text of its own making.
+        const text =
+          typeof value === 'string' ? value.trim() : typeof value === 'number' || typeof value === 'boolean' ? String(value) : undefined
+        const place = text === undefined ? undefined : places[i]?.get(text)
         if (place === undefined)
-          throw new WengertError(
-            'ERR_LABEL',
-            `${where(field)}: expected one of ${field.categories.slice(0, 10).join(', ')}, got ${describe(value)}`,
-            {
-              expected: field.categories,
-              actual: value,
-            },
-          )
+          throw new WengertError('ERR_LABEL', `${where(field)}: expected one of ${listed(field.categories)}, got ${describe(value)}`, {
+            expected: field.categories,
+            actual: value,
+          })
         out[at + place] = 1
       }
       at += widthOf(field)
@@ -87,7 +101,7 @@ export function recordEncoder(fields: readonly Field[]): Encoder {
   const call = (records: unknown): Tensor => {
     const list = Array.isArray(records) ? records : [records]
     if (list.length === 0) throw new WengertError('ERR_DATA', 'records: expected at least one record, got none')
-    const out = new Float32Array(list.length * width)
+    const out = allocate('float32', list.length * width) as Float32Array
     list.forEach((record, row) => {
       encode(record, row, out)
     })
@@ -104,10 +118,11 @@ export function recordEncoderFromJSON(json: Record<string, unknown>): Encoder {
   return recordEncoder(
     json.fields.map((field: unknown): Field => {
       if (!isPlainObject(field) || typeof field.name !== 'string') throw bad(field)
-      const { name, kind, mean, categories, optional } = field
-      if (kind === 'number' && (mean === undefined || Number.isFinite(mean)))
-        return mean === undefined ? { name, kind } : { name, kind, mean: mean as number }
+      const { name, kind, mean, decimal, categories, optional } = field
+      if (kind === 'number' && (mean === undefined || Number.isFinite(mean)) && (decimal === undefined || decimal === ','))
+        return { name, kind, ...(mean !== undefined && { mean: mean as number }), ...(decimal !== undefined && { decimal }) }
       if (kind !== 'category' || !Array.isArray(categories) || !categories.every((c) => typeof c === 'string')) throw bad(field)
+      if (new Set(categories).size < categories.length) throw bad(field)
       return { name, kind, categories, optional: optional === true }
     }),
   )

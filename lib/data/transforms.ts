@@ -8,7 +8,7 @@ import { WengertError } from '../errors.js'
 import { asTensor, type TensorLike } from '../tensor/creation.js'
 import { Tensor } from '../tensor/tensor.js'
 import { allocate, isFloat, type TypedArray } from '../util/dtype.js'
-import { checkChoice, checkNumber, checkOptions, describe } from '../util/options.js'
+import { checkChoice, checkNumber, checkOptions, describe, listed } from '../util/options.js'
 import { checkShape, formatShape, type Shape, sameShape, sizeOf } from '../util/shape.js'
 import { isPlainObject } from '../util/tree.js'
 import { carrying, checkData, checkFinite, type DataLike, Dataset, namesOf } from './dataset.js'
@@ -125,10 +125,12 @@ function chosen(where: string, columns: unknown, width: number): readonly number
     throw new WengertError('ERR_OPTION', `${where}: expected columns to be a list of positions, got ${describe(columns)}`, {
       actual: columns,
     })
-  columns.forEach((c, i) => {
-    if (!Number.isInteger(c) || c < 0 || c >= width || columns.indexOf(c) !== i)
+  const seen = new Set<number>()
+  for (const c of columns) {
+    if (!Number.isInteger(c) || c < 0 || c >= width || seen.has(c))
       throw new WengertError('ERR_INDEX', `${where}: expected distinct columns in 0 … ${width - 1}, got ${describe(c)}`, { actual: c })
-  })
+    seen.add(c)
+  }
   return columns
 }
 
@@ -300,24 +302,42 @@ function numbers(json: TransformJSON, field: string, length: number): number[] {
   return list
 }
 
-function affineFromJSON(json: TransformJSON): Transform {
+/** The shape of a sample, as a file declares it: nothing is made of its size before lists of that length are there. */
+function sampleShape(json: TransformJSON): Shape {
   checkShape('transform', json.shape)
-  const width = sizeOf(json.shape)
+  if (!json.shape.every(Number.isSafeInteger) || !Number.isSafeInteger(sizeOf(json.shape)))
+    throw new WengertError('ERR_VALUE', `transform: expected the shape of a sample, got ${formatShape(json.shape)}`, { actual: json.shape })
+  return json.shape
+}
+
+function affineFromJSON(json: TransformJSON): Transform {
+  const shape = sampleShape(json)
+  const width = sizeOf(shape)
   const scale = numbers(json, 'scale', width)
   const zero = scale.findIndex((s) => !(s > 0))
   if (zero >= 0) throw new WengertError('ERR_VALUE', `transform: expected positive scales, got ${scale[zero]}`, { actual: scale[zero] })
-  return affine(json.kind, json.shape, { shift: numbers(json, 'shift', width), scale, offset: numbers(json, 'offset', width) })
+  return affine(json.kind, shape, { shift: numbers(json, 'shift', width), scale, offset: numbers(json, 'offset', width) })
 }
 
 function oneHotFromJSON(json: TransformJSON): Transform {
-  checkShape('transform', json.shape)
+  const shape = sampleShape(json)
   const { columns, values } = json
-  chosen('transform', columns, sizeOf(json.shape))
-  if (!Array.isArray(columns) || !Array.isArray(values) || values.length !== columns.length)
+  if (!Array.isArray(columns))
+    throw new WengertError('ERR_VALUE', `transform: expected columns to be a list of positions, got ${describe(columns)}`, {
+      actual: columns,
+    })
+  chosen('transform', columns, sizeOf(shape))
+  if (!Array.isArray(values) || values.length !== columns.length)
     throw new WengertError('ERR_VALUE', `transform: expected a list of values for each column, got ${describe(values)}`, { actual: values })
   const lists = values.map((_, i) => numbers(values as unknown as TransformJSON, `${i}`, Array.isArray(values[i]) ? values[i].length : 0))
+  const odd = lists.findIndex((list) => list.length === 0 || new Set(list).size < list.length)
+  if (odd >= 0)
+    throw new WengertError(
+      'ERR_VALUE',
+      `transform: expected distinct values for each column, got ${describe(lists[odd])} for column ${columns[odd]}`,
+    )
   const unknown = checkChoice('transform', 'unknown', json.unknown, ['refuse', 'zeros'] as const)
-  return indicators(json.shape, columns, lists, unknown)
+  return indicators(shape, columns, lists, unknown)
 }
 
 const kinds = new Map<string, (json: TransformJSON) => Transform>([
@@ -345,7 +365,7 @@ export function transformFromJSON(json: unknown): Transform {
   if (!read)
     throw new WengertError(
       'ERR_VALUE',
-      `transform: expected a kind known here (${[...kinds.keys()].join(', ')}), got ${describe(json.kind)}`,
+      `transform: expected a kind known here (${listed([...kinds.keys()])}), got ${describe(json.kind)}`,
       {
         expected: [...kinds.keys()],
         actual: json.kind,

@@ -1,8 +1,8 @@
 /** The columns of a table: what kind each is, what its cells mean, and how they become features and targets. */
 
-import { type Field, parseNumber } from '../data/records.js'
+import { type Decimal, type Field, parseNumber } from '../data/records.js'
 import { WengertError } from '../errors.js'
-import { describe, nearest } from '../util/options.js'
+import { describe, listed, nearest, short } from '../util/options.js'
 
 export type ColumnType = 'number' | 'category' | 'ignore'
 export type MissingPolicy = 'refuse' | 'drop' | 'mean'
@@ -11,6 +11,7 @@ export interface ColumnRules {
   where: string
   missing: MissingPolicy
   missingValues: ReadonlySet<string>
+  decimal: Decimal
   maxCategories: number
 }
 
@@ -51,8 +52,16 @@ export class Column {
     if (this.rules.missingValues.has(cell)) return Number.NaN
     const known = this.kind === 'number' ? undefined : this.categories.get(cell)
     if (known !== undefined) return known
-    const number = this.kind === 'category' && this.#given ? undefined : parseNumber(cell)
+    const number = this.kind === 'category' && this.#given ? undefined : parseNumber(cell, this.rules.decimal)
     if (this.kind === undefined) {
+      const other = this.rules.decimal === '.' ? ',' : '.'
+      if (number === undefined && parseNumber(cell, other) !== undefined)
+        throw this.refused(
+          line,
+          'a number or a name',
+          cell,
+          `; decimal: '${other}' reads it as a number, types: { ${JSON.stringify(short(this.name))}: 'category' } as a name`,
+        )
       this.kind = number === undefined ? 'category' : 'number'
       this.#firstLine = line
     }
@@ -65,7 +74,7 @@ export class Column {
     if (this.#closed)
       throw new WengertError(
         'ERR_LABEL',
-        `${this.#at(line)}: expected one of ${[...this.categories.keys()].slice(0, 10).join(', ')}, got ${describe(cell)}`,
+        `${this.#at(line)}: expected one of ${listed([...this.categories.keys()])}, got ${describe(cell)}`,
         {
           expected: [...this.categories.keys()],
           actual: cell,
@@ -78,7 +87,7 @@ export class Column {
         line,
         `at most ${place} categories`,
         cell,
-        `: one more; types: { ${JSON.stringify(this.name)}: 'ignore' } leaves the column out, maxCategories raises the limit`,
+        `: one more; types: { ${JSON.stringify(short(this.name))}: 'ignore' } leaves the column out, maxCategories raises the limit`,
       )
     }
     this.categories.set(cell, place)
@@ -98,13 +107,13 @@ export class Column {
   }
 
   #at(line: number): string {
-    return `${this.rules.where}: line ${line}, column '${this.name}'`
+    return `${this.rules.where}: line ${line}, column '${short(this.name)}'`
   }
 
   #hint(type: ColumnType): string {
     return this.#given
       ? ''
-      : ` (line ${this.#firstLine} has a ${this.kind}); types: { ${JSON.stringify(this.name)}: '${type}' } reads all of it as categories`
+      : ` (line ${this.#firstLine} has a ${this.kind}); types: { ${JSON.stringify(short(this.name))}: '${type}' } reads all of it as categories`
   }
 
   /** Whether no cell had a value. */
@@ -116,25 +125,33 @@ export class Column {
   field(): Field {
     const { name, rules } = this
     const fill = rules.missing === 'mean'
-    if (this.kind === 'number') return fill ? { name, kind: 'number', mean: this.#sum / this.#count } : { name, kind: 'number' }
+    const { decimal } = rules
+    if (this.kind === 'number')
+      return { name, kind: 'number', ...(fill && { mean: this.#sum / this.#count }), ...(decimal === ',' && { decimal }) }
     const names = [...this.categories.keys()]
-    const numbers = names.map(parseNumber)
-    const numeric = numbers.every((n) => n !== undefined)
+    const numbers = new Map(names.map((text) => [text, parseNumber(text, decimal)]))
+    const numeric = names.every((text) => numbers.get(text) !== undefined)
     const compare = numeric
-      ? (a: string, b: string) => (parseNumber(a) as number) - (parseNumber(b) as number) || (a < b ? -1 : 1)
+      ? (a: string, b: string) => (numbers.get(a) as number) - (numbers.get(b) as number) || (a < b ? -1 : 1)
       : (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0)
     return { name, kind: 'category', categories: names.sort(compare), ...(fill && { optional: true }) }
   }
 }
 
-/** The positions of the named or numbered columns. Errors: ERR_OPTION for one that is not there. */
-export function positionOf(where: string, what: string, column: unknown, names: readonly string[]): number {
-  const at = typeof column === 'number' ? (Number.isInteger(column) ? column : -1) : names.indexOf(String(column))
+/** The position of a column by its name or number. Errors: ERR_OPTION for one that is not there. */
+export function positionOf(
+  where: string,
+  what: string,
+  column: unknown,
+  names: readonly string[],
+  places: ReadonlyMap<string, number>,
+): number {
+  const at = typeof column === 'number' ? (Number.isInteger(column) ? column : -1) : (places.get(String(column)) ?? -1)
   if (at < 0 || at >= names.length) {
     const near = typeof column === 'string' ? nearest(column, names) : undefined
     throw new WengertError(
       'ERR_OPTION',
-      `${where}: expected ${what} to be one of ${names.slice(0, 20).join(', ')}${names.length > 20 ? ', …' : ''}, got ${describe(column)}${near ? `; did you mean '${near}'?` : ''}`,
+      `${where}: expected ${what} to be one of ${listed(names, 20)}, got ${describe(column)}${near ? `; did you mean '${short(near)}'?` : ''}`,
       { expected: names, actual: column },
     )
   }

@@ -66,6 +66,8 @@ export async function* recordsOf(source: CsvSource, { where, delimiter }: Record
   const parser = parse({
     bom: true,
     delimiter,
+    // All that there are: a file may mix them.
+    record_delimiter: ['\r\n', '\n', '\r'],
     trim: true,
     skip_empty_lines: true,
     max_record_size: longestRecord,

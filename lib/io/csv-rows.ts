@@ -6,6 +6,7 @@ import { type CategoryField, type Field, featureNames } from '../data/records.js
 import { WengertError } from '../errors.js'
 import { Tensor } from '../tensor/tensor.js'
 import { type Dtype, dtypeOf, type FloatDtype, type TypedArray } from '../util/dtype.js'
+import { describe, short } from '../util/options.js'
 import { Column, type ColumnRules, type ColumnType, positionOf } from './csv-columns.js'
 import { type CsvSource, recordsOf } from './csv-records.js'
 
@@ -29,18 +30,22 @@ export interface Settings {
 /** The columns that the first record names. Errors: ERR_OPTION for a target or a type without a column; ERR_FILE for a name given twice. */
 function columnsOf(s: Settings, first: readonly string[]): Plan {
   const names = first.map((name, i) => (s.header && name !== '' ? name : `${i}`))
-  const twice = names.findIndex((name, i) => names.indexOf(name) !== i)
-  if (twice >= 0)
-    throw new WengertError('ERR_FILE', `${s.where}: expected each column once, got '${names[twice]}' twice`, { actual: names[twice] })
-  for (const name of Object.keys(s.types)) positionOf(s.where, 'each column of types', name, names)
-  const targets = s.targets.map((target) => positionOf(s.where, 'target', target, names))
+  const places = new Map<string, number>()
+  names.forEach((name, i) => {
+    if (places.has(name))
+      throw new WengertError('ERR_FILE', `${s.where}: expected each column once, got ${describe(name)} twice`, { actual: name })
+    places.set(name, i)
+  })
+  for (const name of Object.keys(s.types)) positionOf(s.where, 'each column of types', name, names, places)
+  const targets = s.targets.map((target) => positionOf(s.where, 'target', target, names, places))
+  const aimed = new Set(targets)
   const column = (position: number) => {
     const name = names[position] as string
     const type = Object.hasOwn(s.types, name) ? s.types[name] : undefined
     return new Column(name, position, s.rules, type === 'ignore' ? undefined : type)
   }
   const features = names.flatMap((name, i) =>
-    targets.includes(i) || (Object.hasOwn(s.types, name) && s.types[name] === 'ignore') ? [] : [column(i)],
+    aimed.has(i) || (Object.hasOwn(s.types, name) && s.types[name] === 'ignore') ? [] : [column(i)],
   )
   if (features.length === 0) throw new WengertError('ERR_DATA', `${s.where}: expected columns besides the target, got none`)
   return { features, targets: targets.map(column) }
@@ -109,15 +114,19 @@ export function encodingOf({ where }: Settings, plan: Plan): Encoding {
   const columns = [...plan.features, ...plan.targets]
   const empty = columns.find((column) => column.empty)
   if (empty) {
-    throw new WengertError('ERR_DATA', `${where}: expected values in column '${empty.name}', got none; types: 'ignore' leaves it out`, {
-      actual: empty.name,
-    })
+    throw new WengertError(
+      'ERR_DATA',
+      `${where}: expected values in column '${short(empty.name)}', got none; types: 'ignore' leaves it out`,
+      {
+        actual: empty.name,
+      },
+    )
   }
   const fields = columns.map((column) => column.field())
   const targets = fields.slice(plan.features.length)
   const text = targets.find((field) => field.kind === 'category')
   if (text && targets.length > 1)
-    throw new WengertError('ERR_OPTION', `${where}: expected several targets to be numbers, got categories in '${text.name}'`, {
+    throw new WengertError('ERR_OPTION', `${where}: expected several targets to be numbers, got categories in '${short(text.name)}'`, {
       actual: text.name,
     })
   const features = fields.slice(0, plan.features.length)

@@ -5,10 +5,10 @@
  */
 
 import { Dataset, type Encoder } from '../data/dataset.js'
-import { type Field, featureNames, recordEncoder } from '../data/records.js'
+import { type Decimal, type Field, featureNames, recordEncoder } from '../data/records.js'
 import { WengertError } from '../errors.js'
 import type { Tensor } from '../tensor/tensor.js'
-import { allocate, bytesPerElement, type FloatDtype, type TypedArray, viewOf } from '../util/dtype.js'
+import { allocate, allocateShared, type FloatDtype, type TypedArray } from '../util/dtype.js'
 import { checkChoice, checkNumber, checkOptions, describe } from '../util/options.js'
 import { isPlainObject } from '../util/tree.js'
 import { checkPath } from './atomic.js'
@@ -35,6 +35,8 @@ export interface CsvOptions {
   header?: boolean
   /** ',' by default. */
   delimiter?: string
+  /** What divides a number's fraction, '.' or ','; '.' by default. */
+  decimal?: Decimal
   /** By column name: 'number', 'category', or 'ignore' to leave it out. Others are told by their cells. */
   types?: Record<string, ColumnType>
   /**
@@ -56,7 +58,7 @@ export interface StreamCsvOptions extends CsvOptions {
   batchSize: number
 }
 
-const optionNames = ['target', 'header', 'delimiter', 'types', 'missing', 'missingValues', 'maxCategories', 'dtype']
+const optionNames = ['target', 'header', 'delimiter', 'decimal', 'types', 'missing', 'missingValues', 'maxCategories', 'dtype']
 const missingByDefault = ['', 'NA', 'N/A', 'NaN', 'nan', 'null', 'NULL', '?']
 
 function settingsOf(where: string, options: CsvOptions, more: readonly string[] = []): Settings {
@@ -90,14 +92,12 @@ function settingsOf(where: string, options: CsvOptions, more: readonly string[] 
       where,
       missing: checkChoice(where, 'missing', options.missing ?? 'refuse', ['refuse', 'drop', 'mean'] as const),
       missingValues: new Set(missingValues),
+      decimal: checkChoice(where, 'decimal', options.decimal ?? '.', ['.', ','] as const),
       maxCategories: checkNumber(where, 'maxCategories', options.maxCategories ?? 100, { integer: true, min: 1, max: 10_000 }),
     },
     dtype: checkChoice(where, 'dtype', options.dtype ?? 'float32', ['float32', 'float64'] as const),
   }
 }
-
-const sharedArray = (dtype: 'int32' | FloatDtype, length: number): TypedArray =>
-  viewOf(dtype, new SharedArrayBuffer(Math.max(1, length) * bytesPerElement[dtype]), 0, length)
 
 /**
  * Reads a CSV file with a header (RFC 4180; UTF-8) as a data set: x holds the columns in order, categories as one-hot
@@ -121,8 +121,8 @@ export async function readCsv(source: CsvSource, options: CsvOptions): Promise<D
   if (!plan || m === 0) throw new WengertError('ERR_DATA', 'readCsv: expected at least one row, got none')
   const e = encodingOf(s, plan)
   const classes = classesOf(e)
-  const x = sharedArray(s.dtype, m * e.width)
-  const y = sharedArray(targetDtype(e, s), m * e.targets.length)
+  const x = allocateShared(s.dtype, m * e.width)
+  const y = allocateShared(targetDtype(e, s), m * e.targets.length)
   let done = 0
   for (const { values, count } of chunks) {
     encodeRows(e, values, 0, count, x, y, done)

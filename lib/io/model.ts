@@ -86,7 +86,10 @@ export async function saveModel(model: Module, path: string, options: SaveModelO
     }),
     ...(options.classes && { classes: options.classes }),
   }
-  await writeSafetensors(path, model.stateDict(), { metadata: { format, version, model: JSON.stringify(json) } })
+  const text = JSON.stringify(json)
+  // As deep as a reader goes, or not written at all.
+  parseJSON('saveModel', text)
+  await writeSafetensors(path, model.stateDict(), { metadata: { format, version, model: text } })
 }
 
 /** The model in the bytes of a file. Errors: ERR_FILE. */
@@ -109,6 +112,13 @@ export function decodeModel(bytes: Uint8Array): LoadedModel {
     )
   // A config that asks for more than the file could fill is corrupt: it must not cost memory.
   const model = withAllocationLimit(4 * bytes.length + 65536, () => modulesFromJSON(modules))
+  // A name is as long as the way to its parameter: modules nested deeply can ask for more of them than the file holds.
+  const names = model.namedState().reduce((n, [name]) => n + name.length, 0)
+  if (names > bytes.length)
+    throw new WengertError(
+      'ERR_FILE',
+      `loadModel: expected names of weights within the file, got modules whose weights have names of ${names} bytes`,
+    )
   let fitted: (Transform | Encoder)[]
   try {
     model.loadStateDict(tensors)

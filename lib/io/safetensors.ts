@@ -7,7 +7,7 @@ import { WengertError } from '../errors.js'
 import type { Module } from '../nn/module.js'
 import { Tensor } from '../tensor/tensor.js'
 import { bytesPerElement, type Dtype } from '../util/dtype.js'
-import { checkOptions, describe } from '../util/options.js'
+import { checkOptions, describe, short } from '../util/options.js'
 import { formatShape, type Shape, sizeOf } from '../util/shape.js'
 import { isPlainObject } from '../util/tree.js'
 import { checkPath, writeAtomic } from './atomic.js'
@@ -30,7 +30,7 @@ interface Entry {
 }
 
 /** The format's own limit. */
-const longestHeader = 100_000_000
+export const longestHeader = 100_000_000
 const metadataName = '__metadata__'
 
 function fail(text: string, actual?: unknown): WengertError {
@@ -40,18 +40,19 @@ function fail(text: string, actual?: unknown): WengertError {
 const isCount = (n: unknown): n is number => Number.isSafeInteger(n) && (n as number) >= 0
 
 function entryOf(name: string, value: unknown): Entry {
+  const called = short(name)
   const { dtype, shape, data_offsets: range } = (isPlainObject(value) ? value : {}) as Record<string, unknown>
   const key = typeof dtype === 'string' && dtype === dtype.toUpperCase() ? dtype.toLowerCase() : ''
   if (!Object.hasOwn(elementKinds, key))
-    throw fail(`${name} of one of the types ${Object.keys(elementKinds).join(' ').toUpperCase()}, got ${describe(dtype)}`, dtype)
+    throw fail(`${called} of one of the types ${Object.keys(elementKinds).join(' ').toUpperCase()}, got ${describe(dtype)}`, dtype)
   const kind: ElementKind = elementKinds[key as ElementName]
-  if (!Array.isArray(shape) || !shape.every(isCount)) throw fail(`a shape of ${name}, got ${JSON.stringify(shape)?.slice(0, 80)}`, shape)
+  if (!Array.isArray(shape) || !shape.every(isCount)) throw fail(`a shape of ${called}, got ${describe(shape)}`, shape)
   const bytes = sizeOf(shape) * kind.bytes
   if (!Array.isArray(range) || range.length !== 2 || !range.every(isCount)) {
-    throw fail(`data_offsets of ${name} as two byte positions, got ${JSON.stringify(range)?.slice(0, 80)}`, range)
+    throw fail(`data_offsets of ${called} as two byte positions, got ${describe(range)}`, range)
   }
   const [begin, end] = range as [number, number]
-  if (end - begin !== bytes) throw fail(`${bytes} bytes for ${name}, ${dtype} ${formatShape(shape)}, got ${end - begin}`, end - begin)
+  if (end - begin !== bytes) throw fail(`${bytes} bytes for ${called}, ${dtype} ${formatShape(shape)}, got ${end - begin}`, end - begin)
   return { name, kind, shape, begin, end }
 }
 
@@ -94,8 +95,9 @@ export function decodeSafetensors(bytes: Uint8Array): Safetensors {
   let covered = 0
   for (const { name, begin, end } of [...entries].sort((a, b) => a.begin - b.begin || a.end - b.end)) {
     if (begin !== covered)
-      throw fail(`${name} to begin at byte ${covered}, got ${begin}: ranges ${begin < covered ? 'overlap' : 'leave a gap'}`, begin)
-    if (end > data.length) throw fail(`${name} to end within the ${data.length} bytes of data, got ${end}; is the file truncated?`, end)
+      throw fail(`${short(name)} to begin at byte ${covered}, got ${begin}: ranges ${begin < covered ? 'overlap' : 'leave a gap'}`, begin)
+    if (end > data.length)
+      throw fail(`${short(name)} to end within the ${data.length} bytes of data, got ${end}; is the file truncated?`, end)
     covered = end
   }
   if (covered !== data.length) throw fail(`${covered} bytes of data, got ${data.length}`, data.length)
@@ -103,11 +105,28 @@ export function decodeSafetensors(bytes: Uint8Array): Safetensors {
     tensors: Object.fromEntries(
       entries.map(({ name, kind, shape, begin, end }) => [
         name,
-        new Tensor(shape, kind.dtype, decodeElements(`safetensors: ${name}`, kind, data.subarray(begin, end), sizeOf(shape))),
+        new Tensor(shape, kind.dtype, decodeElements(`safetensors: ${short(name)}`, kind, data.subarray(begin, end), sizeOf(shape))),
       ]),
     ),
     metadata,
   }
+}
+
+/** A header as bytes. Errors: ERR_FILE for one that no reader would take. */
+function headerBytes(where: string, header: object): Uint8Array {
+  let bytes: Uint8Array | undefined
+  try {
+    bytes = new TextEncoder().encode(JSON.stringify(header))
+  } catch (error) {
+    // Longer than a string can be.
+    if (!(error instanceof RangeError)) throw error
+  }
+  if (bytes !== undefined && bytes.length <= longestHeader) return bytes
+  throw new WengertError(
+    'ERR_FILE',
+    `${where}: the names and metadata of a file take at most ${longestHeader} bytes; these take ${bytes?.length ?? 'far more'}, and no reader would accept them`,
+    { expected: longestHeader, actual: bytes?.length },
+  )
 }
 
 /** The header and each tensor's bytes (its own memory) in their places: wider types first, so that all are aligned. */
@@ -117,11 +136,15 @@ function partsOf(where: string, tensors: Record<string, Tensor>, metadata: Recor
   const entries = Object.entries(tensors)
   for (const [name, tensor] of entries) {
     if (!(tensor instanceof Tensor) || name === metadataName)
-      throw new WengertError('ERR_VALUE', `${where}: expected tensors by name, got ${describe(tensor)} as '${name}'`, { actual: tensor })
+      throw new WengertError('ERR_VALUE', `${where}: expected tensors by name, got ${describe(tensor)} as ${describe(name)}`, {
+        actual: tensor,
+      })
   }
   for (const [name, text] of Object.entries(metadata)) {
     if (typeof text !== 'string')
-      throw new WengertError('ERR_VALUE', `${where}: expected metadata of strings, got ${describe(text)} as '${name}'`, { actual: text })
+      throw new WengertError('ERR_VALUE', `${where}: expected metadata of strings, got ${describe(text)} as ${describe(name)}`, {
+        actual: text,
+      })
   }
   const width = (dtype: Dtype) => bytesPerElement[dtype]
   const placed = [...entries].sort(([, a], [, b]) => width(b.dtype) - width(a.dtype))
@@ -132,7 +155,8 @@ function partsOf(where: string, tensors: Record<string, Tensor>, metadata: Recor
     ranges.set(name, [at, end])
     at = end
   }
-  const header = JSON.stringify(
+  const text = headerBytes(
+    where,
     Object.fromEntries<unknown>([
       ...(Object.keys(metadata).length > 0 ? [[metadataName, metadata] as const] : []),
       ...entries.map(
@@ -140,7 +164,6 @@ function partsOf(where: string, tensors: Record<string, Tensor>, metadata: Recor
       ),
     ]),
   )
-  const text = new TextEncoder().encode(header)
   const head = new Uint8Array(8 + Math.ceil(text.length / 8) * 8).fill(0x20)
   new DataView(head.buffer).setBigUint64(0, BigInt(head.length - 8), true)
   head.set(text, 8)

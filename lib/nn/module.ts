@@ -8,7 +8,7 @@ import { WengertError } from '../errors.js'
 import { asTensor, type TensorLike } from '../tensor/creation.js'
 import { Tensor } from '../tensor/tensor.js'
 import { type FloatDtype, isFloat, type TypedArray } from '../util/dtype.js'
-import { checkOptions, describe } from '../util/options.js'
+import { checkOptions, describe, listed } from '../util/options.js'
 import { formatShape, sameShape } from '../util/shape.js'
 import { Buffer } from './buffer.js'
 import { eachHeld } from './fields.js'
@@ -107,12 +107,12 @@ export abstract class Module {
   loadStateDict(dict: Record<string, Tensor>, options: { strict?: boolean } = {}): void {
     checkOptions('loadStateDict', options, ['strict'])
     const own = new Map(this.namedState())
-    const missing = [...own.keys()].filter((name) => !(name in dict))
+    const missing = [...own.keys()].filter((name) => !Object.hasOwn(dict, name))
     const unexpected = Object.keys(dict).filter((name) => !own.has(name))
     if ((options.strict ?? true) && missing.length + unexpected.length > 0) {
       throw new WengertError(
         'ERR_STATE',
-        `loadStateDict: expected the names ${[...own.keys()].join(', ')}, got ${Object.keys(dict).join(', ')}${missing.length > 0 ? `; missing ${missing.join(', ')}` : ''}${unexpected.length > 0 ? `; unexpected ${unexpected.join(', ')}` : ''}`,
+        `loadStateDict: expected the names ${listed([...own.keys()], 12)}, got ${listed(Object.keys(dict), 12)}${missing.length > 0 ? `; missing ${listed(missing, 12)}` : ''}${unexpected.length > 0 ? `; unexpected ${listed(unexpected, 12)}` : ''}`,
         {
           expected: [...own.keys()],
           actual: Object.keys(dict),

@@ -19,6 +19,7 @@ export class Outline {
     modules: readonly object[],
     readonly parameters: readonly Parameter[],
   ) {
+    const leaves = new Set<unknown>(parameters)
     const known = new Set<unknown>([...modules, ...parameters])
     const seen = new Set<object>()
     const note = (holder: object, key: string, value: unknown) => {
@@ -37,7 +38,7 @@ export class Outline {
         const empty = value === undefined || value === null
         if (!list && !empty && !known.has(value)) continue
         note(node, key, value)
-        if (!empty && !parameters.includes(value as Parameter)) visit(value as object)
+        if (!empty && !leaves.has(value)) visit(value as object)
       }
     }
     visit(root)

@@ -5,7 +5,7 @@
  */
 
 import { WengertError } from '../errors.js'
-import { describe } from '../util/options.js'
+import { describe, listed, short } from '../util/options.js'
 import { isPlainObject } from '../util/tree.js'
 import * as activations from './activations.js'
 import * as composition from './composition.js'
@@ -39,7 +39,12 @@ const byName = new Map(
 )
 const byClass = new Map([...byName].map(([name, type]) => [type, name]))
 const reference = '$module'
+/** Of lists and objects within one config. */
 const deepest = 32
+/** Of modules within modules: every pass through a model is a recursion over them. */
+const deepestNesting = 1024
+/** Calls of layers in one pass that any model may make, shared as it may be. */
+const leastCalls = 1 << 14
 
 /**
  * Makes a class of modules known by name, for `saveModel` and `loadModel`: both processes must do so. Its `config()` says
@@ -72,87 +77,154 @@ export function registerModule(name: string, type: ModuleClass): void {
   byClass.set(type, name)
 }
 
+/** The modules that stand in a saved config, each as often as it stands there, by their places in the list. */
+function referencesOf(config: unknown): number[] {
+  const found: number[] = []
+  const visit = (v: unknown): void => {
+    if (Array.isArray(v)) v.forEach(visit)
+    else if (isPlainObject(v)) {
+      if (Object.hasOwn(v, reference)) found.push(v[reference] as number)
+      else Object.values(v).forEach(visit)
+    }
+  }
+  visit(config)
+  return found
+}
+
+/**
+ * Refuses what is small to write and endless to run: modules nested deeper than a stack, and shared ones that call each
+ * other so often that a file of 2 KB takes years (a layer used twice by one used twice by …). Each use listed may be run 16 times.
+ */
+function checkExtent(list: readonly SavedModule[], fail: (text: string) => WengertError): void {
+  const depth: number[] = []
+  const calls: number[] = []
+  let uses = 0
+  for (const { config } of list) {
+    const inner = referencesOf(config)
+    uses += 1 + inner.length
+    depth.push(1 + inner.reduce((n, place) => Math.max(n, depth[place] as number), 0))
+    calls.push(1 + inner.reduce((n, place) => n + (calls[place] as number), 0))
+  }
+  const most = Math.max(leastCalls, 16 * uses)
+  const [deep = 0, often = 0] = [depth[list.length - 1], calls[list.length - 1]]
+  if (deep > deepestNesting) throw fail(`modules nested at most ${deepestNesting} deep, got ${deep}`)
+  if (often > most) throw fail(`modules that run at most ${most} times in one pass, got shared ones that run ${often} times`)
+}
+
 /** The module and all below it as a list; the last is the module itself. Errors: ERR_STATE for what cannot be saved. */
 export function modulesToJSON(model: Module): SavedModule[] {
   const saved: SavedModule[] = []
   const places = new Map<Module, number>()
-  const open = new Set<Module>()
-  const value = (v: unknown, where: string, depth: number): unknown => {
-    if (v instanceof Module) return { [reference]: visit(v) }
-    if (v === null || typeof v === 'boolean' || typeof v === 'string' || (typeof v === 'number' && Number.isFinite(v))) return v
-    if (depth < deepest && Array.isArray(v)) return v.map((item) => value(item, where, depth + 1))
-    if (depth < deepest && isPlainObject(v) && !(reference in v))
-      return Object.fromEntries(
-        Object.entries(v).flatMap(([key, item]) => (item === undefined ? [] : [[key, value(item, where, depth + 1)]])),
-      )
-    throw new WengertError(
-      'ERR_STATE',
-      `saveModel: expected the config of ${where} to hold finite numbers, strings, booleans, lists, plain objects and modules, got ${describe(v)}`,
-      { actual: v },
-    )
+  const fail = (text: string, actual?: unknown) => new WengertError('ERR_STATE', `saveModel: expected ${text}`, { actual })
+
+  /** A module on the way down: its entry, and the references in it that wait for the places of their modules. */
+  interface Open {
+    module: Module
+    entry: SavedModule
+    waiting: { slot: Record<string, unknown>; inner: Module }[]
+    next: number
   }
-  const visit = (module: Module): number => {
-    const known = places.get(module)
-    if (known !== undefined) return known
+  const enter = (module: Module): Open => {
     const type = byClass.get(module.constructor as ModuleClass)
-    if (type === undefined || open.has(module)) {
+    if (type === undefined) {
       const { name } = module.constructor
-      throw new WengertError(
-        'ERR_STATE',
-        type === undefined
-          ? `saveModel: expected modules known by name, got ${name}; call nn.registerModule('${name}', ${name}) first, here and where it is loaded`
-          : `saveModel: expected a tree of modules, got a ${name} whose config holds itself`,
-        { actual: name },
+      throw fail(`modules known by name, got ${name}; call nn.registerModule('${name}', ${name}) first, here and where it is loaded`, name)
+    }
+    const waiting: Open['waiting'] = []
+    const value = (v: unknown, depth: number): unknown => {
+      if (v instanceof Module) {
+        const slot = {}
+        waiting.push({ slot, inner: v })
+        return slot
+      }
+      if (v === null || typeof v === 'boolean' || typeof v === 'string' || (typeof v === 'number' && Number.isFinite(v))) return v
+      if (depth < deepest && Array.isArray(v)) return v.map((item) => value(item, depth + 1))
+      if (depth < deepest && isPlainObject(v) && !(reference in v))
+        return Object.fromEntries(Object.entries(v).flatMap(([key, item]) => (item === undefined ? [] : [[key, value(item, depth + 1)]])))
+      throw fail(
+        `the config of ${module.describe()} to hold finite numbers, strings, booleans, lists, plain objects and modules, got ${describe(v)}`,
+        v,
       )
     }
-    open.add(module)
-    const config = value(module.config(), name(module), 0) as Record<string, unknown>
-    open.delete(module)
-    places.set(module, saved.push({ type, config }) - 1)
-    return saved.length - 1
+    const config = value(module.config(), 0) as Record<string, unknown>
+    return { module, entry: { type, config }, waiting, next: 0 }
   }
-  const name = (module: Module) => module.describe()
-  visit(model)
+
+  // The way down is a list, not the stack: modules may be nested deeply.
+  const way = [enter(model)]
+  const open = new Set<Module>([model])
+  for (let top = way[0]; top !== undefined; top = way[way.length - 1]) {
+    const wanted = top.waiting[top.next]
+    if (wanted === undefined) {
+      places.set(top.module, saved.push(top.entry) - 1)
+      open.delete(top.module)
+      way.pop()
+      continue
+    }
+    const place = places.get(wanted.inner)
+    if (place !== undefined) {
+      wanted.slot[reference] = place
+      top.next++
+    } else if (open.has(wanted.inner)) {
+      throw fail(`a tree of modules, got a ${wanted.inner.constructor.name} whose config holds itself`, wanted.inner.constructor.name)
+    } else {
+      open.add(wanted.inner)
+      way.push(enter(wanted.inner))
+    }
+  }
+  checkExtent(saved, fail)
   return saved
 }
 
 /**
  * The module that `modulesToJSON` gave, with weights as they start.
  *
- * @throws ERR_FILE for a list of another form, a class unknown here, or a config that its class refuses
+ * @throws ERR_FILE for a list of another form, a class unknown here, a config that its class refuses, or modules that are nested
+ *   or run beyond reason
  */
 export function modulesFromJSON(list: unknown): Module {
   const built: Module[] = []
   const fail = (text: string, details: { actual?: unknown; cause?: unknown } = {}) =>
     new WengertError('ERR_FILE', `loadModel: expected ${text}`, details)
-  const value = (v: unknown, depth: number): unknown => {
-    if (depth > deepest) throw fail(`configs at most ${deepest} deep, got a deeper one`)
-    if (Array.isArray(v)) return v.map((item) => value(item, depth + 1))
-    if (!isPlainObject(v)) return v
-    if (!Object.hasOwn(v, reference)) return Object.fromEntries(Object.entries(v).map(([key, item]) => [key, value(item, depth + 1)]))
-    const module = built[v[reference] as number]
-    if (!module)
-      throw fail(`references to earlier modules, got ${describe(v[reference])} in module ${built.length}`, { actual: v[reference] })
-    return module
-  }
   if (!Array.isArray(list) || list.length === 0) throw fail(`a list of modules, got ${describe(list)}`, { actual: list })
-  for (const entry of list as unknown[]) {
+  const checkConfig = (v: unknown, depth: number, place: number): void => {
+    if (depth > deepest) throw fail(`configs at most ${deepest} deep, got a deeper one`)
+    if (Array.isArray(v)) for (const item of v) checkConfig(item, depth + 1, place)
+    if (!isPlainObject(v)) return
+    if (!Object.hasOwn(v, reference)) {
+      for (const item of Object.values(v)) checkConfig(item, depth + 1, place)
+      return
+    }
+    const at = v[reference]
+    if (!(Number.isInteger(at) && (at as number) >= 0 && (at as number) < place))
+      throw fail(`references to earlier modules, got ${describe(at)} in module ${place}`, { actual: at })
+  }
+  list.forEach((entry: unknown, place) => {
     if (!isPlainObject(entry) || typeof entry.type !== 'string' || !isPlainObject(entry.config))
-      throw fail(`modules as { type, config }, got ${describe(entry)} for module ${built.length}`, { actual: entry })
+      throw fail(`modules as { type, config }, got ${describe(entry)} for module ${place}`, { actual: entry })
+    checkConfig(entry.config, 0, place)
+  })
+  checkExtent(list, fail)
+  const value = (v: unknown): unknown => {
+    if (Array.isArray(v)) return v.map(value)
+    if (!isPlainObject(v)) return v
+    if (Object.hasOwn(v, reference)) return built[v[reference] as number]
+    return Object.fromEntries(Object.entries(v).map(([key, item]) => [key, value(item)]))
+  }
+  for (const entry of list as SavedModule[]) {
     const type = byName.get(entry.type)
     if (!type)
-      throw fail(`classes known here (${[...byName.keys()].join(', ')}), got ${describe(entry.type)}; call nn.registerModule first`, {
+      throw fail(`classes known here (${listed([...byName.keys()], 100)}), got ${describe(entry.type)}; call nn.registerModule first`, {
         actual: entry.type,
       })
-    const config = value(entry.config, 0) as Record<string, unknown>
+    const config = value(entry.config) as Record<string, unknown>
     let module: unknown
     try {
       module = type.fromConfig ? type.fromConfig(config, type) : new type(config)
     } catch (error) {
       if (error instanceof WengertError && error.code === 'ERR_FILE') throw error
-      throw fail(`a config that ${entry.type} takes, got module ${built.length}, refused: ${(error as Error)?.message ?? error}`, {
-        cause: error,
-      })
+      const reason = short(String((error as Error)?.message ?? error), 300)
+      throw fail(`a config that ${entry.type} takes, got module ${built.length}, refused: ${reason}`, { cause: error })
     }
     if (!(module instanceof Module)) throw fail(`${entry.type} to rebuild a module, got ${describe(module)}`, { actual: module })
     built.push(module)

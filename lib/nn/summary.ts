@@ -16,6 +16,8 @@ const grouped = (n: number) => String(n).replace(/\B(?=(\d{3})+$)/g, ',')
 export function summarize(model: Summarizable): string {
   const rows: [string, string, string, string][] = []
   const seen = new Set<Parameter>()
+  /** The first name of each module: below a shared one nothing is listed again. */
+  const names = new Map<Summarizable, string>()
   const visit = (module: Summarizable, name: string) => {
     const own: Parameter[] = []
     eachHeld(module, (_, value) => {
@@ -24,6 +26,12 @@ export function summarize(model: Summarizable): string {
     const fresh = own.filter((p) => !seen.has(p))
     for (const p of fresh) seen.add(p)
     const children = module.children()
+    const first = names.get(module)
+    if (first !== undefined && children.length > 0) {
+      rows.push([name, module.describe(), '0', `as ${first}`])
+      return
+    }
+    names.set(module, name)
     if (own.length > 0 || children.length === 0) {
       const count = fresh.reduce((n, p) => n + p.size, 0)
       rows.push([name || '(model)', module.describe(), grouped(count), own.length > 0 && own.every((p) => p.frozen) ? 'frozen' : ''])
@@ -49,7 +57,7 @@ export function summarize(model: Summarizable): string {
   )
   return [
     ...lines,
-    '─'.repeat(Math.max(...lines.map((line) => line.length))),
+    '─'.repeat(lines.reduce((n, line) => Math.max(n, line.length), 0)),
     `${grouped(total)} parameters (${grouped(trained)} trained), ${grouped(bytes)} bytes`,
   ].join('\n')
 }

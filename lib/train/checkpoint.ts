@@ -8,6 +8,7 @@ import { parseJSON } from '../io/json.js'
 import type { Safetensors } from '../io/safetensors.js'
 import { Tensor } from '../tensor/tensor.js'
 import type { Dtype, TypedArray } from '../util/dtype.js'
+import { listed, short } from '../util/options.js'
 import { formatShape, type Shape, sameShape } from '../util/shape.js'
 import { isPlainObject } from '../util/tree.js'
 import type { Course, Unfinished } from './course.js'
@@ -68,7 +69,7 @@ const optionalNumber = (value: unknown): value is number | undefined => value ==
 export function decodeCheckpoint({ tensors, metadata }: Safetensors, file: string): Checkpoint {
   if (metadata.format !== format || metadata.version !== version || metadata.counters === undefined) {
     throw foreign(
-      `a checkpoint (${format} ${version}), got ${metadata.format ?? 'a file of another kind'} ${metadata.version ?? ''}`,
+      `a checkpoint (${format} ${version}), got ${short(metadata.format ?? 'a file of another kind')} ${short(metadata.version ?? '')}`,
       metadata.format,
     )
   }
@@ -120,6 +121,7 @@ function decodeUnfinished(value: unknown, tensors: Record<string, Tensor>, file:
     (callbacks === undefined ||
       (Array.isArray(callbacks) && callbacks.every((c) => isPlainObject(c) && typeof c.name === 'string' && isPlainObject(c.values))))
   if (!sound) throw foreign('an unfinished fit as a training writes it, got another', value)
+  const kept = tensorsOfCallbacks(tensors)
   return {
     seed,
     file,
@@ -130,14 +132,24 @@ function decodeUnfinished(value: unknown, tensors: Record<string, Tensor>, file:
       ? {}
       : {
           callbacks: (callbacks as { name: string; values: Record<string, unknown> }[]).map(({ name, values }, i) => {
-            const prefix = `callback.${i}.`
-            const own = Object.entries(tensors).flatMap(([key, t]) =>
-              key.startsWith(prefix) ? [[key.slice(prefix.length), t] as const] : [],
-            )
-            return { name, values, ...(own.length > 0 && { tensors: Object.fromEntries(own) }) }
+            const tensors = kept.get(i)
+            return { name, values, ...(tensors && { tensors }) }
           }),
         }),
   }
+}
+
+/** Each callback's tensors by its place, from names such as `callback.0.best`. */
+function tensorsOfCallbacks(tensors: Record<string, Tensor>): Map<number, Record<string, Tensor>> {
+  const kept = new Map<number, [string, Tensor][]>()
+  for (const [name, t] of Object.entries(tensors)) {
+    const [, place, own] = /^callback\.(0|[1-9]\d{0,8})\.(.*)$/s.exec(name) ?? []
+    if (place === undefined || own === undefined) continue
+    const list = kept.get(Number(place))
+    if (list) list.push([own, t])
+    else kept.set(Number(place), [[own, t]])
+  }
+  return new Map([...kept].map(([place, list]) => [place, Object.fromEntries(list)]))
 }
 
 /** Refuses slots that are not exactly those of a trainer. Errors: ERR_STATE. */
@@ -147,7 +159,7 @@ export function checkSlots(slots: Record<string, Tensor>, expected: Record<strin
   if (missing.length + unexpected.length > 0) {
     throw new WengertError(
       'ERR_STATE',
-      `resume: expected the state of this model and optimiser, got another${missing.length > 0 ? `; missing ${missing.join(', ')}` : ''}${unexpected.length > 0 ? `; unexpected ${unexpected.join(', ')}` : ''}`,
+      `resume: expected the state of this model and optimiser, got another${missing.length > 0 ? `; missing ${listed(missing)}` : ''}${unexpected.length > 0 ? `; unexpected ${listed(unexpected)}` : ''}`,
       { expected: Object.keys(expected), actual: Object.keys(slots) },
     )
   }

@@ -24,10 +24,10 @@ const constructors = { float32: Float32Array, float64: Float64Array, int32: Int3
 /** Bytes that may still be allocated within `withAllocationLimit`. */
 let room = Infinity
 
-/** A zeroed array of `length` elements. Errors: ERR_MEMORY beyond the limit of `withAllocationLimit`. */
+/** A zeroed array of `length` elements. Errors: ERR_MEMORY beyond the limit of `withAllocationLimit`, or where there is no memory. */
 export function allocate(dtype: Dtype, length: number): TypedArray {
+  const bytes = length * bytesPerElement[dtype]
   if (room < Infinity) {
-    const bytes = length * bytesPerElement[dtype]
     if (!(bytes <= room))
       throw new WengertError('ERR_MEMORY', `allocate: expected at most ${room} further bytes, got ${bytes}`, {
         expected: room,
@@ -35,7 +35,30 @@ export function allocate(dtype: Dtype, length: number): TypedArray {
       })
     room -= bytes
   }
-  return new constructors[dtype](length)
+  return obtained(bytes, () => new constructors[dtype](length))
+}
+
+/** As `allocate`, in memory that a training thread borrows. */
+export function allocateShared(dtype: Dtype, length: number): TypedArray {
+  const bytes = Math.max(1, length) * bytesPerElement[dtype]
+  return viewOf(
+    dtype,
+    obtained(bytes, () => new SharedArrayBuffer(bytes)),
+    0,
+    length,
+  )
+}
+
+/** What `make` allocates; a refusal of the system's as ERR_MEMORY. */
+function obtained<T>(bytes: number, make: () => T): T {
+  try {
+    return make()
+  } catch (cause) {
+    throw new WengertError('ERR_MEMORY', `allocate: there is no room for ${bytes} bytes: ${(cause as Error).message}`, {
+      actual: bytes,
+      cause,
+    })
+  }
 }
 
 /** Runs `body`, in which tensors of `bytes` bytes in all may be made: what a file describes must not cost more than the file can fill. */

@@ -18,13 +18,21 @@ function distance(a: string, b: string): number {
 /** The known name nearest to a misspelled one, if near enough. */
 export function nearest(name: string, known: readonly string[]): string | undefined {
   const lower = name.toLowerCase()
-  const ranked = known.map((k) => ({
-    k,
-    d: k.toLowerCase().startsWith(lower) || lower.startsWith(k.toLowerCase()) ? 1 : distance(lower, k.toLowerCase()),
-  }))
-  ranked.sort((a, b) => a.d - b.d)
-  const best = ranked[0]
-  return best && best.d <= Math.max(2, Math.floor(name.length / 3)) ? best.k : undefined
+  const most = Math.max(2, Math.floor(name.length / 3))
+  const edits = (other: string): number => {
+    if (other.startsWith(lower) || lower.startsWith(other)) return 1
+    // As many edits as the lengths differ by are needed: names of absurd lengths are not compared.
+    return Math.abs(other.length - lower.length) > most || lower.length > 200 ? Infinity : distance(lower, other)
+  }
+  let best: string | undefined
+  let fewest = most
+  for (const k of known) {
+    const d = edits(k.toLowerCase())
+    if (d > fewest || (best !== undefined && d === fewest)) continue
+    best = k
+    fewest = d
+  }
+  return best
 }
 
 /** Refuses options outside `known`, and anything that is not a plain options object. Errors: ERR_OPTION. */
@@ -39,8 +47,8 @@ export function checkOptions(where: string, options: unknown, known: readonly st
   for (const name of Object.keys(options)) {
     if (known.includes(name)) continue
     const near = nearest(name, known)
-    const hint = near ? `; did you mean '${near}'?` : known.length > 0 ? `; the options are ${known.join(', ')}` : ''
-    throw new WengertError('ERR_OPTION', `${where}: unknown option '${name}'${hint}`, { expected: known, actual: name })
+    const hint = near ? `; did you mean '${near}'?` : known.length > 0 ? `; the options are ${listed(known, 40)}` : ''
+    throw new WengertError('ERR_OPTION', `${where}: unknown option '${short(name)}'${hint}`, { expected: known, actual: name })
   }
 }
 
@@ -93,11 +101,31 @@ export function checkChoice<T extends string>(where: string, name: string, value
   return value as T
 }
 
-/** A short name for any value, for messages: `'text'`, `Date`, `a function`, `3`. */
+/** How much of a text that a message echoes is shown. */
+const longestEcho = 40
+
+/** A text cut short for a message: what came in may be megabytes. */
+export function short(text: string, longest = longestEcho): string {
+  return text.length > longest ? `${text.slice(0, longest)}…` : text
+}
+
+/** Names in a message: the first few, each cut short, and how many there are. */
+export function listed(names: readonly unknown[], most = 10): string {
+  const shown = names.slice(0, most).map((name) => (typeof name === 'string' ? short(name) : describe(name)))
+  return names.length > most ? `${shown.join(', ')}, … (${names.length} in all)` : shown.join(', ')
+}
+
+/** A short name for any value, for messages: `'text'`, `Date`, `a function`, `3`. Never throws, whatever the value brings along. */
 export function describe(value: unknown): string {
   if (value === null || value === undefined || typeof value === 'number' || typeof value === 'boolean') return String(value)
-  if (typeof value === 'string') return `'${value.length > 40 ? `${value.slice(0, 40)}…` : value}'`
+  if (typeof value === 'string') return `'${short(value)}'`
   if (typeof value === 'function') return 'a function'
-  if (Array.isArray(value)) return `an array of ${value.length}`
-  return (value as object).constructor?.name ?? 'an object'
+  try {
+    if (Array.isArray(value)) return `an array of ${value.length}`
+    // Of the prototype: a `constructor` of the value's own is data.
+    const name: unknown = Object.getPrototypeOf(value)?.constructor?.name
+    return typeof name === 'string' && name !== '' ? short(name) : 'an object'
+  } catch {
+    return 'an object'
+  }
 }

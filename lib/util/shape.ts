@@ -1,6 +1,7 @@
 /** Shapes: lists of dimensions, row-major. Pure arithmetic, no tensors. */
 
 import { WengertError } from '../errors.js'
+import { describe, listed } from './options.js'
 
 /** The lengths of a tensor's axes; `[]` is a scalar. */
 export type Shape = readonly number[]
@@ -15,8 +16,12 @@ export function sameShape(a: Shape, b: Shape): boolean {
   return a.length === b.length && a.every((n, i) => n === b[i])
 }
 
-/** `[2, 3]`, as messages print it. */
+/** The most axes that messages print. */
+const mostPrinted = 16
+
+/** `[2, 3]`, as messages print it; the first few of absurdly many axes. */
 export function formatShape(shape: Shape): string {
+  if (shape.length > mostPrinted) return `[${shape.slice(0, mostPrinted).join(', ')}, … (${shape.length} axes)]`
   return `[${shape.join(', ')}]`
 }
 
@@ -34,10 +39,14 @@ export function stridesOf(shape: Shape): number[] {
 /** Refuses anything that is not a list of non-negative integers. */
 export function checkShape(op: string, shape: unknown): asserts shape is Shape {
   if (!Array.isArray(shape) || !shape.every((n) => Number.isInteger(n) && n >= 0)) {
-    throw new WengertError('ERR_SHAPE', `${op}: expected a shape (a list of non-negative integers), got ${JSON.stringify(shape)}`, {
-      expected: 'a list of non-negative integers',
-      actual: shape,
-    })
+    throw new WengertError(
+      'ERR_SHAPE',
+      `${op}: expected a shape (a list of non-negative integers), got ${Array.isArray(shape) ? `[${listed(shape, mostPrinted)}]` : describe(shape)}`,
+      {
+        expected: 'a list of non-negative integers',
+        actual: shape,
+      },
+    )
   }
 }
 

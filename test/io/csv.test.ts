@@ -4,6 +4,7 @@ import { writeFileSync } from 'node:fs'
 import { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
+import { recordEncoderFromJSON } from '../../lib/data/records.js'
 import { type CsvOptions, readCsv, split, streamCsv } from '../../lib/index.js'
 import { codeOf } from '../backend/engines.js'
 import { failureOf, folder, fuzz } from './helpers.js'
@@ -71,6 +72,38 @@ describe('what a table may look like', () => {
   test('numbers as people write them', async () => {
     const t = await read('x,y\n1e5,1\n-.5E-1,1\n+3.,1\n007,1\n', { dtype: 'float64' })
     expect(t.x.toArray()).toEqual([[1e5], [-0.05], [3], [7]])
+  })
+
+  test('line ends of all kinds in one file', async () => {
+    const t = await read('a,y\r\n1,2\n3,4\r5,6\r\n\n"7",8')
+    expect(t.x.toArray()).toEqual([[1], [3], [5], [7]])
+    expect((await failureOf(read('a,y\r\n1,2\n3,4\r5,x\n'))).message).toMatch(/line 4/)
+  })
+
+  test('a decimal comma, in later records too', async () => {
+    const t = await read('n;c;y\n1,5;u;-,5e1\n-2;v;3,\n', { delimiter: ';', decimal: ',', dtype: 'float64' })
+    expect(t.x.toArray()).toEqual([
+      [1.5, 1, 0],
+      [-2, 0, 1],
+    ])
+    expect(t.y.toArray()).toEqual([[-5], [3]])
+    expect(
+      t
+        .encoder?.([
+          { n: '2,5', c: 'u' },
+          { n: 2.5, c: 'u' },
+        ])
+        .toArray(),
+    ).toEqual([
+      [2.5, 1, 0],
+      [2.5, 1, 0],
+    ])
+    expect(codeOf(() => t.encoder?.({ n: '2.5', c: 'u' }))).toBe('ERR_DATA')
+    const again = recordEncoderFromJSON(JSON.parse(JSON.stringify(t.encoder)))
+    expect(again({ n: '2,5', c: 'v' }).toArray()).toEqual([2.5, 0, 1])
+    const quoted = await read('n,y\n"1,5",2\n', { decimal: ',' })
+    expect(quoted.x.toArray()).toEqual([[1.5]])
+    expect((await read('n;y\n1,5;2\n2,5;1\n', { delimiter: ';', types: { n: 'category' } })).features).toEqual(['n=1,5', 'n=2,5'])
   })
 
   test('no header, other delimiters, several targets, columns left out', async () => {
@@ -147,6 +180,8 @@ describe('what is refused', () => {
   test.each<[string, string, Partial<CsvOptions>, string, RegExp]>([
     ['hexadecimal numbers', 'n,y\n1,1\n0x10,2\n', {}, 'ERR_DATA', /line 3, column 'n': expected a number, got '0x10'.*line 2/],
     ['a decimal comma', 'n;y\n1,5;1\n', { delimiter: ';', types: { n: 'number' } }, 'ERR_DATA', /line 2.*'1,5'/],
+    ['a decimal comma where nothing was said', 'n;y\n1,5;1\n', { delimiter: ';' }, 'ERR_DATA', /line 2, column 'n'.*'1,5'; decimal: ','/],
+    ['a decimal point among commas', 'n;y\n1.5;1\n', { delimiter: ';', decimal: ',' }, 'ERR_DATA', /'1.5'; decimal: '\.'/],
     ['numbers beyond float64', 'n,y\n1,1\n1e999,2\n', {}, 'ERR_DATA', /'1e999'/],
     ['Infinity', 'n,y\n1,1\nInfinity,2\n', {}, 'ERR_DATA', /'Infinity'/],
     ['a number among categories', 'c,y\na,1\n7,2\n', {}, 'ERR_DATA', /line 3, column 'c': expected a category, got '7'.*types/],
@@ -195,6 +230,7 @@ describe('what is refused', () => {
       { target: 'y', delimiter: ',,' },
       { target: 'y', missing: 'skip' },
       { target: 'y', types: { y: 'int' } },
+      { target: 'y', decimal: ';' },
     ])
       expect((await failureOf(readCsv(source('a,y\n1,2\n'), options as never))).code).toBe('ERR_OPTION')
     expect((await failureOf(readCsv(source('a,y\n1,2\n'), { target: 'y', maxCategories: 0 }))).code).toBe('ERR_RANGE')
