@@ -299,11 +299,8 @@ void Elementwise<F>::Build(const Call& call, const MicroProgram& program, bool s
 // Element by element. A result goes straight to its output unless a later operation of the element reads what lies there.
 template <class F>
 bool Elementwise<F>::Write(LineWriter& line) const {
-  if (!micro_) return false;
+  if (!micro_ || kDtype<F> != line.dtype()) return false;
   const MicroProgram& program = *micro_;
-  for (int i = 0; i < program.outputs + program.inputs; i++) {
-    if (line.TypeOf(static_cast<std::size_t>(i)) != line.dtype()) return false;
-  }
   const int first = program.inputs + program.constants;
   for (std::int64_t at = 0; at < size_; at++) {
     std::vector<Cell> cells;

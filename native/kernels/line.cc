@@ -60,10 +60,11 @@ void LineWriter::Begin(std::uint32_t step, const Place* places, std::size_t outp
   places_ = places;
   outputs_ = outputs;
   first_operand_ = operand;
+  mixed_ = false;
 }
 
 Cell LineWriter::Read(std::size_t operand, std::int64_t at) {
-  const Cell memory = InMemory(places_[operand], at);
+  const Cell memory = InMemory(Numbers(operand), at);
   if (places_[operand].fixed) return memory;
   for (const Loaded& loaded : loaded_) {
     if (loaded.memory == memory) return loaded.cell;

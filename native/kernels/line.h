@@ -18,8 +18,8 @@ namespace wengert {
 // The elementwise kernel's codes come first; two of them have a name here.
 enum LineCode : std::uint16_t {
   kLineCopy = 0,
-  kLineAdd = 34,
-  kLineMul = 36,
+  kLineAdd = 37,
+  kLineMul = 39,
   kLineFma = kElementwiseOps,  // to = a · b + c, rounded once where the processor can
   kLineDot,                    // to = Σ a · b over n pairs, each rounded
   kLineFusedDot,               // the same, each addition fused
@@ -85,11 +85,15 @@ class LineWriter {
   void Begin(std::uint32_t step, const Place* places, std::size_t outputs, std::size_t operand);
 
   Dtype dtype() const { return dtype_; }
-  Dtype TypeOf(std::size_t operand) const { return places_[operand].dtype; }
   std::size_t outputs() const { return outputs_; }
-  // Element `at` of an operand. Neighbours are neighbours in memory only where the operand is fixed.
+  // Element `at` of an operand. Neighbours are neighbours in memory only where the operand is fixed. The operations of a
+  // line know one type: a step that asks for a number of another is no part of it.
   Cell Read(std::size_t operand, std::int64_t at);
-  Cell Write(std::size_t output, std::int64_t at) { return InMemory(places_[output], at); }
+  Cell Write(std::size_t output, std::int64_t at) { return InMemory(Numbers(output), at); }
+  // An output that an operation writes as a double, whatever the line's type is.
+  Cell WriteDouble(std::size_t output) { return InMemory(places_[output], 0); }
+  // Whether the step has asked for numbers of another type.
+  bool mixed() const { return mixed_; }
   // All operands that a step may write to, or read in place, are fixed.
   bool Fixed(std::size_t operand) const { return places_[operand].fixed; }
   // The operand itself, for loads.
@@ -116,6 +120,11 @@ class LineWriter {
     return {Cell::kMemory, place.base, place.start + at * static_cast<std::int64_t>(SizeOf(place.dtype))};
   }
 
+  const Place& Numbers(std::size_t operand) {
+    mixed_ = mixed_ || places_[operand].dtype != dtype_;
+    return places_[operand];
+  }
+
   void Schedule(std::size_t begin, std::size_t end, std::vector<UnboundOp>& to) const;
 
   struct Loaded {
@@ -124,6 +133,7 @@ class LineWriter {
   };
 
   Dtype dtype_;
+  bool mixed_ = false;
   std::uint32_t step_ = 0;
   const Place* places_ = nullptr;
   std::size_t outputs_ = 0;

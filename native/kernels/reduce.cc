@@ -77,7 +77,7 @@ class Sum final : public Instruction {
 
   bool Write(LineWriter& line) const override {
     const auto [outer, n, inner] = shape_;
-    if (line.TypeOf(0) != line.dtype() || !line.Fixed(1) || n > kMostInLine || outer * inner > kMostInLine) return false;
+    if (!line.Fixed(1) || n > kMostInLine || outer * inner > kMostInLine) return false;
     for (std::size_t o = 0; o < outer; o++) {
       for (std::size_t i = 0; i < inner; i++) {
         line.Emit(inner == 1 ? kLineSum : kLineSumApart, line.Write(0, static_cast<std::int64_t>(o * inner + i)),
@@ -274,8 +274,8 @@ class Accumulate final : public Instruction {
   }
 
   bool Write(LineWriter& line) const override {
-    if (dtype_ != line.dtype() || !line.Fixed(1) || n_ > kMostInLine) return false;
-    line.Emit(kLineAccumulate, line.Write(0, 0), line.Read(1, 0), {}, {}, static_cast<std::int64_t>(n_));
+    if (!line.Fixed(1) || n_ > kMostInLine) return false;
+    line.Emit(kLineAccumulate, line.WriteDouble(0), line.Read(1, 0), {}, {}, static_cast<std::int64_t>(n_));
     return true;
   }
 

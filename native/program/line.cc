@@ -36,7 +36,7 @@ std::vector<Line> FindLines(const Program& program) {
       }
       const std::size_t size = writer.size();
       writer.Begin(static_cast<std::uint32_t>(end), places.data(), step.output_count, step.first_operand);
-      if (!written || !step.instruction->Write(writer)) {
+      if (!written || !step.instruction->Write(writer) || writer.mixed()) {
         writer.TakeBack(size);
         break;
       }

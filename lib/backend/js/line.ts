@@ -275,5 +275,6 @@ export function append(writer: Writer, step: Step, operands: (slot: number) => P
   const outputs = step.outputs.map(operands)
   const inputs = step.inputs.map(operands)
   const fits = [...outputs, ...inputs].every(({ slot }) => slot.dtype === dtype && slot.space !== spaces.report)
-  return write !== undefined && fits && write(writer, step, outputs, inputs)
+  const computes = step.kernel !== 'elementwise' || step.ints[0] === (dtype === 'float32' ? 0 : 1)
+  return write !== undefined && fits && computes && write(writer, step, outputs, inputs)
 }
