@@ -67,6 +67,9 @@ export type KernelName = (typeof kernelNames)[number]
  * `where` takes (condition, a, b). `mod` is a − floor(a/b)·b (the sign of b). `round` is half to even. `sign` of 0 is 0,
  * of NaN NaN. maximum and minimum propagate NaN. relu, max(x, 0), propagates NaN. gelu is the exact form; geluTanh the approximation.
  * `pow` as C's pow. Everything is computed in F; `sigmoid`, `tanh`, `exp` neither overflow nor give NaN at |x| = 1e4.
+ * Values of int32 and bool are numbers of F too. What brings them there: `toBool` is x ≠ 0 (of NaN 1); `toInt32` truncates and
+ * saturates, NaN → 0; `wrapInt32`, of an integer below 2⁵³, and `mulInt32` wrap modulo 2³²; `powInt32` wraps where b ≥ 0, and
+ * otherwise truncates. None of them gives −0.
  */
 // biome-ignore format: a table
 export const elementwiseOps = {
@@ -74,9 +77,11 @@ export const elementwiseOps = {
   copy: 1, neg: 1, abs: 1, sign: 1, floor: 1, ceil: 1, round: 1, square: 1, sqrt: 1, rsqrt: 1, reciprocal: 1,
   exp: 1, expm1: 1, log: 1, log1p: 1, sin: 1, cos: 1, tan: 1, asin: 1, acos: 1, atan: 1, sinh: 1, cosh: 1, tanh: 1,
   asinh: 1, acosh: 1, atanh: 1, erf: 1, sigmoid: 1, logSigmoid: 1, softplus: 1, relu: 1, logicalNot: 1, isFinite: 1,
+  toBool: 1, toInt32: 1, wrapInt32: 1,
   // two operands
   add: 2, sub: 2, mul: 2, div: 2, pow: 2, atan2: 2, mod: 2, maximum: 2, minimum: 2,
   equal: 2, notEqual: 2, less: 2, lessEqual: 2, greater: 2, greaterEqual: 2, logicalAnd: 2, logicalOr: 2,
+  mulInt32: 2, powInt32: 2,
   // three operands
   where: 3,
 } as const

@@ -4,8 +4,8 @@
  * read by nothing else (clipping, reports or tied weights read it) and what is assigned is S plus a multiple of it.
  */
 
-import { microOps } from '../primitives/elementwise.js'
 import { matmulRow } from '../primitives/linalg.js'
+import { microOps } from '../primitives/micro-ops.js'
 import { sameShape } from '../util/shape.js'
 import { consumersOf, type Graph, isOp, type Node, removeDead, scalarConstant, sizeOfNode } from './graph.js'
 import { applies } from './simplify.js'

@@ -7,11 +7,10 @@
  * no path leads out of the cluster and back into it.
  */
 
-import { elementwiseLimits } from '../backend/program.js'
+import { type ElementwiseOp, elementwiseLimits } from '../backend/program.js'
 import { barrierRow } from '../primitives/barrier.js'
-import { microOps } from '../primitives/elementwise.js'
-import { castRow, reshapeRow } from '../primitives/movement.js'
-import type { Dtype } from '../util/dtype.js'
+import { chainOf, computesInFloat32, microOps } from '../primitives/micro-ops.js'
+import { reshapeRow } from '../primitives/movement.js'
 import { foldGrid, type Shape, sameShape } from '../util/shape.js'
 import { consumersOf, type Graph, isOp, type Node, scalarConstant } from './graph.js'
 import { applies } from './simplify.js'
@@ -24,9 +23,15 @@ export interface Cluster {
   compute: 'float32' | 'float64'
 }
 
-/** Whether a node is one micro-operation of the elementwise kernel. */
+/** Whether a node is made of micro-operations of the elementwise kernel. */
 export function isElementwise(node: Node): boolean {
-  return isOp(node) && (microOps.has(node.origin.primitive) || applies(node, castRow))
+  return isOp(node) && microOps.has(node.origin.primitive)
+}
+
+/** The micro-operations of a node. */
+export function chainOfNode(node: Node): readonly ElementwiseOp[] {
+  const chain = isOp(node) && chainOf(node.origin.primitive, (node.inputs.at(-1) as Node).dtype, node.dtype)
+  return chain || []
 }
 
 /** Whether a node needs no work: its value lies where its input's does. */
@@ -34,10 +39,7 @@ export function isView(node: Node): boolean {
   return applies(node, reshapeRow) || applies(node, barrierRow)
 }
 
-function computeType(node: Node): 'float32' | 'float64' {
-  const types: Dtype[] = [node.dtype, ...node.inputs.map((input) => input.dtype)]
-  return types.includes('float32') && node.dtype !== 'float64' ? 'float32' : 'float64'
-}
+const computeType = (node: Node): 'float32' | 'float64' => (computesInFloat32(node.inputs, node) ? 'float32' : 'float64')
 
 /** What a cluster reads from outside, without repetition. */
 export function operandsOf(cluster: Cluster): Node[] {
@@ -56,14 +58,14 @@ export function fuse(graph: Graph): Cluster[] {
     if (!sameShape(a.shape, b.shape) || a.compute !== b.compute) return false
     const nodes = [...a.nodes, ...b.nodes]
     const operands = operandsOf({ ...a, nodes })
-    const constants = operands.filter((node) => scalarConstant(node) !== undefined).length
+    const arrays = operands.filter((node) => scalarConstant(node) === undefined)
     const outputs = nodes.filter((node) => kept.has(node) || consumers.get(node)?.some((reader) => !nodes.includes(reader))).length
     const within =
-      operands.length - constants <= elementwiseLimits.inputs &&
-      constants <= elementwiseLimits.constants &&
+      arrays.length <= elementwiseLimits.inputs &&
+      operands.length - arrays.length <= elementwiseLimits.constants &&
       outputs <= elementwiseLimits.outputs &&
-      nodes.length <= elementwiseLimits.ops
-    const shapes = operands.map((node) => node.shape)
+      nodes.reduce((n, node) => n + chainOfNode(node).length, 0) <= elementwiseLimits.ops
+    const shapes = arrays.map((node) => node.shape)
     return within && foldGrid(a.shape, shapes) !== undefined
   }
 

@@ -3,12 +3,12 @@
  * last that reads them; an elementwise call may take over the memory of an operand that dies with it.
  */
 
-import { type Call, type ElementwiseOp, elementwiseCodes, type Program, type Slot, type Step, spaces } from '../backend/program.js'
-import { microOps } from '../primitives/elementwise.js'
+import { type Call, type Program, type Slot, type Step, spaces } from '../backend/program.js'
+import { wordsOf } from '../primitives/micro-ops.js'
 import { bytesPerElement, type Dtype, type TypedArray } from '../util/dtype.js'
 import { foldGrid, type Grid, sizeOf } from '../util/shape.js'
 import { Arena } from './arena.js'
-import { type Cluster, isView, operandsOf } from './fuse.js'
+import { type Cluster, chainOfNode, isView, operandsOf } from './fuse.js'
 import { isOp, type Node, scalarConstant, sizeOfNode } from './graph.js'
 import type { InputSpec } from './record.js'
 import { baseOf, type Destination, type Item, readsOf } from './schedule.js'
@@ -209,10 +209,15 @@ function elementwiseCall(cluster: Cluster, made: readonly Node[]): { call: Call;
     operands.map((node) => node.shape),
   ) as Grid
   const registers = new Map<Node, number>()
-  for (const node of [...operands, ...scalars, ...cluster.nodes]) registers.set(node, registers.size)
+  for (const node of [...operands, ...scalars]) registers.set(node, registers.size)
+  let next = registers.size
   const ops = cluster.nodes.flatMap((node) => {
-    const name: ElementwiseOp = (isOp(node) && microOps.get(node.origin.primitive)) || 'copy'
-    return [elementwiseCodes[name], ...[...node.inputs.map((input) => registers.get(input) as number), 0, 0].slice(0, 3)]
+    const chain = chainOfNode(node)
+    const read = node.inputs.map((input) => registers.get(input) as number)
+    const words = wordsOf(chain, read, next)
+    next += chain.length
+    registers.set(node, next - 1)
+    return words
   })
   const compute = cluster.compute === 'float32' ? 0 : 1
   const call: Call = {
@@ -224,7 +229,7 @@ function elementwiseCall(cluster: Cluster, made: readonly Node[]): { call: Call;
       operands.length,
       made.length,
       scalars.length,
-      cluster.nodes.length,
+      ops.length / 4,
       ...grid.strides.flat(),
       ...made.map((node) => registers.get(node) as number),
       ...ops,

@@ -4,8 +4,8 @@
  */
 
 import { broadcastRow, sumRow } from '../primitives/broadcast.js'
-import { microOps } from '../primitives/elementwise.js'
 import { matmulRow } from '../primitives/linalg.js'
+import { microOps } from '../primitives/micro-ops.js'
 import { reshapeRow, stopGradientRow, transposeRow } from '../primitives/movement.js'
 import { full } from '../tensor/creation.js'
 import { foldGrid, sameShape, sizeOf } from '../util/shape.js'

@@ -6,6 +6,7 @@
 import { WengertError } from '../errors.js'
 import { arange } from '../tensor/creation.js'
 import type { Tensor } from '../tensor/tensor.js'
+import { isFloat } from '../util/dtype.js'
 import { checkChoice, checkNumber, checkOptions } from '../util/options.js'
 import { formatShape } from '../util/shape.js'
 import {
@@ -14,9 +15,11 @@ import {
   expm1,
   greater,
   greaterEqual,
+  less,
   lessEqual,
   mul,
   type Operand,
+  oneOrNaN,
   sigmoid,
   softplus,
   square,
@@ -64,7 +67,7 @@ export function leakyRelu(x: Tensor, slope = 0.01): Tensor {
 export function hardtanh(x: Tensor, low = -1, high = 1): Tensor {
   checkNumber('hardtanh', 'low', low)
   checkNumber('hardtanh', 'high', high, { min: low })
-  return where(lessEqual(x, low), low, where(greaterEqual(x, high), high, x))
+  return where(lessEqual(x, low), low, where(greaterEqual(x, high), high, keepNaN(x)))
 }
 
 /** y = x tanh(softplus(x)). */
@@ -77,9 +80,12 @@ export function clip(x: Tensor, low: number, high: number): Tensor {
   if (!(typeof low === 'number' && typeof high === 'number' && low <= high)) {
     throw new WengertError('ERR_RANGE', `clip: expected low <= high, got ${low} and ${high}`, { actual: [low, high] })
   }
-  const floor = low === -Infinity ? x : where(greaterEqual(x, low), x, low)
-  return high === Infinity ? floor : where(lessEqual(floor, high), floor, high)
+  const above = low === -Infinity ? x : where(less(x, low), low, x)
+  return keepNaN(high === Infinity ? above : where(greater(above, high), high, above))
 }
+
+/** x, with NaN for its derivative where it is NaN: a branch of `where` alone would hand on that of a number. */
+const keepNaN = (x: Tensor): Tensor => (isFloat(x.dtype) ? mul(x, oneOrNaN(x)) : x)
 
 /** y = (a − b)². */
 export function squaredDifference(a: Operand, b: Operand): Tensor {

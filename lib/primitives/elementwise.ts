@@ -3,9 +3,10 @@
  * elementwise kernel. The derivative of each input is a function linear in `g`.
  *
  * Kinks follow PyTorch: the derivative of abs at 0 is 0, of relu at 0 is 0, maximum and minimum share it between equals.
+ * NaN in, NaN out: neither a value nor a derivative at NaN is a number. Arithmetic on int32 wraps modulo 2³².
  */
 
-import { type Call, type ElementwiseOp, elementwiseCodes, elementwiseOps } from '../backend/program.js'
+import { type ElementwiseOp, elementwiseOps } from '../backend/program.js'
 import { WengertError } from '../errors.js'
 import { full } from '../tensor/creation.js'
 import { Tensor } from '../tensor/tensor.js'
@@ -13,7 +14,8 @@ import { type Dtype, isFloat, promote } from '../util/dtype.js'
 import { describe } from '../util/options.js'
 import { broadcastShapes, foldGrid, sameShape } from '../util/shape.js'
 import { broadcastTo } from './broadcast.js'
-import { cast } from './movement.js'
+import { lowerMicro, microOps } from './micro-ops.js'
+import { cast, stopGradient } from './movement.js'
 import {
   around,
   comparison,
@@ -52,38 +54,7 @@ interface Definition {
   tolerance?: number
 }
 
-/** The call of one micro-operation over a broadcast grid. */
-function lowerOne(op: ElementwiseOp, inputs: readonly Aval[], output: Aval): Call {
-  const grid = foldGrid(
-    output.shape,
-    inputs.map((x) => x.shape),
-  )
-  if (!grid) throw new WengertError('ERR_SHAPE', `${op}: expected operands expanded to two dimensions`)
-  const compute = inputs.some((x) => x.dtype === 'float32') && output.dtype !== 'float64' ? 0 : 1
-  const registers = inputs.map((_, i) => i)
-  return {
-    kernel: 'elementwise',
-    ints: [
-      compute,
-      grid.rows,
-      grid.cols,
-      inputs.length,
-      1,
-      0,
-      1,
-      ...grid.strides.flat(),
-      inputs.length,
-      elementwiseCodes[op],
-      ...[...registers, 0, 0].slice(0, 3),
-    ],
-    scalars: [],
-  }
-}
-
 const outputDtype = (output: OutputType, dtype: Dtype): Dtype => (output === 'bool' ? 'bool' : dtype)
-
-/** The micro-operation that a row stands for: what the plan fuses. */
-export const microOps = new WeakMap<object, ElementwiseOp>()
 
 function row(name: ElementwiseOp, definition: Definition): Primitive {
   const arity = elementwiseOps[name]
@@ -98,7 +69,7 @@ function row(name: ElementwiseOp, definition: Definition): Primitive {
       ),
       dtype: outputDtype(definition.output, (inputs[arity - 1] as Aval).dtype),
     }),
-    lower: (inputs: readonly Aval[], output: Aval) => lowerOne(name, inputs, output),
+    lower: (inputs: readonly Aval[], output: Aval) => lowerMicro(primitive, inputs, output),
     rowwise: (inputs: readonly Aval[], output: Aval, _params: Params, rows: readonly boolean[]) =>
       inputs.every((x, i) =>
         rows[i]
@@ -158,8 +129,10 @@ function asBool(name: string, x: Operand): Tensor {
 }
 
 type Named<N> = { [K in ElementwiseOp]: (typeof elementwiseOps)[K] extends N ? K : never }[ElementwiseOp]
-type UnaryName = Exclude<Named<1>, 'copy'>
-type BinaryName = Named<2>
+/** Micro-operations without a row: casts and integer arithmetic are made of them. */
+type Inner = 'copy' | 'toBool' | 'toInt32' | 'wrapInt32' | 'mulInt32' | 'powInt32'
+type UnaryName = Exclude<Named<1>, Inner>
+type BinaryName = Exclude<Named<2>, Inner>
 type Unary = { primitive: Primitive; op: (x: Operand) => Tensor }
 type Binary = { primitive: Primitive; op: (a: Operand, b: Operand) => Tensor }
 
@@ -187,7 +160,11 @@ const unaryRows: Record<UnaryName, Unary> = {
     notation: around('|', '|'),
     derivatives: [(g, [x]) => mul(g, sign(x as Tensor))],
   }),
-  sign: unary('sign', { doc: 'y = −1, 0 or 1; derivative 0', output: 'same', derivatives: [flat] }),
+  sign: unary('sign', {
+    doc: 'y = −1, 0 or 1; derivative 0',
+    output: 'same',
+    derivatives: [(g, [x]) => where(equal(x as Tensor, x as Tensor), 0, mul(g, oneOrNaN(x as Tensor)))],
+  }),
   floor: unary('floor', { doc: 'the largest integer ≤ x; derivative 0', output: 'same', notation: around('⌊', '⌋'), derivatives: [flat] }),
   ceil: unary('ceil', { doc: 'the smallest integer ≥ x; derivative 0', output: 'same', notation: around('⌈', '⌉'), derivatives: [flat] }),
   round: unary('round', { doc: 'the nearest integer, halves to even; derivative 0', output: 'same', derivatives: [flat] }),
@@ -326,7 +303,12 @@ const unaryRows: Record<UnaryName, Unary> = {
     output: 'float',
     derivatives: [(g, [x]) => mul(g, sigmoid(x as Tensor))],
   }),
-  relu: unary('relu', { doc: 'y = max(x, 0); derivative 0 at 0', output: 'same', derivatives: [(g, _, y) => where(greater(y, 0), g, 0)] }),
+  relu: unary('relu', {
+    doc: 'y = max(x, 0); derivative 0 at 0',
+    output: 'same',
+    // Where y is not above 0 it is the derivative itself: 0, or NaN.
+    derivatives: [(g, _, y) => where(greater(y, 0), g, stopGradient(y))],
+  }),
   logicalNot: unary('logicalNot', { doc: 'true where x is 0', output: 'bool' }),
   isFinite: unary('isFinite', { doc: 'false where x is NaN or infinite', output: 'bool' }),
 }
@@ -379,18 +361,12 @@ const binaryRows: Record<BinaryName, Binary> = {
   maximum: binary('maximum', {
     doc: 'the larger of a and b (NaN if either is); equals share the derivative',
     output: 'same',
-    derivatives: [
-      (g, [a, b]) => mul(g, share(greater(a as Tensor, b as Tensor), a, b)),
-      (g, [a, b]) => mul(g, share(less(a as Tensor, b as Tensor), a, b)),
-    ],
+    derivatives: [(g, [a, b]) => mul(g, share(greater, a, b)), (g, [a, b]) => mul(g, share(less, a, b))],
   }),
   minimum: binary('minimum', {
     doc: 'the smaller of a and b (NaN if either is); equals share the derivative',
     output: 'same',
-    derivatives: [
-      (g, [a, b]) => mul(g, share(less(a as Tensor, b as Tensor), a, b)),
-      (g, [a, b]) => mul(g, share(greater(a as Tensor, b as Tensor), a, b)),
-    ],
+    derivatives: [(g, [a, b]) => mul(g, share(less, a, b)), (g, [a, b]) => mul(g, share(greater, a, b))],
   }),
   equal: binary('equal', { doc: 'a = b', output: 'bool', notation: comparison('=') }),
   notEqual: binary('notEqual', { doc: 'a ≠ b', output: 'bool', notation: comparison('≠') }),
@@ -409,11 +385,14 @@ const whereRow = row('where', {
   derivatives: [null, (g, [c]) => where(c as Tensor, g, 0), (g, [c]) => where(c as Tensor, 0, g)],
 })
 
-/** 1 where `wins`, ½ where a and b are equal, else 0. */
-function share(wins: Tensor, a: Tensor | undefined, b: Tensor | undefined): Tensor {
+/** A constant: 1 where x is a number, NaN where it is NaN. */
+export const oneOrNaN = (x: Tensor): Tensor => where(equal(x, x), full([], 1, { dtype: x.dtype }), Number.NaN)
+
+/** 1 where a `beats` b, ½ where they are equal, 0 where b beats a; NaN where one of them is. */
+function share(beats: (a: Operand, b: Operand) => Tensor, a: Tensor | undefined, b: Tensor | undefined): Tensor {
   const [x, y] = [a as Tensor, b as Tensor]
-  const half = mul(cast(equal(x, y), x.dtype), 0.5)
-  return where(wins, 1, half)
+  const equals = where(equal(x, y), full([], 0.5, { dtype: x.dtype }), Number.NaN)
+  return where(beats(x, y), 1, where(beats(y, x), 0, equals))
 }
 
 /** Every elementwise row. */

@@ -10,7 +10,7 @@ import * as movement from './movement.js'
 import * as reduce from './reduce.js'
 import { logSoftmax, logSumExp, softmax } from './softmax.js'
 
-const { where, elementwiseRows: _rows, microOps: _ops, ...pointwise } = elementwise
+const { where, elementwiseRows: _rows, oneOrNaN: _one, ...pointwise } = elementwise
 const {
   movementRows: _moves,
   copyCall: _copy,

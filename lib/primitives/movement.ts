@@ -3,12 +3,13 @@
  * another row of this file. Except for cast, reshape and concat they are one strided copy.
  */
 
-import { type Call, elementwiseCodes } from '../backend/program.js'
+import type { Call } from '../backend/program.js'
 import { WengertError } from '../errors.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { type Dtype, isFloat } from '../util/dtype.js'
 import { checkNumber } from '../util/options.js'
 import { around, checkShape, formatShape, normalizeAxis, type Shape, sameShape, sizeOf, stridesOf } from '../util/shape.js'
+import { lowerMicro, microOps } from './micro-ops.js'
 import { call, transposeNotation } from './notation.js'
 import { type Aval, apply, type LinearPrimitive, type NondifferentiablePrimitive, type Primitive } from './primitive.js'
 
@@ -38,11 +39,7 @@ export const castRow: Primitive<{ dtype: Dtype }> = {
   kind: 'general',
   doc: 'the same values in another element type; to int32 truncated, to bool whether nonzero',
   infer: (inputs, { dtype }) => ({ shape: first(inputs).shape, dtype }),
-  lower: (inputs, output) => {
-    const n = sizeOf(output.shape)
-    const compute = first(inputs).dtype === 'float32' && output.dtype !== 'float64' ? 0 : 1
-    return { kernel: 'elementwise', ints: [compute, 1, n, 1, 1, 0, 1, n, 1, 1, elementwiseCodes.copy, 0, 0, 0], scalars: [] }
-  },
+  lower: (inputs, output) => lowerMicro(castRow, inputs, output),
   rowwise: () => true,
   jvp: ([t], { params }) => (isFloat(params.dtype) && t ? cast(t, params.dtype) : undefined),
   vjp: (g, { inputs, params }) => [
@@ -54,6 +51,8 @@ export const castRow: Primitive<{ dtype: Dtype }> = {
     { inputs: [{ shape: [] }], params: { dtype: 'float64' } },
   ],
 }
+
+microOps.set(castRow, 'copy')
 
 /** The same values in another element type. */
 export function cast(x: Tensor, dtype: Dtype): Tensor {

@@ -34,16 +34,10 @@ void StoreFloat(std::size_t n, void* dst, const F* src) {
   for (std::size_t i = 0; i < n; i++) to[i] = static_cast<T>(src[i]);
 }
 
-// Truncated, saturating, NaN to 0. 2^31 - 1 is no float: the comparison is with 2^31.
 template <class F>
 void StoreInt32(std::size_t n, void* dst, const F* src) {
   std::int32_t* to = static_cast<std::int32_t*>(dst);
-  for (std::size_t i = 0; i < n; i++) {
-    const F x = src[i];
-    const bool inside = x > F(-2147483648.0) && x < F(2147483648.0);
-    const std::int32_t limit = x >= F(2147483648.0) ? INT32_MAX : x <= F(-2147483648.0) ? INT32_MIN : 0;
-    to[i] = inside ? static_cast<std::int32_t>(x) : limit;
-  }
+  for (std::size_t i = 0; i < n; i++) to[i] = ToInt32(src[i]);
 }
 
 template <class F>

@@ -61,6 +61,38 @@ WENGERT_INLINE F Minimum(F x, F y) {
   return x < y || x != x ? x : y;
 }
 
+// Truncated, saturating, NaN to 0. 2^31 - 1 is no float: the comparison is with 2^31.
+template <class F>
+WENGERT_INLINE std::int32_t ToInt32(F x) {
+  const bool inside = x > F(-2147483648.0) && x < F(2147483648.0);
+  const std::int32_t limit = x >= F(2147483648.0) ? INT32_MAX : x <= F(-2147483648.0) ? INT32_MIN : 0;
+  return inside ? static_cast<std::int32_t>(x) : limit;
+}
+
+// Modulo 2^32: exact where x and its sum with 2^31 are integers that F holds.
+template <class F>
+WENGERT_INLINE F WrapInt32(F x) {
+  const F turns = Floor((x + F(2147483648.0)) * F(1.0 / 4294967296.0));
+  return static_cast<F>(ToInt32(x - turns * F(4294967296.0)));
+}
+
+template <class F>
+WENGERT_INLINE F MulInt32(F x, F y) {
+  const std::uint32_t product = static_cast<std::uint32_t>(ToInt32(x)) * static_cast<std::uint32_t>(ToInt32(y));
+  return static_cast<F>(static_cast<std::int32_t>(product));
+}
+
+template <class F>
+WENGERT_INLINE F PowInt32(F x, F y) {
+  std::int32_t exponent = ToInt32(y);
+  if (exponent < 0) return static_cast<F>(ToInt32(Pow(x, y)));
+  std::uint32_t base = static_cast<std::uint32_t>(ToInt32(x)), power = 1;
+  for (; exponent > 0; exponent >>= 1, base *= base) {
+    if ((exponent & 1) != 0) power *= base;
+  }
+  return static_cast<F>(static_cast<std::int32_t>(power));
+}
+
 // clang-format off
 #define WENGERT_ELEMENTWISE(X) \
   X(copy, x) X(neg, -x) X(abs, Abs(x)) X(sign, x > F(0) ? F(1) : x < F(0) ? F(-1) : x) \
@@ -71,12 +103,14 @@ WENGERT_INLINE F Minimum(F x, F y) {
   X(sinh, Sinh(x)) X(cosh, Cosh(x)) X(tanh, Tanh(x)) X(asinh, Asinh(x)) X(acosh, Acosh(x)) X(atanh, Atanh(x)) \
   X(erf, Erf(x)) X(sigmoid, Sigmoid(x)) X(logSigmoid, -Softplus(-x)) X(softplus, Softplus(x)) \
   X(relu, x <= F(0) ? F(0) : x) X(logicalNot, x == F(0) ? F(1) : F(0)) X(isFinite, IsFinite(x) ? F(1) : F(0)) \
+  X(toBool, x != F(0) ? F(1) : F(0)) X(toInt32, static_cast<F>(ToInt32(x))) X(wrapInt32, WrapInt32(x)) \
   X(add, x + y) X(sub, x - y) X(mul, x * y) X(div, x / y) X(pow, Pow(x, y)) X(atan2, Atan2(x, y)) X(mod, Mod(x, y)) \
   X(maximum, Maximum(x, y)) X(minimum, Minimum(x, y)) \
   X(equal, x == y ? F(1) : F(0)) X(notEqual, x != y ? F(1) : F(0)) \
   X(less, x < y ? F(1) : F(0)) X(lessEqual, x <= y ? F(1) : F(0)) \
   X(greater, x > y ? F(1) : F(0)) X(greaterEqual, x >= y ? F(1) : F(0)) \
   X(logicalAnd, (x != F(0)) & (y != F(0)) ? F(1) : F(0)) X(logicalOr, (x != F(0)) | (y != F(0)) ? F(1) : F(0)) \
+  X(mulInt32, MulInt32(x, y)) X(powInt32, PowInt32(x, y)) \
   X(where, x != F(0) ? y : z)
 // clang-format on
 

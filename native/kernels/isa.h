@@ -31,7 +31,7 @@
 
 namespace wengert {
 
-constexpr std::size_t kElementwiseOps = 52;
+constexpr std::size_t kElementwiseOps = 57;
 
 // Loops of the elementwise kernel over n contiguous elements; dst may be exactly any operand. Unused operands are valid
 // pointers that are not read. load and store go by Dtype.

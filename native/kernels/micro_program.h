@@ -18,9 +18,11 @@ namespace wengert::micro {
   X(sin, 1, 100) X(cos, 1, 100) X(tan, 1, 150) X(asin, 1, 100) X(acos, 1, 100) X(atan, 1, 100) X(sinh, 1, 100) \
   X(cosh, 1, 100) X(tanh, 1, 12) X(asinh, 1, 150) X(acosh, 1, 150) X(atanh, 1, 150) X(erf, 1, 100) \
   X(sigmoid, 1, 12) X(logSigmoid, 1, 20) X(softplus, 1, 20) X(relu, 1, 1) X(logicalNot, 1, 1) X(isFinite, 1, 1) \
+  X(toBool, 1, 1) X(toInt32, 1, 2) X(wrapInt32, 1, 4) \
   X(add, 2, 1) X(sub, 2, 1) X(mul, 2, 1) X(div, 2, 4) X(pow, 2, 200) X(atan2, 2, 200) X(mod, 2, 150) \
   X(maximum, 2, 1) X(minimum, 2, 1) X(equal, 2, 1) X(notEqual, 2, 1) X(less, 2, 1) X(lessEqual, 2, 1) \
   X(greater, 2, 1) X(greaterEqual, 2, 1) X(logicalAnd, 2, 1) X(logicalOr, 2, 1) \
+  X(mulInt32, 2, 4) X(powInt32, 2, 200) \
   X(where, 3, 1)
 // clang-format on
 

@@ -277,6 +277,10 @@ const smooth: ElementwiseOp[] = [
   'tanh',
   'relu',
   'copy',
+  'toBool',
+  'toInt32',
+  'wrapInt32',
+  'mulInt32',
 ]
 const define: Partial<Record<ElementwiseOp, (a: number, b: number, c: number) => number>> = {
   add: (a, b) => a + b,
@@ -292,6 +296,10 @@ const define: Partial<Record<ElementwiseOp, (a: number, b: number, c: number) =>
   tanh: (a) => Math.tanh(a),
   relu: (a) => Math.max(a, 0),
   copy: (a) => a,
+  toBool: (a) => Number(a !== 0),
+  toInt32: (a) => Math.max(-2147483648, Math.min(2147483647, Math.trunc(a))) + 0,
+  wrapInt32: (a) => Math.trunc(a) | 0,
+  mulInt32: (a, b) => Math.imul(Math.trunc(a), Math.trunc(b)),
 }
 
 function elementwiseCase(draw: Draw, dtype: 'float32' | 'float64'): Case {

@@ -10,6 +10,7 @@ import { type ElementwiseOp, elementwiseLimits, elementwiseOps } from '../progra
 import { fuse } from './fusion.js'
 import { type Floats, integers, malformed, type Operand, type Pair, type Prepare, Ref, type Run, scalarsOf, volume } from './kernel.js'
 import { type Loop, type Loop1, type Loop2, loops } from './micro-ops.js'
+import { toInt32 } from './special.js'
 
 /** Elements of a tile: the live tiles of a micro-program stay in the first-level cache. */
 const TILE = 512
@@ -74,12 +75,8 @@ function fill(n: number, y: TypedArray, yo: number, value: number): void {
   for (let i = 0; i < n; i++) y[yo + i] = value
 }
 
-/** To int32: truncated, saturating, NaN → 0. */
 function storeInt32(n: number, y: TypedArray, yo: number, x: TypedArray, xo: number): void {
-  for (let i = 0; i < n; i++) {
-    const value = x[xo + i] as number
-    y[yo + i] = value >= 2147483647 ? 2147483647 : value <= -2147483648 ? -2147483648 : value | 0
-  }
+  for (let i = 0; i < n; i++) y[yo + i] = toInt32(x[xo + i] as number)
 }
 
 function storeBool(n: number, y: TypedArray, yo: number, x: TypedArray, xo: number): void {

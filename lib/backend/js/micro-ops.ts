@@ -8,7 +8,7 @@
 
 import type { ElementwiseOp } from '../program.js'
 import type { Floats } from './kernel.js'
-import { erf, mod, pow, roundHalfEven, softplus } from './special.js'
+import { erf, mod, pow, powInt32, roundHalfEven, softplus, toInt32 } from './special.js'
 
 /** n elements: y from yo, a from ao, b from bo, c from co. `y` may be any of the operands, at the same offset. */
 export type Loop = (n: number, y: Floats, yo: number, a: Floats, ao: number, b: Floats, bo: number, c: Floats, co: number) => void
@@ -94,6 +94,9 @@ export const loops: Readonly<Record<ElementwiseOp, Loop>> = {
     for (let i = 0; i < n; i++) y[yo + i] = a[ao + i] === 0 ? 1 : 0
   },
   isFinite: each((x) => (Number.isFinite(x) ? 1 : 0)),
+  toBool: each((x) => (x !== 0 ? 1 : 0)),
+  toInt32: each(toInt32),
+  wrapInt32: each((x) => x | 0),
 
   add: (n, y, yo, a, ao, b, bo) => {
     for (let i = 0; i < n; i++) y[yo + i] = (a[ao + i] as number) + (b[bo + i] as number)
@@ -136,6 +139,8 @@ export const loops: Readonly<Record<ElementwiseOp, Loop>> = {
   },
   logicalAnd: each2((x, z) => (x !== 0 && z !== 0 ? 1 : 0)),
   logicalOr: each2((x, z) => (x !== 0 || z !== 0 ? 1 : 0)),
+  mulInt32: each2((x, z) => Math.imul(toInt32(x), toInt32(z))),
+  powInt32: each2(powInt32),
 
   where: (n, y, yo, a, ao, b, bo, c, co) => {
     for (let i = 0; i < n; i++) y[yo + i] = a[ao + i] !== 0 ? (b[bo + i] as number) : (c[co + i] as number)

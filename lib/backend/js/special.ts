@@ -80,3 +80,19 @@ export function roundHalfEven(x: number): number {
 export function softplus(x: number): number {
   return Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)))
 }
+
+/** To int32: truncated, saturating, NaN → 0. */
+export const toInt32 = (x: number): number => (x >= 2147483647 ? 2147483647 : x <= -2147483648 ? -2147483648 : x | 0)
+
+/** aᵇ of integers, modulo 2³²; truncated where b is negative. */
+export function powInt32(a: number, b: number): number {
+  let exponent = toInt32(b)
+  if (exponent < 0) return toInt32(pow(a, b))
+  let base = toInt32(a)
+  let power = 1
+  for (; exponent > 0; exponent >>= 1) {
+    if (exponent & 1) power = Math.imul(power, base)
+    base = Math.imul(base, base)
+  }
+  return power
+}
