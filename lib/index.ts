@@ -24,7 +24,7 @@ export { backend, setBackend, setThreads } from './backend/select.js'
 export { type DataLike, Dataset, type Encoder } from './data/dataset.js'
 export { type CategoryField, type Decimal, type Field, type NumberField, recordEncoder } from './data/records.js'
 export { balancedOrder, batchCount, type OrderOptions, randomOrder, stratifiedOrder } from './data/sampling.js'
-export { type SplitOptions, split } from './data/split.js'
+export type { SplitOptions } from './data/split.js'
 export {
   minMax,
   oneHotColumns,
@@ -47,6 +47,7 @@ export {
   saveParameters,
   writeSafetensors,
 } from './io/safetensors.js'
+export { type ReadTableOptions, readTable, type TableSource } from './io/table-source.js'
 /** Modules, layers, activations as layers, initialisers, and what is said of a network: summary, collapse, a sample's path. */
 export * as nn from './nn/index.js'
 /** Losses: (prediction, target, { reduction, weight }), and entropies. */
@@ -147,6 +148,18 @@ export {
   variance,
 } from './primitives/reduce.js'
 export { logSoftmax, logSumExp, softmax, softmaxCrossEntropy } from './primitives/softmax.js'
+export { type CategoryOptions, category } from './table/category.js'
+export type { TableRecord } from './table/cell.js'
+export type { ColumnType } from './table/column.js'
+export { type DateOptions, date } from './table/date.js'
+export type { ColumnSpec, KindName } from './table/encoding.js'
+export { type ColumnReport, type FitTableOptions, type FittedTable, fitTable, tableFromJSON } from './table/fit.js'
+export { ignore } from './table/kinds.js'
+export { boolean, type NumberOptions, number, type Scale } from './table/number.js'
+export { type FoldOptions, folds, type PartsOf, split, type TableSplitOptions } from './table/split.js'
+export { type ColumnView, Table } from './table/table.js'
+export { labels, type Task } from './table/target.js'
+export { type TextOptions, text } from './table/text.js'
 export { arange, eye, full, linspace, ones, tensor, zeros } from './tensor/creation.js'
 export { Random, seed } from './tensor/random.js'
 export {

@@ -10,7 +10,7 @@ import { describe, expect, test } from 'vitest'
 
 // biome-ignore format: a table
 const libRooms = [
-  'errors', 'util', 'native', 'backend', 'tensor', 'primitives', 'autodiff', 'plan', 'nn', 'optim', 'data', 'io', 'train', 'index', 'cli',
+  'errors', 'util', 'native', 'backend', 'tensor', 'primitives', 'autodiff', 'plan', 'nn', 'optim', 'data', 'table', 'io', 'train', 'index', 'cli',
 ]
 const nativeRooms = ['kernels', 'program', 'boundary', 'async', 'addon', 'harness']
 

@@ -14,6 +14,7 @@ import * as embedding from './embedding.js'
 import * as layers from './layers.js'
 import { Module } from './module.js'
 import * as normalization from './normalization.js'
+import * as tableInput from './table-input.js'
 
 /** A class that can be saved: rebuilt by `fromConfig(config, itself)`, or by its constructor from the config. */
 export interface ModuleClass {
@@ -31,7 +32,7 @@ export interface SavedModule {
 }
 
 /** The files of built-in layers: every class of modules that they export is known by its name. */
-const files: readonly Record<string, unknown>[] = [layers, activations, composition, normalization, embedding, dropout]
+const files: readonly Record<string, unknown>[] = [layers, activations, composition, normalization, embedding, dropout, tableInput]
 
 const isModuleClass = (value: unknown): value is ModuleClass => typeof value === 'function' && value.prototype instanceof Module
 const byName = new Map(

@@ -1,0 +1,162 @@
+/** Columns of dates and times: the moment itself, and where it lies in the year, the week and the day. */
+
+import { createRequire } from 'node:module'
+import type Dayjs from 'dayjs'
+import { WengertError } from '../errors.js'
+import { checkOptions, describe } from '../util/options.js'
+import { dateIn } from './cell.js'
+import { NumericColumn } from './column.js'
+import { type ColumnSpec, type Encoding, encodingVersion, type Fields, type Raw, refused } from './encoding.js'
+import { momentsOf } from './statistics.js'
+import type { ColumnView } from './table.js'
+
+/** Of `date`. */
+export interface DateOptions {
+  /** How texts write it, in the letters of Day.js, such as 'DD.MM.YYYY HH:mm'; ISO 8601 where left out. */
+  format?: string
+  /** Whether a record may lack the column. */
+  optional?: boolean
+}
+
+/**
+ * A column of dates. Its features: the time in days (standardised), and as points on circles, so that the ends of a cycle
+ * are neighbours, the day of the year, the day of the week and the time of day, each where it varies in training. Times
+ * without an offset are UTC.
+ */
+export function date(options: DateOptions = {}): ColumnSpec<'date'> {
+  checkOptions('date', options, ['format', 'optional'])
+  if (options.format !== undefined && (typeof options.format !== 'string' || options.format === ''))
+    throw new WengertError('ERR_OPTION', `date: expected format to be a text such as 'DD.MM.YYYY', got ${describe(options.format)}`)
+  return { kind: 'date', ...options }
+}
+
+const day = 86_400_000
+const year = 365.2425 * day
+
+/** A reader of texts in a format. Day.js is loaded when the first is made. */
+type Parser = (text: string) => number | undefined
+
+function parserOf(format: string | undefined): Parser {
+  if (format === undefined) return dateIn
+  const require = createRequire(import.meta.url)
+  const dayjs = require('dayjs') as typeof Dayjs & { utc: (text: string, format: string, strict: true) => Dayjs.Dayjs }
+  dayjs.extend(require('dayjs/plugin/customParseFormat.js'))
+  dayjs.extend(require('dayjs/plugin/utc.js'))
+  return (text) => {
+    if (text.length > 100) return undefined
+    const moment = dayjs.utc(text, format, true)
+    return moment.isValid() ? moment.valueOf() : undefined
+  }
+}
+
+interface Fitted {
+  name: string
+  optional: boolean
+  format?: string
+  /** In days since 1970. */
+  mean: number
+  deviation: number
+  /** Which cycles vary in training. */
+  yearly: boolean
+  weekly: boolean
+  daily: boolean
+  missing: boolean
+}
+
+function encoding(fitted: Fitted): Encoding {
+  const { name, optional, format, mean, deviation, yearly, weekly, daily, missing } = fitted
+  const parse = parserOf(format)
+  const expected = format === undefined ? 'a date such as 2026-01-03 (others by date({ format }))' : `a date written as ${format}`
+  // The first Thursday of 1970 was its first day: 4 days after a Sunday.
+  const cycles = [
+    ...(yearly ? [{ called: 'year', length: year, from: 0 }] : []),
+    ...(weekly ? [{ called: 'week', length: 7 * day, from: -4 * day }] : []),
+    ...(daily ? [{ called: 'day', length: day, from: 0 }] : []),
+  ]
+  return {
+    name,
+    kind: 'date',
+    optional,
+    features: [
+      name,
+      ...cycles.flatMap(({ called }) => [`${name} sin ${called}`, `${name} cos ${called}`]),
+      ...(missing ? [`${name} missing`] : []),
+    ],
+    says: `date, the time${cycles.map(({ called }) => `, place in the ${called}`).join('')}${missing ? '; missing values marked' : ''}`,
+    read(value, where): Raw {
+      if (value === undefined || typeof value === 'number') return value
+      const time = typeof value === 'string' ? parse(value) : value.getTime()
+      if (time === undefined) throw refused(where, expected, value)
+      return time
+    },
+    write(raw, out, at) {
+      const absent = raw === undefined || Number.isNaN(raw)
+      const time = absent ? mean * day : (raw as number)
+      out[at++] = (time / day - mean) / deviation
+      for (const { length, from } of cycles) {
+        // The day of the week and of the year turn with the days, not with the seconds.
+        const moment = length === day ? time : Math.floor(time / day) * day
+        const angle = (2 * Math.PI * (moment - from)) / length
+        out[at++] = absent ? 0 : Math.sin(angle)
+        out[at++] = absent ? 0 : Math.cos(angle)
+      }
+      if (missing) out[at] = absent ? 1 : 0
+    },
+    toJSON: () => ({ version: encodingVersion, kind: 'date', ...fitted }),
+  }
+}
+
+const varies = (values: Float64Array, of: (time: number) => number): boolean => {
+  const first = of(values[0] as number)
+  return values.some((value) => of(value) !== first)
+}
+
+export function fitDate(view: ColumnView, spec: DateOptions): Encoding {
+  const parse = parserOf(spec.format)
+  const all = new Float64Array(view.length)
+  const { column } = view
+  for (let i = 0; i < all.length; i++) {
+    if (column instanceof NumericColumn) {
+      all[i] = column.values[view.place(i)] as number
+      continue
+    }
+    const value = view.at(i) as string | undefined
+    const time = value === undefined ? Number.NaN : parse(value)
+    if (time === undefined)
+      throw refused(
+        () => `fitTable: row ${i}, column '${view.name}'`,
+        spec.format ? `a date written as ${spec.format}` : 'a date such as 2026-01-03',
+        value,
+      )
+    all[i] = time
+  }
+  const values = all.filter((value) => !Number.isNaN(value))
+  const { mean, deviation } = momentsOf(values.map((value) => value / day))
+  const span = values.reduce((a, b) => Math.max(a, b), -Infinity) - values.reduce((a, b) => Math.min(a, b), Infinity)
+  return encoding({
+    name: view.name,
+    optional: spec.optional ?? false,
+    ...(spec.format !== undefined && { format: spec.format }),
+    mean,
+    deviation: deviation > 0 ? deviation : 1,
+    // A part of a year says little of where in the year one is that the time itself does not.
+    yearly: span > 0.75 * year,
+    weekly: span > 0 && varies(values, (time) => ((Math.floor(time / day) % 7) + 7) % 7),
+    daily: span > 0 && varies(values, (time) => ((time % day) + day) % day),
+    missing: values.length < all.length,
+  })
+}
+
+export function dateFromJSON(f: Fields): Encoding {
+  return encoding({
+    name: f.text('name'),
+    optional: f.flag('optional'),
+    ...(f.json.format !== undefined && { format: f.text('format') }),
+    mean: f.number('mean'),
+    deviation: f.number('deviation', Number.MIN_VALUE),
+    yearly: f.flag('yearly'),
+    weekly: f.flag('weekly'),
+    daily: f.flag('daily'),
+    missing: f.flag('missing'),
+  })
+}

@@ -1,0 +1,233 @@
+/** `fitTable`: from typed rows to what a model is trained on and serves with; fitted on the training part and nothing else. */
+
+import { Dataset } from '../data/dataset.js'
+import { WengertError } from '../errors.js'
+import type { Loss } from '../nn/loss-contract.js'
+import { TableInput } from '../nn/table-input.js'
+import type { Random } from '../tensor/random.js'
+import { Tensor } from '../tensor/tensor.js'
+import { bytesPerElement, type FloatDtype, viewOf } from '../util/dtype.js'
+import { checkChoice, checkOptions, describe } from '../util/options.js'
+import { isPlainObject } from '../util/tree.js'
+import { type ColumnSpec, type Encoding, Fields } from './encoding.js'
+import { guessColumn } from './guess.js'
+import { checkSpec, encodingFromJSON, fitColumn } from './kinds.js'
+import { RecordEncoder } from './records.js'
+import { encodeRows } from './rows.js'
+import { Table, unknownColumn } from './table.js'
+import { fitTarget, type Target, type Task, targetFromJSON } from './target.js'
+
+/** Of `fitTable`. */
+export interface FitTableOptions {
+  /** The column to predict; several of numbers, or several of truth values (each a label). */
+  target: string | readonly string[]
+  /** What columns are, by name: `number()`, `category()`, `boolean()`, `date()`, `text()`, `ignore()`. Others are guessed. */
+  columns?: Readonly<Record<string, ColumnSpec>>
+  /** 'refuse' (the default) or 'ignore' columns of later records that the training part does not have. */
+  unknown?: 'refuse' | 'ignore'
+  /** Of x and of targets that are numbers; 'float32' by default. */
+  dtype?: FloatDtype
+}
+
+/** What became of a column. */
+export interface ColumnReport {
+  readonly name: string
+  readonly role: 'feature' | 'target' | 'left out'
+  readonly kind: string
+  /** Whether it was guessed. */
+  readonly guessed: boolean
+  readonly says: string
+}
+
+/** All that a fitted table is made of. */
+interface Parts {
+  encodings: readonly Encoding[]
+  target: Target
+  /** Columns that were there and are not used. */
+  leftOut: readonly string[]
+  unknown: 'refuse' | 'ignore'
+  dtype: FloatDtype
+  report: readonly ColumnReport[]
+}
+
+/** A fitted table: call it on rows to have a data set. */
+export interface FittedTable {
+  /** The rows as a data set. Errors: ERR_DATA, ERR_LABEL naming row and column. */
+  (rows: Table): Dataset
+  readonly kind: 'table'
+  readonly task: Task
+  /** The columns that are predicted. */
+  readonly target: readonly string[]
+  /** How many outputs a model needs. */
+  readonly outputs: number
+  /** Names of the classes or labels. */
+  readonly classes: readonly string[] | undefined
+  /** The names of the columns of x. */
+  readonly features: readonly string[]
+  /** The columns that a record needs or may have. */
+  readonly columns: readonly ColumnReport[]
+  /** The number of features behind `input()`. */
+  readonly width: number
+  /** A loss for the task, for a model without a last activation. */
+  readonly loss: Loss
+  /** The first layer of a model: learned vectors for columns of many categories; nothing where there are none. */
+  input(options?: { rng?: Random }): TableInput
+  /** Records as features [m, features]; the target may be missing. Errors: ERR_DATA naming record and column. */
+  encode(records: Iterable<unknown>): Tensor
+  toJSON(): Record<string, unknown>
+  /** What is made of every column, as lines. */
+  toString(): string
+}
+
+/** @internal What prediction needs of a fitted table. */
+export const partsOf = new WeakMap<FittedTable, Parts & { records: RecordEncoder }>()
+
+/** The version of the JSON of fitted tables. */
+const version = 1
+
+function assemble(parts: Parts): FittedTable {
+  const { target, dtype, unknown, leftOut, report } = parts
+  // Codes of categories come last, so that the first layer can tell them by their place.
+  const encodings = [...parts.encodings.filter((e) => !e.embedding), ...parts.encodings.filter((e) => e.embedding)]
+  const sizes = encodings.flatMap(({ embedding }) => (embedding ? [embedding] : []))
+  const features = encodings.flatMap((encoding) => encoding.features)
+  const dense = features.length - sizes.length
+  const records = new RecordEncoder(encodings, { known: new Set([...leftOut, ...target.columns]), unknown, dtype })
+  const call = (rows: Table): Dataset => {
+    if (!(rows instanceof Table))
+      throw new WengertError('ERR_VALUE', `table: expected rows of readTable, got ${describe(rows)}; table.encode takes records`, {
+        actual: rows,
+      })
+    const y = target.encode(rows, dtype)
+    const data = viewOf(
+      dtype,
+      new SharedArrayBuffer(Math.max(1, rows.length * features.length) * bytesPerElement[dtype]),
+      0,
+      rows.length * features.length,
+    )
+    encodeRows(encodings, rows, data as Float32Array, { known: records.names, unknown })
+    return new Dataset(new Tensor([rows.length, features.length], dtype, data), y, {
+      features,
+      ...(target.task === 'classes' && target.classes && { classes: target.classes }),
+    })
+  }
+  const table: FittedTable = Object.assign(call, {
+    kind: 'table' as const,
+    task: target.task,
+    target: target.columns,
+    outputs: target.outputs,
+    classes: target.classes,
+    features,
+    columns: report,
+    width: dense + sizes.reduce((sum, { width }) => sum + width, 0),
+    loss: target.loss,
+    input: (options: { rng?: Random } = {}) => {
+      checkOptions('table.input', options, ['rng'])
+      return TableInput.of(dense, sizes, options.rng)
+    },
+    encode: (list: Iterable<unknown>) => records.encode(list),
+    toJSON: () => ({
+      kind: 'table',
+      version,
+      dtype,
+      unknown,
+      leftOut: [...leftOut],
+      columns: parts.encodings.map((encoding) => encoding.toJSON()),
+      target: target.toJSON(),
+    }),
+    toString: () => reportText(report),
+  })
+  partsOf.set(table, { ...parts, encodings, records })
+  return table
+}
+
+function reportText(report: readonly ColumnReport[]): string {
+  const width = Math.min(30, Math.max(...report.map(({ name }) => name.length)))
+  return report
+    .map(
+      ({ name, role, says, guessed }) =>
+        `${name.padEnd(width)}  ${role === 'feature' ? '' : `${role}: `}${says}${guessed ? ' (guessed)' : ''}`,
+    )
+    .join('\n')
+}
+
+/**
+ * Fits the way from rows to features and targets on the training part alone: scales, categories, medians and words are
+ * those of these rows, and nothing of others is looked at. What is not told of columns is guessed; `String(table)` says what.
+ *
+ * @param rows the training part
+ * @throws ERR_OPTION for a column that is not there, with the nearest name; ERR_DATA for a target of one class, or values of
+ *   another kind, naming row and column
+ * @example
+ * const table = fitTable(train, { target: 'churned', columns: { plan: category(), spend: number({ log: true }) } })
+ * const model = new nn.Sequential(table.input(), new nn.Linear(table.width, 64), new nn.ReLU(), new nn.Linear(64, table.outputs))
+ * await trainer.fit(table(train), { epochs: 30, validation: table(validation) })
+ */
+export function fitTable(rows: Table, options: FitTableOptions): FittedTable {
+  if (!(rows instanceof Table))
+    throw new WengertError('ERR_VALUE', `fitTable: expected rows of readTable, got ${describe(rows)}`, { actual: rows })
+  checkOptions('fitTable', options ?? {}, ['target', 'columns', 'unknown', 'dtype'])
+  const { target: named, columns = {}, unknown = 'refuse', dtype = 'float32' } = options ?? {}
+  const targets = Array.isArray(named) ? (named as readonly unknown[]) : [named]
+  if (targets.length === 0 || !targets.every((name) => typeof name === 'string') || new Set(targets).size !== targets.length)
+    throw new WengertError('ERR_OPTION', `fitTable: expected target to be the name of a column, got ${describe(named)}`, { actual: named })
+  if (!isPlainObject(columns))
+    throw new WengertError('ERR_OPTION', `fitTable: expected columns by name, got ${describe(columns)}`, { actual: columns })
+  checkChoice('fitTable', 'unknown', unknown, ['refuse', 'ignore'] as const)
+  checkChoice('fitTable', 'dtype', dtype, ['float32', 'float64'] as const)
+  const specs = new Map(Object.entries(columns).map(([name, spec]) => [name, checkSpec(name, spec)]))
+  for (const name of specs.keys()) if (!rows.has(name)) throw unknownColumn('fitTable', 'column', name, rows.names)
+  const target = fitTarget(rows, targets as string[], specs)
+  const encodings: Encoding[] = []
+  const report: ColumnReport[] = []
+  for (const name of rows.names) {
+    if (target.columns.includes(name)) {
+      report.push({ name, role: 'target', kind: target.task, guessed: !specs.has(name), says: target.says })
+      continue
+    }
+    const view = rows.column(name)
+    const given = specs.get(name)
+    const { spec, reason } = given ? { spec: given, reason: undefined } : guessColumn(view)
+    const guessed = given === undefined
+    if (spec.kind === 'ignore') {
+      report.push({ name, role: 'left out', kind: 'ignore', guessed, says: reason ?? 'as told' })
+      continue
+    }
+    const encoding = fitColumn(view, spec)
+    encodings.push(encoding)
+    report.push({ name, role: 'feature', kind: spec.kind, guessed, says: `${encoding.says}${reason ? `; ${reason}` : ''}` })
+  }
+  if (encodings.every(({ features }) => features.length === 0))
+    throw new WengertError('ERR_DATA', `fitTable: no column beside the target says anything:\n${reportText(report)}`)
+  const leftOut = report.flatMap(({ name, role }) => (role === 'left out' ? [name] : []))
+  return assemble({ encodings, target, leftOut, unknown, dtype, report })
+}
+
+/**
+ * The fitted table that `JSON.stringify(table)` kept.
+ *
+ * @throws ERR_VALUE for anything else
+ */
+export function tableFromJSON(json: unknown): FittedTable {
+  const f = new Fields(isPlainObject(json) ? json : {}, 'table')
+  if (f.json.kind !== 'table' || f.json.version !== version) throw f.fail('version', `${version} of a table`)
+  const { columns } = f.json
+  if (!Array.isArray(columns) || columns.length === 0) throw f.fail('columns', 'a list of columns')
+  const encodings = columns.map((column, i) => encodingFromJSON(column, `table: column ${i}`))
+  const target = targetFromJSON(f.json.target, 'table: target')
+  const leftOut = f.texts('leftOut')
+  const names = [...encodings.map(({ name }) => name), ...leftOut, ...target.columns]
+  if (new Set(names).size !== names.length) throw f.fail('columns', 'named once each')
+  return assemble({
+    encodings,
+    target,
+    leftOut,
+    unknown: checkChoice('table', 'unknown', f.json.unknown, ['refuse', 'ignore'] as const),
+    dtype: checkChoice('table', 'dtype', f.json.dtype, ['float32', 'float64'] as const),
+    report: [
+      ...encodings.map(({ name, kind, says }): ColumnReport => ({ name, role: 'feature', kind, guessed: false, says })),
+      ...leftOut.map((name): ColumnReport => ({ name, role: 'left out', kind: 'ignore', guessed: false, says: 'not used' })),
+      ...target.columns.map((name): ColumnReport => ({ name, role: 'target', kind: target.task, guessed: false, says: target.says })),
+    ],
+  })
+}

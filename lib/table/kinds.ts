@@ -1,0 +1,63 @@
+/** The kinds of columns by name: how each is fitted and read back. To add one: a line in `fits` and in `readers`. */
+
+import { WengertError } from '../errors.js'
+import { describe } from '../util/options.js'
+import { isPlainObject } from '../util/tree.js'
+import { categoryFromJSON, fitCategory } from './category.js'
+import { dateFromJSON, fitDate } from './date.js'
+import { type ColumnSpec, type Encoding, encodingVersion, Fields, type KindName } from './encoding.js'
+import { fitBoolean, fitNumber, numberFromJSON } from './number.js'
+import type { ColumnView } from './table.js'
+import { fitText, textFromJSON } from './text.js'
+
+const fits: Partial<Record<KindName, (view: ColumnView, spec: ColumnSpec) => Encoding>> = {
+  number: fitNumber,
+  boolean: fitBoolean,
+  category: fitCategory,
+  date: fitDate,
+  text: fitText,
+}
+
+const readers: Readonly<Record<string, (f: Fields) => Encoding>> = {
+  number: numberFromJSON,
+  boolean: numberFromJSON,
+  category: categoryFromJSON,
+  date: dateFromJSON,
+  text: textFromJSON,
+}
+
+/** A column that is left out: an identifier, a constant, what is not known when it counts. Records may lack it. */
+export function ignore(): ColumnSpec<'ignore'> {
+  return { kind: 'ignore' }
+}
+
+/** Fits one column as its spec says. Errors: ERR_DATA. */
+export function fitColumn(view: ColumnView, spec: ColumnSpec): Encoding {
+  const found = fits[spec.kind]
+  if (!found)
+    throw new WengertError('ERR_OPTION', `fitTable: column '${view.name}': ${spec.kind}() is for the target`, { actual: spec.kind })
+  return found(view, spec)
+}
+
+/** The spec, if it is one. Errors: ERR_OPTION. */
+export function checkSpec(name: string, spec: unknown): ColumnSpec {
+  const known = [...Object.keys(fits), 'ignore', 'labels']
+  if (!isPlainObject(spec) || !known.includes(spec.kind as string)) {
+    const hint = typeof spec === 'function' ? ' (a function: call it)' : ''
+    throw new WengertError('ERR_OPTION', `fitTable: columns.${name}: expected ${known.join('(), ')}(), got ${describe(spec)}${hint}`, {
+      expected: known,
+      actual: spec,
+    })
+  }
+  return spec as ColumnSpec
+}
+
+/** Reads an encoding back. Errors: ERR_VALUE. */
+export function encodingFromJSON(json: unknown, where: string): Encoding {
+  const f = new Fields(isPlainObject(json) ? json : {}, where)
+  const kind = f.text('kind')
+  const read = Object.hasOwn(readers, kind) ? readers[kind] : undefined
+  if (!read) throw f.fail('kind', Object.keys(readers).join(' or '))
+  if (f.json.version !== encodingVersion) throw f.fail('version', String(encodingVersion))
+  return read(f)
+}

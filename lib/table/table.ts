@@ -1,0 +1,261 @@
+/** A table: named columns of one length, of which a part may be looked at without being copied. */
+
+import { WengertError } from '../errors.js'
+import { describe, nearest } from '../util/options.js'
+import { cellOf, type TableRecord } from './cell.js'
+import { type Column, ColumnBuilder, type ColumnType, type Mixed, NumericColumn } from './column.js'
+
+/** More columns than this are a mistake of the source, such as keys that are values. */
+const mostColumns = 10_000
+
+/** Cells of a table for each value in it: beyond, the source is no table, and would take memory for nothing. */
+const mostEmpty = 64
+
+/** A column as a table sees it: its values in the order of the table's rows. */
+export class ColumnView {
+  constructor(
+    readonly name: string,
+    readonly column: Column,
+    /** Which rows of the column, in this order; all where undefined. */
+    readonly rows: Uint32Array | undefined,
+  ) {}
+
+  get type(): ColumnType {
+    return this.column.type
+  }
+
+  get length(): number {
+    return this.rows?.length ?? this.column.length
+  }
+
+  /** The place in the column of the i-th row. */
+  place(i: number): number {
+    return this.rows ? (this.rows[i] as number) : i
+  }
+
+  /** The value of the i-th row; undefined where it is missing. */
+  at(i: number): number | string | Date | undefined {
+    return this.column.at(this.place(i))
+  }
+
+  /** The numbers, or milliseconds of dates, in a list of their own; NaN where one is missing. */
+  numbers(): Float64Array {
+    const { column, length } = this
+    if (!(column instanceof NumericColumn)) throw new WengertError('ERR_DATA', `column '${this.name}': expected numbers, got text`)
+    const out = new Float64Array(length)
+    for (let i = 0; i < length; i++) out[i] = column.values[this.place(i)] as number
+    return out
+  }
+}
+
+/**
+ * Rows and named, typed columns: numbers, dates and texts, as `readTable` found them. Nothing is fitted: what a column means
+ * to a model is `fitTable`'s business. Parts of a table share its columns.
+ *
+ * @example for (const record of rows.head(3)) console.log(record)
+ */
+export class Table {
+  /** @internal */
+  constructor(
+    private readonly columns: ReadonlyMap<string, Column>,
+    /** The number of rows. */
+    readonly length: number,
+    private readonly rows?: Uint32Array,
+    /** Columns in which text came after numbers or dates: where it began. */
+    readonly mixed: ReadonlyMap<string, Mixed> = new Map(),
+  ) {}
+
+  /** The names of the columns, in order. */
+  get names(): readonly string[] {
+    return [...this.columns.keys()]
+  }
+
+  has(name: string): boolean {
+    return this.columns.has(name)
+  }
+
+  /** A column by its name. Errors: ERR_OPTION with the nearest name. */
+  column(name: string, what = 'column'): ColumnView {
+    const column = this.columns.get(name)
+    if (!column) throw unknownColumn('table', what, name, this.names)
+    return new ColumnView(name, column, this.rows)
+  }
+
+  /** The i-th row as an object of its values; null where one is missing. Errors: ERR_INDEX. */
+  record(i: number): Record<string, number | string | Date | null> {
+    if (!Number.isInteger(i) || i < 0 || i >= this.length)
+      throw new WengertError('ERR_INDEX', `table: expected a row in 0 … ${this.length - 1}, got ${describe(i)}`, { actual: i })
+    const place = this.rows ? (this.rows[i] as number) : i
+    // Own properties, whatever their names.
+    return Object.fromEntries(Array.from(this.columns, ([name, column]) => [name, column.at(place) ?? null]))
+  }
+
+  /** Every row as an object. */
+  *[Symbol.iterator](): IterableIterator<Record<string, number | string | Date | null>> {
+    for (let i = 0; i < this.length; i++) yield this.record(i)
+  }
+
+  /** The rows at the given positions, in that order. Errors: ERR_INDEX. */
+  take(positions: ArrayLike<number>): Table {
+    const rows = new Uint32Array(positions.length)
+    for (let i = 0; i < positions.length; i++) {
+      const at = positions[i] as number
+      if (!Number.isInteger(at) || at < 0 || at >= this.length)
+        throw new WengertError('ERR_INDEX', `table.take: expected positions in 0 … ${this.length - 1}, got ${describe(at)}`, { actual: at })
+      rows[i] = this.rows ? (this.rows[at] as number) : at
+    }
+    return new Table(this.columns, rows.length, rows, this.mixed)
+  }
+
+  /** The first `n` rows, or fewer where there are fewer. */
+  head(n = 5): Table {
+    return this.take(Uint32Array.from({ length: Math.min(n, this.length) }, (_, i) => i))
+  }
+
+  /** The rows in which none of the named columns is missing. Errors: ERR_OPTION. */
+  complete(...names: string[]): Table {
+    const views = names.map((name) => this.column(name))
+    const kept: number[] = []
+    for (let i = 0; i < this.length; i++) if (views.every((view) => view.at(i) !== undefined)) kept.push(i)
+    return kept.length === this.length ? this : this.take(kept)
+  }
+
+  /** Without the named columns. Errors: ERR_OPTION for one that is not there. */
+  without(...names: string[]): Table {
+    for (const name of names) this.column(name)
+    return new Table(new Map([...this.columns].filter(([name]) => !names.includes(name))), this.length, this.rows, this.mixed)
+  }
+
+  /** The bytes that the columns take, shared ones counted whole. */
+  get bytes(): number {
+    return [...this.columns.values()].reduce((sum, column) => sum + column.bytes, this.rows?.byteLength ?? 0)
+  }
+
+  /** The columns and their types, as a few lines. */
+  toString(): string {
+    const types = [...this.columns].map(([name, column]) => `${name} (${column.type})`)
+    return `Table of ${this.length} rows: ${types.slice(0, 40).join(', ')}${types.length > 40 ? `, and ${types.length - 40} more` : ''}`
+  }
+}
+
+/** A column that is not there, with the nearest name. */
+export function unknownColumn(where: string, what: string, name: unknown, names: readonly string[]): WengertError {
+  const near = typeof name === 'string' ? nearest(name, names) : undefined
+  const hint = near ? `; did you mean '${near}'?` : `; the columns are ${names.slice(0, 20).join(', ')}${names.length > 20 ? ', …' : ''}`
+  return new WengertError('ERR_OPTION', `${where}: there is no ${what} ${describe(name)}${hint}`, {
+    expected: names.slice(0, 100),
+    actual: name,
+  })
+}
+
+/** How a source becomes a table, and how much of it is kept. */
+export interface BuildOptions {
+  types: ReadonlyMap<string, ColumnType>
+  /** The most rows that are kept, chosen at random; all where undefined. */
+  sample: number | undefined
+  /** Draws of the sample. */
+  draw: () => number
+}
+
+/** A table while it grows. With `sample`, every row is equally likely to be kept, and memory does not grow with the source. */
+export class TableBuilder {
+  #builders: ColumnBuilder[] = []
+  #places = new Map<string, number>()
+  #kept = 0
+  #values = 0
+  #share = 1
+  /** The draw of each kept row, where rows are sampled. */
+  #draws: number[] = []
+  /** How many rows came by. */
+  seen = 0
+
+  constructor(readonly options: BuildOptions) {}
+
+  /** Declares the columns in order. Errors: ERR_FILE for a name given twice. */
+  declare(names: readonly string[]): void {
+    for (const name of names) {
+      if (this.#places.has(name))
+        throw new WengertError('ERR_FILE', `readTable: the column ${describe(name)} is there twice`, { actual: name })
+      this.#add(name)
+    }
+  }
+
+  #add(name: string): ColumnBuilder {
+    if (this.#builders.length >= mostColumns)
+      throw new WengertError('ERR_DATA', `readTable: the source has more than ${mostColumns} columns; are its keys values?`)
+    const builder = new ColumnBuilder(name, this.options.types.get(name))
+    this.#places.set(name, this.#builders.push(builder) - 1)
+    return builder
+  }
+
+  #chosen(): boolean {
+    this.seen++
+    const { sample, draw } = this.options
+    if (sample === undefined) return true
+    const u = draw()
+    if (u >= this.#share) return false
+    this.#draws.push(u)
+    return true
+  }
+
+  /** A row of cells in the order of the columns; '' where one is missing. */
+  pushCells(cells: readonly string[], row: number): void {
+    if (!this.#chosen()) return
+    const builders = this.#builders
+    for (let i = 0; i < builders.length; i++) (builders[i] as ColumnBuilder).pushText(cells[i] as string, row)
+    this.#grown()
+  }
+
+  /** A record; columns that it brings first are added. */
+  pushRecord(record: TableRecord, row: number, where: (column: string) => string): void {
+    if (!this.#chosen()) return
+    for (const name of Object.keys(record)) {
+      const place = this.#places.get(name)
+      const value = cellOf(record[name], () => where(name))
+      const builder = place === undefined ? this.#add(name) : (this.#builders[place] as ColumnBuilder)
+      if (value === undefined) continue
+      builder.fill(this.#kept)
+      builder.pushValue(value, row)
+      this.#values++
+    }
+    this.#grown()
+    if (this.#kept * this.#builders.length > 10_000_000 + mostEmpty * this.#values)
+      throw new WengertError('ERR_DATA', `readTable: ${this.#builders.length} columns, and hardly any value in most; are its keys values?`)
+  }
+
+  /** Halves the share of rows that are kept, where there are too many. */
+  #grown(): void {
+    const { sample } = this.options
+    if (++this.#kept <= (sample ?? Number.POSITIVE_INFINITY)) return
+    this.#share /= 2
+    const positions: number[] = []
+    this.#draws.forEach((u, i) => {
+      if (u < this.#share) positions.push(i)
+    })
+    this.#draws = positions.map((i) => this.#draws[i] as number)
+    this.#builders = this.#builders.map((builder) => {
+      builder.fill(this.#kept)
+      const column = builder.finish().take(positions)
+      const next = new ColumnBuilder(builder.name, this.options.types.get(builder.name))
+      next.mixed = builder.mixed
+      for (let i = 0; i < column.length; i++) next.pushValue(column.at(i), 0)
+      return next
+    })
+    this.#kept = positions.length
+  }
+
+  /** Columns in which text came after numbers or dates. */
+  get mixed(): Map<string, Mixed> {
+    return new Map(this.#builders.flatMap((builder) => (builder.mixed ? [[builder.name, builder.mixed] as const] : [])))
+  }
+
+  /** The table. Errors: ERR_DATA where there are no rows. @param mixed what an earlier reading found */
+  finish(mixed: ReadonlyMap<string, Mixed> = this.mixed): Table {
+    for (const name of this.options.types.keys())
+      if (!this.#places.has(name)) throw unknownColumn('readTable', 'column (of types)', name, [...this.#places.keys()])
+    if (this.#kept === 0) throw new WengertError('ERR_DATA', 'readTable: the source has no rows')
+    for (const builder of this.#builders) builder.fill(this.#kept)
+    const columns = new Map(this.#builders.map((builder) => [builder.name, builder.finish()]))
+    return new Table(columns, this.#kept, undefined, mixed)
+  }
+}
