@@ -7,13 +7,16 @@ import type { Encoder } from '../data/dataset.js'
 import { recordEncoderFromJSON } from '../data/records.js'
 import { type Transform, transformFromJSON } from '../data/transforms.js'
 import { WengertError } from '../errors.js'
+import type { OutputKind } from '../nn/loss-contract.js'
+import { boundaryOf, outputKinds } from '../nn/loss-outputs.js'
+import { type Meaning, meaningOf } from '../nn/meaning.js'
 import { Module } from '../nn/module.js'
 import { modulesFromJSON, modulesToJSON } from '../nn/registry.js'
 import { argmax } from '../primitives/reduce.js'
 import { asTensor, type TensorLike } from '../tensor/creation.js'
 import { Tensor } from '../tensor/tensor.js'
 import { withAllocationLimit } from '../util/dtype.js'
-import { checkOptions, describe } from '../util/options.js'
+import { checkChoice, checkOptions, describe } from '../util/options.js'
 import { isPlainObject } from '../util/tree.js'
 import { checkPath } from './atomic.js'
 import { parseJSON } from './json.js'
@@ -25,16 +28,25 @@ export interface SaveModelOptions {
   /** In the order in which they are applied: a table's `data.encoder` where there is one, then fitted transforms. */
   transforms?: readonly (Transform | Encoder)[]
   /** Names of the classes, in the order of the model's outputs. */
-  classes?: readonly string[]
+  classes?: readonly string[] | undefined
+  /** What the outputs are, where they are not those of the loss that the model was trained with. */
+  outputs?: OutputKind | undefined
 }
 
 /** What a loaded model has besides a module's: all that stands between raw features and a named class. */
 export interface ModelParts {
   readonly transforms: readonly (Transform | Encoder)[]
   readonly classes: readonly string[] | undefined
+  /** What the outputs are: as the loss took them that the model was trained with; undefined where nothing says so. */
+  readonly outputs: OutputKind | undefined
   /** Raw features (records, where the first transform is an encoder) through the transforms; `predict` takes the result. */
   preprocess(x: TensorLike | object): Tensor
-  /** The name of the class of the largest output (with one output: of a probability above ½) for each row of a prediction. */
+  /**
+   * The name of the class of the largest output for each row of a prediction. One output means the second of two classes where
+   * its probability is above ½: a logit or a score above 0.
+   *
+   * @throws ERR_STATE without classes, or for one output of a model of which nothing says what it means
+   */
   classesOf(prediction: Tensor): string[]
 }
 
@@ -66,7 +78,7 @@ function checkClasses(code: 'ERR_OPTION' | 'ERR_FILE', where: string, classes: u
  */
 export async function saveModel(model: Module, path: string, options: SaveModelOptions = {}): Promise<void> {
   checkPath('saveModel', path)
-  checkOptions('saveModel', options, ['transforms', 'classes'])
+  checkOptions('saveModel', options, ['transforms', 'classes', 'outputs'])
   if (!(model instanceof Module))
     throw new WengertError('ERR_VALUE', `saveModel: expected a Module, got ${describe(model)}`, { actual: model })
   const transforms = options.transforms ?? []
@@ -75,6 +87,9 @@ export async function saveModel(model: Module, path: string, options: SaveModelO
       actual: transforms,
     })
   if (options.classes !== undefined) checkClasses('ERR_OPTION', 'saveModel', options.classes)
+  if (options.outputs !== undefined) checkChoice('saveModel', 'outputs', options.outputs, outputKinds)
+  const { sample } = meaningOf(model)
+  const outputs = options.outputs ?? meaningOf(model).outputs
   const json = {
     modules: modulesToJSON(model),
     frozen: model.namedParameters().flatMap(([name, parameter]) => (parameter.frozen ? [name] : [])),
@@ -85,6 +100,8 @@ export async function saveModel(model: Module, path: string, options: SaveModelO
       return saved
     }),
     ...(options.classes && { classes: options.classes }),
+    ...(outputs && { outputs }),
+    ...(sample !== undefined && { sample }),
   }
   const text = JSON.stringify(json)
   // As deep as a reader goes, or not written at all.
@@ -104,7 +121,7 @@ export function decodeModel(bytes: Uint8Array): LoadedModel {
   }
   const json = parseJSON('loadModel', metadata.model)
   if (!isPlainObject(json)) throw new WengertError('ERR_FILE', `loadModel: expected a model, got ${describe(json)}`, { actual: json })
-  const { modules, frozen, transforms, classes } = json
+  const { modules, frozen, transforms, classes, outputs, sample } = json
   if (!Array.isArray(frozen) || !Array.isArray(transforms))
     throw new WengertError(
       'ERR_FILE',
@@ -139,13 +156,34 @@ export function decodeModel(bytes: Uint8Array): LoadedModel {
       throw new WengertError('ERR_FILE', `loadModel: expected frozen to name parameters, got ${describe(name)}`, { actual: name })
     parameter.frozen = true
   }
+  if (outputs !== undefined && outputs !== 'unknown' && !outputKinds.includes(outputs as OutputKind))
+    throw new WengertError('ERR_FILE', `loadModel: expected outputs to be ${outputKinds.join(' or ')}, got ${describe(outputs)}`)
+  if (sample !== undefined && !(Number.isInteger(sample) && (sample as number) >= 0))
+    throw new WengertError('ERR_FILE', `loadModel: expected the rank of a sample, got ${describe(sample)}`)
+  Object.assign(meaningOf(model), { outputs, sample })
   return withParts(model, fitted, classes === undefined ? undefined : checkClasses('ERR_FILE', 'loadModel', classes))
 }
 
+/** Above which one output means the second of two classes. Errors: ERR_STATE where nothing says what outputs mean. */
+function limitOf(outputs: Meaning['outputs'], prediction: Tensor): number {
+  const limit = outputs === 'unknown' ? undefined : boundaryOf(outputs)
+  if (limit !== undefined) return limit
+  // Of a model that no trainer has seen, only numbers that can be probabilities are taken for some.
+  const possible = outputs === undefined && prediction.data.every((p) => p >= 0 && p <= 1)
+  if (possible || outputs === 'values') return 0.5
+  throw new WengertError(
+    'ERR_STATE',
+    "classesOf: nothing says whether the model's one output is a probability or a logit; save it with saveModel(model, path, { outputs: 'logits' }), or train it with a loss that says so",
+    { actual: outputs },
+  )
+}
+
 function withParts(model: Module, transforms: ModelParts['transforms'], classes: readonly string[] | undefined): LoadedModel {
+  const { outputs: kind } = meaningOf(model)
   const parts: ModelParts = {
     transforms,
     classes,
+    outputs: kind === 'unknown' ? undefined : kind,
     preprocess: (x) => {
       const [first, ...others] = transforms
       if (!first) return asTensor('preprocess', x)
@@ -158,10 +196,9 @@ function withParts(model: Module, transforms: ModelParts['transforms'], classes:
           actual: prediction,
         })
       const outputs = prediction.shape[prediction.rank - 1] as number
-      const places =
-        outputs === 1 && classes.length === 2
-          ? Array.from(prediction.data, (p) => (p > 0.5 ? 1 : 0))
-          : Array.from(argmax(prediction, -1).data)
+      const single = outputs === 1 && classes.length === 2
+      const limit = single ? limitOf(kind, prediction) : 0
+      const places = single ? Array.from(prediction.data, (p) => (p > limit ? 1 : 0)) : Array.from(argmax(prediction, -1).data)
       if (outputs !== 1 && outputs !== classes.length)
         throw new WengertError('ERR_SHAPE', `classesOf: expected ${classes.length} outputs, one a class, got ${outputs}`, {
           expected: classes.length,

@@ -14,6 +14,17 @@ const boundaries: Readonly<Partial<Record<OutputKind, number>>> = {
   logProbabilities: Math.log(0.5),
 }
 
+/** All kinds by name, as files and options give them. */
+export const outputKinds: readonly OutputKind[] = [
+  'probabilities',
+  'logits',
+  'classLogits',
+  'logProbabilities',
+  'scores',
+  'classScores',
+  'values',
+]
+
 /** Above which a single output means class 1; undefined where outputs of this kind have no such value. */
 export const boundaryOf = (kind: OutputKind | undefined): number | undefined => kind && boundaries[kind]
 

@@ -3,15 +3,14 @@
  * saved with it, and asked for by what reads predictions.
  */
 
-/** What a model's outputs are, as its loss takes them. */
-export type OutputKind = 'values' | 'probabilities' | 'logits' | 'logProbabilities' | 'scores'
+import type { OutputKind } from './loss-contract.js'
 
-export const outputKinds: readonly OutputKind[] = ['values', 'probabilities', 'logits', 'logProbabilities', 'scores']
-
+/** What is known of a model. */
 export interface Meaning {
   /** The rank of one sample. */
   sample: number | undefined
-  outputs: OutputKind | undefined
+  /** What its outputs mean; 'unknown' where it was trained with a loss that does not tell. */
+  outputs: OutputKind | 'unknown' | undefined
 }
 
 const meanings = new WeakMap<object, Meaning>()

@@ -2,14 +2,15 @@
 
 import { checkData, checkFinite, converted, refuseNoWeight } from '../data/dataset.js'
 import { WengertError } from '../errors.js'
-import { checkLabels, checkProbabilities, checkSigns, type Loss } from '../nn/loss-contract.js'
+import { checkLabels, checkProbabilities, checkSigns, type Loss, type OutputKind } from '../nn/loss-contract.js'
+import { outputsOf } from '../nn/loss-outputs.js'
 import { meaningOf } from '../nn/meaning.js'
 import type { Module } from '../nn/module.js'
 import { outputShape } from '../nn/predictor.js'
 import { ones } from '../tensor/creation.js'
 import { Tensor } from '../tensor/tensor.js'
 import { bytesPerElement, type FloatDtype, isFloat, viewOf } from '../util/dtype.js'
-import { formatShape, type Shape, sameShape } from '../util/shape.js'
+import { formatShape, type Shape, sameShape, sizeOf } from '../util/shape.js'
 import type { SampleSpec } from './step-programs.js'
 
 /** x in the model's type, y as the loss takes it, one row a sample. */
@@ -69,6 +70,7 @@ function fitting(where: string, name: string, values: Tensor, dtype: FloatDtype,
 }
 
 export class Preparation {
+  #kind: OutputKind | 'unknown' | undefined
   readonly #outputs: { input: Shape; output: Shape }[] = []
 
   constructor(
@@ -81,12 +83,14 @@ export class Preparation {
     const { dtype } = this.model
     const { x: rawX, y: rawY, weights: rawWeights } = checkData(where, data, dtype)
     const x = fitting(where, 'x', rawX, dtype)
+    const meaning = meaningOf(this.model)
     // From here on a prediction knows one sample from a batch.
-    meaningOf(this.model).sample = x.rank - 1
+    meaning.sample = x.rank - 1
     const weights = rawWeights && { weights: normalized(where, rawWeights, dtype) }
     const samples = x.shape[0] as number
     const { targets } = this.loss
     const output = this.#outputOf(x)
+    if (where !== 'evaluate') meaning.outputs = this.#outputsOf(sizeOf(output))
     const distribution = isFloat(rawY.dtype) && rawY.rank === 2 && sameShape(rawY.shape.slice(1), output) && (output[0] as number) > 1
     if (targets === 'classes' && !distribution)
       return { x, y: checkLabels(where, rawY, samples, output[0] ?? 1), samples, output, ...weights }
@@ -105,6 +109,12 @@ export class Preparation {
       )
     }
     return { x, y, samples, output, ...weights }
+  }
+
+  /** What so many outputs mean; a loss of one's own may not tell. */
+  #outputsOf(count: number): OutputKind | 'unknown' {
+    this.#kind ??= (this.loss.targets === undefined ? this.loss.outputs : outputsOf(this.loss, count)) ?? 'unknown'
+    return this.#kind
   }
 
   /** The shape of the model's output for one sample. */

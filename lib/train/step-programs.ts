@@ -4,9 +4,9 @@
  */
 
 import { valueAndGrad } from '../autodiff/transforms.js'
-import { WengertError } from '../errors.js'
 import { counterLength, withDraws } from '../nn/dropout.js'
 import type { Loss } from '../nn/loss.js'
+import { lossesOf } from '../nn/loss-use.js'
 import type { Module } from '../nn/module.js'
 import { withBindings } from '../nn/parameter.js'
 import { inEvalMode } from '../nn/predictor.js'
@@ -15,11 +15,11 @@ import type { InputSpec, Recorder } from '../plan/record.js'
 import { add, div, equal, maximum, minimum, mul, sqrt, square, sub } from '../primitives/elementwise.js'
 import { gather } from '../primitives/indexing.js'
 import { reshape, slice } from '../primitives/movement.js'
-import { mean, sum } from '../primitives/reduce.js'
+import { sum } from '../primitives/reduce.js'
 import { withScope } from '../primitives/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { Dtype, FloatDtype } from '../util/dtype.js'
-import { formatShape, type Shape, sizeOf } from '../util/shape.js'
+import { type Shape, sizeOf } from '../util/shape.js'
 import { contextOf, lossName } from './metric-context.js'
 import type { MeanMetric } from './metrics.js'
 import type { ParameterSlots, TrainingState } from './training-state.js'
@@ -69,18 +69,6 @@ export const inputIndex = {
   weights: 9,
   validationWeights: 10,
 } as const
-
-/** One loss a sample, trailing axes averaged. Errors: ERR_SHAPE for a loss without a value a sample. */
-export function perSample(losses: Tensor, m: number): Tensor {
-  if (losses.rank === 0 || losses.shape[0] !== m) {
-    throw new WengertError(
-      'ERR_SHAPE',
-      `loss: expected one value for each of ${m} samples with reduction 'none', got shape ${formatShape(losses.shape)}`,
-      { expected: [m], actual: losses.shape },
-    )
-  }
-  return losses.rank === 1 ? losses : mean(reshape(losses, [m, losses.size / Math.max(1, m)]), 1)
-}
 
 /** Sums of health for each trained parameter: Σ‖g‖², Σ‖Δθ‖², Σ‖θ‖², and how many elements of g were 0. */
 export const healthEntries = 4
@@ -173,7 +161,6 @@ function differentiate(r: Recorder, parts: StepParts, x: Tensor, y: Tensor, shar
   const { state, model, loss } = parts
   const trained = state.parameters.filter((p) => p.trained)
   const frozen = untrained(parts)
-  const m = x.shape[0] as number
   const at = (list: readonly ParameterSlots[]) => list.map(({ slot }) => r.state(slot))
   const cost = (weights: Tensor[]) =>
     withBindings(
@@ -181,7 +168,7 @@ function differentiate(r: Recorder, parts: StepParts, x: Tensor, y: Tensor, shar
       [...weights, ...(place.held ?? at(frozen))],
       () => {
         const prediction = withDraws(place.counter, place.first, () => model.forward(x))
-        const losses = withScope(lossName(loss), () => perSample(loss(prediction, y, { reduction: 'none' }), m))
+        const losses = withScope(lossName(loss), () => lossesOf(loss, prediction, y))
         const held = frozen.map(({ parameter }) => parameter.resolve())
         const total = sum(share.weights ? mul(losses, share.weights) : losses)
         return [mul(total, share.factor), { losses: reported(losses, share), prediction, held }]
@@ -368,7 +355,7 @@ export function evaluationStep(
         all.map((p) => r.state(p.slot)),
         () => {
           const prediction = parts.model.forward(x)
-          const losses = perSample(parts.loss(prediction, y, { reduction: 'none' }), x.shape[0] as number)
+          const losses = lossesOf(parts.loss, prediction, y)
           reportAll(r, parts, entry, reported(losses, share), prediction, y)
           if (predictions) r.output(inputIndex.predictions, prediction)
         },

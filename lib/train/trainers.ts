@@ -6,6 +6,7 @@
 import { balancedOrder, stratifiedOrder } from '../data/sampling.js'
 import { WengertError } from '../errors.js'
 import { withDraws } from '../nn/dropout.js'
+import { lossesOf } from '../nn/loss-use.js'
 import type { Module } from '../nn/module.js'
 import { withBindings } from '../nn/parameter.js'
 import { record } from '../plan/record.js'
@@ -21,7 +22,6 @@ import {
   fullStep,
   inputIndex,
   inputSpecs,
-  perSample,
   type SampleSpec,
   type StepParts,
 } from './step-programs.js'
@@ -142,7 +142,7 @@ export class FBGD extends Trainer {
         () => {
           const counter = state.draws ? r.input(inputIndex.draws) : undefined
           const prediction = withDraws(counter, 0, () => model.forward(r.input(inputIndex.x)))
-          r.report(0, perSample(loss(prediction, r.input(inputIndex.y), { reduction: 'none' }), rows))
+          r.report(0, lossesOf(loss, prediction, r.input(inputIndex.y)))
         },
       )
     })

@@ -5,6 +5,7 @@ import { Readable } from 'node:stream'
 import { describe, expect, test } from 'vitest'
 import {
   encodeSafetensors,
+  FBGD,
   loadModel,
   loadParameters,
   loss,
@@ -139,6 +140,49 @@ describe('saveModel and loadModel', () => {
     const loaded = await loadModel(path('d.model'))
     expect(loaded.classesOf(tensor([[0.2], [0.7]]))).toEqual(['no', 'yes'])
     expect(codeOf(() => loaded.classesOf(tensor([[0.2, 0.1, 0.7]])))).toBe('ERR_SHAPE')
+  })
+
+  test('one output is read as the loss took it that the model was trained with', async () => {
+    const single = () => new nn.Sequential(new nn.Linear(1, 1, { init: () => tensor([[1]]), bias: false }))
+    const labels = { x: [[1], [-1]], y: [[1], [0]] }
+    const own = (p: Tensor, y: Tensor) => loss.bceWithLogits(p, y, { reduction: 'none' })
+    // Of logits 0.4 and −0.4 the probabilities are 0.6 and 0.4; of probabilities 0.6 and 0.4 …
+    const cases: [FBGD['loss'], object, number[], string[] | string][] = [
+      [loss.bceWithLogits, {}, [0.4, -0.4], ['yes', 'no']],
+      [loss.bceWithLogits.with({ weight: [1, 1] }), {}, [0.4, -0.4], ['yes', 'no']],
+      [loss.hinge, {}, [0.4, -0.4], ['yes', 'no']],
+      [loss.squaredError, {}, [0.6, 0.4], ['yes', 'no']],
+      [own, {}, [0.4, 0.2], 'ERR_STATE'],
+      [Object.assign((...a: Parameters<typeof own>) => own(...a), { targets: 'probabilities' as const }), {}, [0.4, -0.4], ['yes', 'no']],
+      [own, { outputs: 'logits' }, [0.4, -0.4], ['yes', 'no']],
+      [Object.assign((...a: Parameters<typeof own>) => own(...a), { outputs: 'logits' as const }), {}, [0.4, -0.4], ['yes', 'no']],
+      [loss.bceWithLogits, { outputs: 'probabilities' }, [0.4, 0.6], ['no', 'yes']],
+    ]
+    for (const [fitted, options, predictions, expected] of cases) {
+      const model = single()
+      const y = fitted === loss.hinge ? [[1], [-1]] : labels.y
+      await new FBGD(model, { loss: fitted, learningRate: 0.01 }).fit({ x: labels.x, y }, { epochs: 1 })
+      await saveModel(model, path('f.model'), { classes: ['no', 'yes'], ...options })
+      await saveModel(await loadModel(path('f.model')), path('g.model'), { classes: ['no', 'yes'] })
+      for (const file of ['f.model', 'g.model']) {
+        const loaded = await loadModel(path(file))
+        const prediction = tensor(predictions.map((p) => [p]))
+        if (typeof expected === 'string') expect(codeOf(() => loaded.classesOf(prediction))).toBe(expected)
+        else expect(loaded.classesOf(prediction)).toEqual(expected)
+      }
+    }
+    await saveModel(single(), path('h.model'), { classes: ['no', 'yes'] })
+    const untrained = await loadModel(path('h.model'))
+    expect(codeOf(() => untrained.classesOf(tensor([[1.5]])))).toBe('ERR_STATE')
+    await expect(saveModel(single(), path('i.model'), { outputs: 'logit' as 'logits' })).rejects.toMatchObject({ code: 'ERR_OPTION' })
+  })
+
+  test('a loaded model knows one sample from a batch', async () => {
+    const model = new nn.Sequential(new nn.BatchNorm1d(2), new nn.Flatten(), new nn.Linear(4, 1))
+    const x = new Random(1).normal([6, 2, 2])
+    await new MBSGD(model, { loss: loss.mse, learningRate: 0.01, batchSize: 3 }).fit({ x, y: new Random(2).normal([6, 1]) }, { epochs: 1 })
+    await saveModel(model, path('j.model'))
+    expect((await loadModel(path('j.model'))).predict(x.gather(1)).shape).toEqual([1])
   })
 
   test('loading draws nothing from the default generator', async () => {
