@@ -168,8 +168,8 @@ describe.each(present)('on the %s engine', (name) => {
 
 test('two parameters of one name are refused', () => {
   class Twice extends nn.Module {
-    a = { b: new nn.Parameter(tensor([1])) };
-    ['a.b'] = new nn.Parameter(tensor([2]))
+    a = { b: new nn.Parameter(tensor([1])) }
+    'a.b' = new nn.Parameter(tensor([2]))
     forward(x: Tensor): Tensor {
       return x
     }
