@@ -33,13 +33,13 @@ const start = () => {
   const [inputs, hidden, classes] = layers
   return new nn.Sequential(new nn.Linear(inputs, hidden, { rng }), new nn.ReLU(), new nn.Linear(hidden, classes, { rng }))
 }
-const weights = Object.values(start().stateDict())
+const weights = Object.values(start().stateDict()) as [Tensor, Tensor, Tensor, Tensor]
 
 /** The gradient of the mean loss over the samples at these positions, all parameters in one list. */
 function gradient(positions: ArrayLike<number>): Float64Array {
   const { x, y } = train.take(positions)
   const cost = (w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) => loss.crossEntropy(linear(relu(linear(x, w1, b1)), w2, b2), y)
-  const parts: Tensor[] = grad(cost, { argnums: [0, 1, 2, 3] })(...weights)
+  const parts = grad(cost, { argnums: [0, 1, 2, 3] })(...weights)
   return Float64Array.from(parts.flatMap(({ data }) => Array.from(data)))
 }
 

@@ -3,19 +3,18 @@
 import './primitives/methods.js'
 
 export { detectAnomaly } from './autodiff/anomaly.js'
+export type { AllGiven, Argnums, Cotangent, Derivatives, Given, Gradient, Gradients } from './autodiff/arguments.js'
 export { type CheckOptions, checkGradients, type GradientReport, type WorstGradient } from './autodiff/check-gradients.js'
+export { type CustomRule, checkpoint, customGradient } from './autodiff/custom.js'
 export type { DrawOptions } from './autodiff/drawing.js'
+export { hessian, hvp, type JacobianMode, jacobian } from './autodiff/jacobian.js'
 export { type Adjoints, type Seed, Tape, trace } from './autodiff/trace.js'
 export {
-  checkpoint,
-  customGradient,
   type GradOptions,
   grad,
-  hessian,
-  hvp,
-  type JacobianMode,
-  jacobian,
   jvp,
+  type NamedGradients,
+  type Parameterized,
   valueAndGrad,
   vjp,
 } from './autodiff/transforms.js'

@@ -2,7 +2,7 @@
 
 import { broadcastTo } from '../primitives/broadcast.js'
 import { add } from '../primitives/elementwise.js'
-import { apply, type Params, type Primitive, type Trace, Traced } from '../primitives/primitive.js'
+import { apply, type Params, type Primitive, Trace, Traced } from '../primitives/primitive.js'
 import { zeros } from '../tensor/creation.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { isFloat } from '../util/dtype.js'
@@ -13,23 +13,30 @@ export class Dual extends Traced {
     override readonly trace: ForwardTrace,
     value: Tensor,
     readonly tangent: Tensor,
+    /** What made it; an argument where undefined. */
+    readonly primitive?: Primitive,
   ) {
     super(trace, value)
   }
 }
 
-export class ForwardTrace implements Trace {
-  constructor(readonly level: number) {}
+export class ForwardTrace extends Trace {
+  /** Whether a tensor is one of this trace. */
+  owns(x: Tensor): x is Dual {
+    return x instanceof Dual && x.trace === this
+  }
+
+  override describe(x: Traced): string {
+    return (x as Dual).primitive?.name ?? 'an argument'
+  }
 
   apply(primitive: Primitive, inputs: readonly Tensor[], params: Params): Tensor {
-    const values = inputs.map((x) => (x instanceof Dual && x.trace === this ? x.value : x))
+    const values = inputs.map((x) => (this.owns(x) ? x.value : x))
     const output = apply(primitive, values, params)
-    const tangents = inputs.map((x, i) =>
-      x instanceof Dual && x.trace === this && isFloat((values[i] as Tensor).dtype) ? x.tangent : undefined,
-    )
-    const tangent =
-      isFloat(output.dtype) && tangents.some((t) => t !== undefined) ? push(primitive, tangents, values, output, params) : undefined
-    return tangent === undefined ? output : new Dual(this, output, tangent)
+    const tangents = inputs.map((x, i) => (this.owns(x) && isFloat((values[i] as Tensor).dtype) ? x.tangent : undefined))
+    const moving = isFloat(output.dtype) && tangents.some((t) => t !== undefined)
+    const tangent = moving ? push(primitive, tangents, values, output, params, this.level) : undefined
+    return tangent === undefined ? output : new Dual(this, output, tangent, primitive)
   }
 }
 
@@ -40,6 +47,7 @@ export function push(
   inputs: readonly Tensor[],
   output: Tensor,
   params: Params,
+  level = 0,
 ): Tensor | undefined {
   switch (primitive.kind) {
     case 'elementwise': {
@@ -59,7 +67,7 @@ export function push(
       return apply(primitive, full, params)
     }
     case 'general':
-      return primitive.jvp(tangents, { inputs, output, params })
+      return primitive.jvp(tangents, { inputs, output, params, level })
     case 'nondifferentiable':
       return undefined
   }

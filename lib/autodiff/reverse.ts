@@ -53,7 +53,9 @@ export function pull(tape: Tape, entry: Entry, adjoint: Tensor): readonly (Tenso
   swept = entry
   try {
     const contribute = () =>
-      cotangentsOf(primitive, adjoint, entry, wanted).map((g, i) => (wanted[i] && g ? sumTo(g, (inputs[i] as Tensor).shape) : undefined))
+      cotangentsOf(primitive, adjoint, entry, wanted, tape.level).map((g, i) =>
+        wanted[i] && g ? sumTo(g, (inputs[i] as Tensor).shape) : undefined,
+      )
     return withScope(backward(scope), contribute, true)
   } finally {
     swept = outer
@@ -74,6 +76,7 @@ export function cotangentsOf(
   g: Tensor,
   { inputs, output, params }: Pick<Entry, 'inputs' | 'output' | 'params'>,
   wanted: readonly boolean[],
+  level = 0,
 ): readonly (Tensor | undefined)[] {
   switch (primitive.kind) {
     case 'elementwise':
@@ -81,10 +84,24 @@ export function cotangentsOf(
     case 'linear':
       return inputs.map((_, i) => (wanted[i] ? primitive.transpose(g, i, inputs, params) : undefined))
     case 'general':
-      return primitive.vjp(g, { inputs, output, params }, wanted)
+      return primitive.vjp(g, { inputs, output, params, level }, wanted)
     case 'nondifferentiable':
       return []
   }
+}
+
+/** The cotangents of a tape's inputs for given cotangents of its outputs; undefined where nothing arrives. */
+export function pullBack(tape: Tape, outputs: readonly Tensor[], cotangents: readonly Tensor[]): (Tensor | undefined)[] {
+  const seeds = new Map<number, Tensor>()
+  outputs.forEach((y, i) => {
+    const index = tape.indexOf(y.resolve())
+    if (index < 0) return
+    const before = seeds.get(index)
+    const g = cotangents[i] as Tensor
+    seeds.set(index, before ? add(before, g) : g)
+  })
+  const adjoints = sweep(tape, seeds)
+  return Array.from({ length: tape.inputCount }, (_, i) => adjoints[i])
 }
 
 /** Refuses a tensor that cannot be differentiated. Errors: ERR_DTYPE. */

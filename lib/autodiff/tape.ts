@@ -3,7 +3,7 @@
  * what is printed and drawn, and (recorded over abstract tensors) what a program is compiled from.
  */
 
-import { apply, type Params, type Primitive, type Trace, Traced } from '../primitives/primitive.js'
+import { apply, type Params, type Primitive, Trace, Traced } from '../primitives/primitive.js'
 import { currentScope } from '../primitives/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { isFloat } from '../util/dtype.js'
@@ -34,7 +34,7 @@ export class Variable extends Traced {
   }
 }
 
-export class Tape implements Trace {
+export class Tape extends Trace {
   readonly entries: Entry[] = []
   /** How many of the first entries are inputs. */
   inputCount = 0
@@ -44,12 +44,16 @@ export class Tape implements Trace {
   /**
    * @param everything also record what has no derivative (for programs and for people); else such results are constants
    * @param inlining trace through functions with a rule of their own, that rule left out (for programs)
+   * @param name what opened it, for messages
    */
   constructor(
-    readonly level: number,
+    level: number,
     readonly everything = false,
     readonly inlining = everything,
-  ) {}
+    name = 'a recording',
+  ) {
+    super(level, name)
+  }
 
   /** Registers an input. */
   watch(value: Tensor): Variable {
@@ -59,10 +63,16 @@ export class Tape implements Trace {
 
   /** Records one application; the innermost trace among the inputs calls it. */
   apply(primitive: Primitive, inputs: readonly Tensor[], params: Params): Tensor {
+    if (this.inlining && primitive.kind === 'general' && primitive.evaluate) return primitive.evaluate(inputs)
     const lower = inputs.map((x) => this.lowerOf(x))
     const output = apply(primitive, lower, params)
     if (primitive.kind === 'nondifferentiable' && !this.everything) return output
     return this.push({ primitive, params, inputs: lower, sources: inputs.map((x) => this.indexOf(x)), output })
+  }
+
+  override describe(x: Traced): string {
+    const entry = this.entries[(x as Variable).index]
+    return `${entry?.primitive?.name ?? 'an argument'}${entry?.scope ? ` in ${entry.scope}` : ''}`
   }
 
   /** What the level below sees of a tensor. */

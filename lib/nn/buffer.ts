@@ -4,7 +4,9 @@
  */
 
 import { WengertError } from '../errors.js'
-import type { Tensor } from '../tensor/tensor.js'
+import { Traced } from '../primitives/primitive.js'
+import type { TensorLike } from '../tensor/creation.js'
+import { Tensor } from '../tensor/tensor.js'
 import { formatShape, sameShape } from '../util/shape.js'
 import { Parameter } from './parameter.js'
 
@@ -19,9 +21,11 @@ export class Buffer extends Parameter {
    * Replaces the values. While the module is traced over a stand-in (see `withBindings`), the new value takes the stand-in's
    * place: whoever traces finds it there and records the assignment. Errors: ERR_SHAPE, ERR_DTYPE, ERR_BUSY.
    */
-  override assign(value: Tensor): void {
+  override assign(given: TensorLike): void {
+    const value = this.like('assign', given)
     if (this.binding === undefined) {
-      super.assign(value)
+      // Running statistics are no part of what is differentiated: their values are kept.
+      super.assign(value instanceof Traced ? new Tensor(value.shape, value.dtype, value.data) : value)
       return
     }
     if (!sameShape(value.shape, this.shape) || value.dtype !== this.dtype) {
@@ -31,6 +35,6 @@ export class Buffer extends Parameter {
         { expected: this.shape, actual: value.shape },
       )
     }
-    this.binding = value.resolve()
+    this.binding = value
   }
 }

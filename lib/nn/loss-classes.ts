@@ -1,6 +1,6 @@
 /** Losses of predictions of classes (mathematics §2): from probabilities, logarithms of them, logits or scores. */
 
-import { customGradient } from '../autodiff/transforms.js'
+import { customGradient } from '../autodiff/custom.js'
 import { WengertError } from '../errors.js'
 import { abs, add, div, log, log1p, maximum, mul, neg, relu, sigmoid, softplus, sub } from '../primitives/elementwise.js'
 import { gather, oneHot, takeAlong } from '../primitives/indexing.js'

@@ -1,6 +1,6 @@
 /** Entropy and its relatives (mathematics §2): of distributions given as probabilities, not as logits. */
 
-import { customGradient } from '../autodiff/transforms.js'
+import { customGradient } from '../autodiff/custom.js'
 import { WengertError } from '../errors.js'
 import { add, div, log, maximum, mul, neg, sub } from '../primitives/elementwise.js'
 import { cast } from '../primitives/movement.js'

@@ -99,12 +99,13 @@ export abstract class Module {
   }
 
   /**
-   * Takes values saved by `stateDict`. With `strict` (the default) the names must be exactly this module's.
+   * Takes values saved by `stateDict`, as tensors or arrays. With `strict` (the default) the names must be exactly this module's.
    * Nothing is changed unless everything fits.
    *
-   * @throws ERR_STATE for missing or unexpected names, other shapes or types; ERR_BUSY during a fit
+   * @throws ERR_STATE for missing or unexpected names, other shapes or types; ERR_BUSY during a fit; ERR_NOT_DIFFERENTIABLE inside
+   * a function that is being differentiated: there `functionalCall` runs a model with given parameters
    */
-  loadStateDict(dict: Record<string, Tensor>, options: { strict?: boolean } = {}): void {
+  loadStateDict(dict: Record<string, TensorLike>, options: { strict?: boolean } = {}): void {
     checkOptions('loadStateDict', options, ['strict'])
     const own = new Map(this.namedState())
     const missing = [...own.keys()].filter((name) => !Object.hasOwn(dict, name))
@@ -119,7 +120,12 @@ export abstract class Module {
         },
       )
     }
-    const pairs = Object.entries(dict).filter(([name]) => own.has(name))
+    const pairs = Object.entries(dict)
+      .filter(([name]) => own.has(name))
+      .map(([name, given]): [string, unknown] => [
+        name,
+        isNumbers(given) ? (own.get(name) as Parameter).like('loadStateDict', given) : given,
+      ])
     for (const [name, values] of pairs) {
       const parameter = own.get(name) as Parameter
       if (!(values instanceof Tensor) || !sameShape(values.shape, parameter.shape) || values.dtype !== parameter.dtype) {
@@ -131,8 +137,9 @@ export abstract class Module {
         )
       }
       parameter.refuseWhileBusy('loadStateDict')
+      parameter.refuseWhileTraced('loadStateDict', values.resolve())
     }
-    for (const [name, values] of pairs) own.get(name)?.assign(values)
+    for (const [name, values] of pairs) own.get(name)?.assign(values as Tensor)
   }
 
   /** Behave as in training. */
@@ -213,3 +220,5 @@ export abstract class Module {
     this.#predictions.predictInto(x, out, shape)
   }
 }
+
+const isNumbers = (x: unknown): boolean => Array.isArray(x) || ArrayBuffer.isView(x) || typeof x === 'number'

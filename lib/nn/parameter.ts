@@ -4,6 +4,9 @@
  */
 
 import { WengertError } from '../errors.js'
+import { Bindable, withBindings as bound } from '../primitives/binding.js'
+import { Traced } from '../primitives/primitive.js'
+import { asTensor, type TensorLike } from '../tensor/creation.js'
 import { Tensor } from '../tensor/tensor.js'
 import { allocate, type TypedArray } from '../util/dtype.js'
 import { describe } from '../util/options.js'
@@ -24,11 +27,9 @@ export interface Home {
 }
 
 /** A tensor that a module trains. */
-export class Parameter extends Tensor {
+export class Parameter extends Bindable {
   /** Excluded from training: its gradient is not even computed. */
   frozen = false
-  /** What stands in for the parameter while a function of it is traced. */
-  binding: Tensor | undefined
   #home: Home | undefined
   readonly #values: TypedArray
   readonly #plain: Tensor
@@ -97,9 +98,17 @@ export class Parameter extends Tensor {
     this.#home = home
   }
 
-  /** Replaces the values. Errors: ERR_BUSY during a fit; ERR_SHAPE; ERR_DTYPE. */
-  assign(values: Tensor): void {
+  /**
+   * Replaces the values.
+   *
+   * @param given a tensor of the parameter's shape and type, or numbers, which take its type
+   * @throws ERR_BUSY during a fit; ERR_SHAPE; ERR_DTYPE; ERR_NOT_DIFFERENTIABLE where a function is being differentiated by the
+   * values or by the parameter: the assignment would be lost on it
+   */
+  assign(given: TensorLike): void {
     this.refuseWhileBusy('assign')
+    const values = this.like('assign', given)
+    this.refuseWhileTraced('assign', values)
     if (!sameShape(values.shape, this.shape)) {
       throw new WengertError('ERR_SHAPE', `assign: expected shape ${formatShape(this.shape)}, got ${formatShape(values.shape)}`, {
         expected: this.shape,
@@ -122,6 +131,22 @@ export class Parameter extends Tensor {
         'ERR_BUSY',
         `${op}: expected a parameter that is not being trained, got one of a running fit; await it or abort it first`,
       )
+  }
+
+  /** A tensor as it is; numbers as a tensor of the parameter's type, a flat typed array also of its shape. */
+  like(op: string, given: unknown): Tensor {
+    if (given instanceof Tensor) return given.resolve()
+    const flat = ArrayBuffer.isView(given) && (given as TypedArray).length === this.size
+    return asTensor(op, given, { dtype: this.dtype, ...(flat && { shape: this.shape }) })
+  }
+
+  /** Throws where values that are being differentiated by would be copied, or the parameter has a stand-in. */
+  refuseWhileTraced(op: string, values: Tensor): void {
+    if (!(values instanceof Traced) && this.binding === undefined) return
+    throw new WengertError(
+      'ERR_NOT_DIFFERENTIABLE',
+      `${op}: a parameter cannot be assigned to inside a function that is being differentiated or recorded, since no derivative would pass through it; call the model with functionalCall(model, parameters, x) instead`,
+    )
   }
 }
 
@@ -156,16 +181,9 @@ function unlisted(parameter: Parameter, owner: Owner): WengertError {
 export function withBindings<T>(parameters: readonly Parameter[], tensors: readonly Tensor[], body: () => T, owner?: Owner): T {
   const before = listing
   if (owner) listing = { owner, parameters: new Set(parameters) }
-  const outer = parameters.map((parameter) => parameter.binding)
-  parameters.forEach((parameter, i) => {
-    parameter.binding = tensors[i]
-  })
   try {
-    return body()
+    return bound(parameters, tensors, body)
   } finally {
     listing = before
-    parameters.forEach((parameter, i) => {
-      parameter.binding = outer[i]
-    })
   }
 }

@@ -7,7 +7,7 @@ import type { Tensor } from '../tensor/tensor.js'
 import { sizeOf } from '../util/shape.js'
 import { copyCall } from './movement.js'
 import type { Written } from './notation.js'
-import { Abstract, type Aval, apply, type GeneralPrimitive, type Primitive, Traced } from './primitive.js'
+import { Abstract, type Aval, apply, below, type GeneralPrimitive, type Primitive } from './primitive.js'
 
 const [first, later] = [(inputs: readonly Aval[]) => inputs[0] as Aval, (inputs: readonly Tensor[]) => inputs.slice(1)]
 
@@ -31,7 +31,7 @@ export const barrierRow: GeneralPrimitive = {
 export function optimizationBarrier(x: Tensor, ...after: readonly Tensor[]): Tensor {
   const inputs = [x, ...after].map((input) => input.resolve())
   // Eagerly there is nothing to hold apart.
-  if (!inputs.some((input) => input instanceof Traced || input instanceof Abstract)) return x
+  if (!inputs.some((input) => below(input) instanceof Abstract)) return x
   return apply(barrierRow, inputs, {})
 }
 

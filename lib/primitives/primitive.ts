@@ -63,6 +63,8 @@ export interface Saved<P extends Params> {
   readonly inputs: readonly Tensor[]
   readonly output: Tensor
   readonly params: P
+  /** The level of the trace that differentiates: the inputs are below it. */
+  readonly level?: number
 }
 
 /** g ↦ (∂y/∂xᵢ) g, linear in g; null where the i-th input has no derivative. */
@@ -85,6 +87,8 @@ export interface GeneralPrimitive<P extends Params = Params> extends Row<P> {
   readonly jvp: (tangents: readonly (Tensor | undefined)[], saved: Saved<P>) => Tensor | undefined
   /** The cotangents of the inputs with `wanted[i]`; others may be left undefined. */
   readonly vjp: (g: Tensor, saved: Saved<P>, wanted: readonly boolean[]) => readonly (Tensor | undefined)[]
+  /** The value, where it is made by other primitives and not by a kernel: a function that keeps a rule of its own. */
+  readonly evaluate?: (inputs: readonly Tensor[]) => Tensor
 }
 
 export interface NondifferentiablePrimitive<P extends Params = Params> extends Row<P> {
@@ -97,11 +101,35 @@ export type Primitive<P extends Params = Params> =
   | GeneralPrimitive<P>
   | NondifferentiablePrimitive<P>
 
+/** The span of one trace: while its function runs, its tensors may be used. */
+interface Opening {
+  open: boolean
+}
+
+let depth = 0
+let innermost: Opening = { open: false }
+let capturing: Trace | undefined
+
 /** An interpreter of primitives: a tape, forward mode, a recorder of programs. */
-export interface Trace {
-  /** Depth of nesting; the deepest trace among the inputs interprets. */
-  readonly level: number
-  apply(primitive: Primitive, inputs: readonly Tensor[], params: Params): Tensor
+export abstract class Trace {
+  readonly #opening = innermost
+
+  /** @param level depth of nesting; the deepest trace among the inputs interprets */
+  constructor(
+    readonly level: number,
+    /** What opened it, for messages: `grad`. */
+    readonly name: string,
+  ) {}
+
+  /** Whether its function still runs. */
+  get open(): boolean {
+    return this.#opening.open
+  }
+
+  abstract apply(primitive: Primitive, inputs: readonly Tensor[], params: Params): Tensor
+
+  /** What made a tensor of this trace, for messages. */
+  abstract describe(x: Traced): string
 }
 
 /** A tensor that an open trace watches; `value` is what the next lower level sees. */
@@ -118,6 +146,13 @@ export class Traced extends Tensor {
   }
 }
 
+/** What is seen of a tensor below a level; by default below all traces: values, or what a program is recorded over. */
+export function below(x: Tensor, level = 0): Tensor {
+  let inner = x.resolve()
+  while (inner instanceof Traced && inner.trace.level >= level) inner = inner.value
+  return inner
+}
+
 /** A tensor without values: what a program is recorded over. */
 export class Abstract extends Tensor {
   override get data(): TypedArray {
@@ -125,16 +160,44 @@ export class Abstract extends Tensor {
   }
 }
 
-let depth = 0
-
-/** Opens a nesting level, runs `body` in it, closes it. */
+/** Opens a nesting level, runs `body` in it, closes it: tensors of the traces that were made in it are then of no more use. */
 export function atNextLevel<T>(body: (level: number) => T): T {
+  const outer = innermost
+  const opening = { open: true }
+  innermost = opening
   depth++
   try {
     return body(depth)
   } finally {
     depth--
+    innermost = outer
+    opening.open = false
   }
+}
+
+/** Whether any trace is open. */
+export const tracing = (): boolean => depth > 0
+
+/** Runs `body` with every application to a traced tensor handed to `trace`, whatever trace watches that tensor. */
+export function capturedBy<T>(trace: Trace, body: () => T): T {
+  const outer = capturing
+  capturing = trace
+  try {
+    return body()
+  } finally {
+    capturing = outer
+  }
+}
+
+/** Refuses a tensor of a trace whose function has returned. */
+export function refuseLeaked(op: string, x: Traced): never {
+  const { trace } = x
+  const made = trace.describe(x)
+  throw new WengertError(
+    'ERR_LEAKED',
+    `${op}: a tensor made by ${made} inside ${trace.name} is used after ${trace.name} has returned; return it from the function, or read its values inside`,
+    { expected: 'a tensor that is not watched, or one of an open trace', actual: { trace: trace.name, madeBy: made } },
+  )
 }
 
 /** Called with each value the engine computes, where someone wants to know (anomaly detection). */
@@ -155,11 +218,22 @@ export function observing<T>(watch: Observer, body: () => T): T {
 /** Applies a primitive: the deepest trace among the inputs interprets it, else the engine computes it. */
 export function apply<P extends Params>(primitive: Primitive<P>, inputs: readonly Tensor[], params: P): Tensor {
   const resolved = inputs.map((x) => x.resolve())
-  let trace: Trace | undefined
+  let top: Traced | undefined
+  let level = -1
   for (const x of resolved) {
-    if (x instanceof Traced && (trace === undefined || x.trace.level > trace.level)) trace = x.trace
+    if (!(x instanceof Traced)) continue
+    const own = x.trace.open ? x.trace.level : 0
+    if (own > level) {
+      top = x
+      level = own
+    }
   }
-  if (trace) return trace.apply(primitive as unknown as Primitive, resolved, params)
+  if (top !== undefined) {
+    if (capturing !== undefined && capturing.level > level) return capturing.apply(primitive as unknown as Primitive, resolved, params)
+    if (level === 0) refuseLeaked(primitive.name, top)
+    return top.trace.apply(primitive as unknown as Primitive, resolved, params)
+  }
+  if (primitive.kind === 'general' && primitive.evaluate) return primitive.evaluate(resolved)
   const { shape, dtype } = primitive.infer(resolved, params)
   if (resolved.some((x) => x instanceof Abstract)) return new Abstract(shape, dtype)
   const output = emptyTensor(shape, dtype)

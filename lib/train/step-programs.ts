@@ -162,7 +162,7 @@ function differentiate(r: Recorder, parts: StepParts, x: Tensor, y: Tensor, shar
   const trained = state.parameters.filter((p) => p.trained)
   const frozen = untrained(parts)
   const at = (list: readonly ParameterSlots[]) => list.map(({ slot }) => r.state(slot))
-  const cost = (weights: Tensor[]) =>
+  const cost = (weights: Tensor[]): [Tensor, Omit<Gradients, 'gradients'>] =>
     withBindings(
       [...trained, ...frozen].map((p) => p.parameter),
       [...weights, ...(place.held ?? at(frozen))],

@@ -42,7 +42,7 @@ describe.each(present)('on %s', (engine) => {
 
   test('the running example, forward: one pass a direction', () => {
     using(engine, () => {
-      const at = [f64(2), f64(5)]
+      const at = [f64(2), f64(5)] as const
       const [value, first] = jvp(g, at, [f64(1), f64(0)])
       close(value, 11.652071455223084)
       close(first, 5.5)

@@ -28,7 +28,7 @@ async function train(engine: Backend, layers: nn.Module[], dtype: 'float32' | 'f
     const [value, gradients] = valueAndGrad(cost)(slots.map((slot) => r.state(slot)))
     r.report(0, value)
     slots.forEach((slot, i) => {
-      r.assign(slot, r.state(slot).sub(gradients[i].mul(r.input(2))))
+      r.assign(slot, r.state(slot).sub((gradients[i] as Tensor).mul(r.input(2))))
     })
   })
   const state = engine.createState(layout.bytes, layout.floats())
