@@ -5,7 +5,7 @@ import './primitives/methods.js'
 export { detectAnomaly } from './autodiff/anomaly.js'
 export type { AllGiven, Argnums, Cotangent, Derivatives, Given, Gradient, Gradients } from './autodiff/arguments.js'
 export { type CheckOptions, checkGradients, type GradientReport, type WorstGradient } from './autodiff/check-gradients.js'
-export { type CustomRule, checkpoint, customGradient } from './autodiff/custom.js'
+export { type CustomRule, checkpoint, checkpoint as remat, customGradient } from './autodiff/custom.js'
 export type { DrawOptions } from './autodiff/drawing.js'
 export { hessian, hvp, type JacobianMode, jacobian } from './autodiff/jacobian.js'
 export { type Adjoints, type Seed, Tape, trace } from './autodiff/trace.js'
@@ -47,6 +47,7 @@ export {
   writeSafetensors,
 } from './io/safetensors.js'
 export { type ReadTableOptions, readTable, type TableSource } from './io/table-source.js'
+export { functionalCall } from './nn/functional.js'
 /** Modules, layers, activations as layers, initialisers, and what is said of a network: summary, collapse, a sample's path. */
 export * as nn from './nn/index.js'
 /** Losses: (prediction, target, { reduction, weight }), and entropies. */

@@ -4,8 +4,8 @@ import { WengertError } from '../errors.js'
 import { add, div, maximum, mul, sqrt, square, sub } from '../primitives/elementwise.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { checkNumber, checkOptions, describe } from '../util/options.js'
+import { type AppliedOptimizer, applicable } from './apply.js'
 import { type CommonOptions, decayed, settingsOf, slotLike, times } from './groups.js'
-import type { Optimizer } from './optimizer.js'
 
 /** Of `adam` and `adamW`. */
 export interface AdamOptions extends CommonOptions {
@@ -25,16 +25,16 @@ export interface AdamOptions extends CommonOptions {
  *
  * @throws ERR_RANGE for a number outside its range; ERR_OPTION
  */
-export function adam(options: AdamOptions = {}): Optimizer {
+export function adam(options: AdamOptions = {}): AppliedOptimizer {
   return rule('adam', options, false)
 }
 
 /** Adam with decoupled weight decay: θ ← (1 − αλ)θ before Adam's step, λ = 0.01 by default. */
-export function adamW(options: AdamOptions = {}): Optimizer {
+export function adamW(options: AdamOptions = {}): AppliedOptimizer {
   return rule('adamW', options, true)
 }
 
-function rule(where: string, options: AdamOptions, decoupled: boolean): Optimizer {
+function rule(where: string, options: AdamOptions, decoupled: boolean): AppliedOptimizer {
   checkOptions(where, options, ['learningRate', 'betas', 'eps', 'amsgrad', 'weightDecay', 'groups'])
   const learningRate = checkNumber(where, 'learningRate', options.learningRate ?? 1e-3, { min: 0, exclusive: true })
   const eps = checkNumber(where, 'eps', options.eps ?? 1e-8, { min: 0 })
@@ -47,7 +47,7 @@ function rule(where: string, options: AdamOptions, decoupled: boolean): Optimize
     throw new WengertError('ERR_OPTION', `${where}: expected amsgrad to be true or false, got ${describe(amsgrad)}`, { actual: amsgrad })
   const [beta1, beta2] = betas as [number, number]
   const settings = settingsOf(where, learningRate, options, decoupled ? 0.01 : 0)
-  return {
+  return applicable({
     name: where,
     learningRate,
     slots: (parameter) => ['mean', 'square', ...(amsgrad ? ['largest'] : [])].map((name) => slotLike(name, parameter)),
@@ -71,5 +71,5 @@ function rule(where: string, options: AdamOptions, decoupled: boolean): Optimize
         slots: largest ? [m, v, largest] : [m, v],
       }
     },
-  }
+  })
 }

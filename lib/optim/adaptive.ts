@@ -4,8 +4,8 @@ import { WengertError } from '../errors.js'
 import { add, div, maximum, mul, sqrt, square, sub } from '../primitives/elementwise.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { checkNumber, checkOptions, describe } from '../util/options.js'
+import { type AppliedOptimizer, applicable } from './apply.js'
 import { type CommonOptions, decayed, settingsOf, slotLike, times } from './groups.js'
-import type { Optimizer } from './optimizer.js'
 
 /** Of `rmsProp`. */
 export interface RmsPropOptions extends CommonOptions {
@@ -27,7 +27,7 @@ export interface RmsPropOptions extends CommonOptions {
  *
  * @throws ERR_RANGE for a number outside its range; ERR_OPTION
  */
-export function rmsProp(options: RmsPropOptions = {}): Optimizer {
+export function rmsProp(options: RmsPropOptions = {}): AppliedOptimizer {
   const where = 'rmsProp'
   checkOptions(where, options, ['learningRate', 'rho', 'eps', 'momentum', 'centered', 'weightDecay', 'groups'])
   const learningRate = checkNumber(where, 'learningRate', options.learningRate ?? 0.01, { min: 0, exclusive: true })
@@ -39,7 +39,7 @@ export function rmsProp(options: RmsPropOptions = {}): Optimizer {
     throw new WengertError('ERR_OPTION', `${where}: expected centered to be true or false, got ${describe(centered)}`, { actual: centered })
   const settings = settingsOf(where, learningRate, options)
   const names = ['square', ...(centered ? ['mean'] : []), ...(momentum > 0 ? ['momentum'] : [])]
-  return {
+  return applicable({
     name: where,
     learningRate,
     slots: (parameter) => names.map((name) => slotLike(name, parameter)),
@@ -63,7 +63,7 @@ export function rmsProp(options: RmsPropOptions = {}): Optimizer {
         slots: [s, ...(m ? [m] : []), ...(v ? [v] : [])],
       }
     },
-  }
+  })
 }
 
 /** Of `adagrad`. */
@@ -83,7 +83,7 @@ export interface AdagradOptions extends CommonOptions {
  *
  * @throws ERR_RANGE for a number outside its range; ERR_OPTION
  */
-export function adagrad(options: AdagradOptions = {}): Optimizer {
+export function adagrad(options: AdagradOptions = {}): AppliedOptimizer {
   const where = 'adagrad'
   checkOptions(where, options, ['learningRate', 'decay', 'initialAccumulator', 'eps', 'weightDecay', 'groups'])
   const learningRate = checkNumber(where, 'learningRate', options.learningRate ?? 0.01, { min: 0, exclusive: true })
@@ -91,7 +91,7 @@ export function adagrad(options: AdagradOptions = {}): Optimizer {
   const start = checkNumber(where, 'initialAccumulator', options.initialAccumulator ?? 0, { min: 0 })
   const eps = checkNumber(where, 'eps', options.eps ?? 1e-10, { min: 0 })
   const settings = settingsOf(where, learningRate, options)
-  return {
+  return applicable({
     name: where,
     learningRate,
     slots: (parameter) => [slotLike('square', parameter)],
@@ -107,5 +107,5 @@ export function adagrad(options: AdagradOptions = {}): Optimizer {
       const total = start === 0 ? s : add(s, start)
       return { parameter: sub(parameter, times(mul(div(g, add(sqrt(total), eps)), rate as Tensor), factor)), slots: [s] }
     },
-  }
+  })
 }

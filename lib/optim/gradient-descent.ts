@@ -4,8 +4,8 @@ import { WengertError } from '../errors.js'
 import { add, mul, sub } from '../primitives/elementwise.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { checkNumber, checkOptions, describe } from '../util/options.js'
+import { type AppliedOptimizer, applicable } from './apply.js'
 import { type CommonOptions, decayed, settingsOf, slotLike, times } from './groups.js'
-import type { Optimizer } from './optimizer.js'
 
 /** Of `gradientDescent`. */
 export interface GradientDescentOptions extends CommonOptions {
@@ -24,7 +24,7 @@ export interface GradientDescentOptions extends CommonOptions {
  * @throws ERR_RANGE for a number outside its range; ERR_OPTION, also for nesterov without momentum
  * @example optim.gradientDescent({ learningRate: 0.1, momentum: 0.9, nesterov: true, weightDecay: 1e-4 })
  */
-export function gradientDescent(options: GradientDescentOptions): Optimizer {
+export function gradientDescent(options: GradientDescentOptions): AppliedOptimizer {
   const where = 'gradientDescent'
   checkOptions(where, options, ['learningRate', 'momentum', 'nesterov', 'weightDecay', 'groups'])
   const learningRate = checkNumber(where, 'learningRate', options?.learningRate, { min: 0, exclusive: true })
@@ -38,7 +38,7 @@ export function gradientDescent(options: GradientDescentOptions): Optimizer {
     })
   }
   const settings = settingsOf(where, learningRate, options)
-  return {
+  return applicable({
     name: where,
     learningRate,
     slots: (parameter) => (momentum === 0 ? [] : [slotLike('momentum', parameter)]),
@@ -55,5 +55,5 @@ export function gradientDescent(options: GradientDescentOptions): Optimizer {
       const v = add(mul(velocity, momentum), g)
       return { parameter: step(nesterov ? add(g, mul(v, momentum)) : v), slots: [v] }
     },
-  }
+  })
 }

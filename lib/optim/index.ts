@@ -2,6 +2,7 @@
 
 export { type AdamOptions, adam, adamW } from './adam.js'
 export { type AdagradOptions, adagrad, type RmsPropOptions, rmsProp } from './adaptive.js'
+export { type AppliedOptimizer, type ApplyOptions, applicable } from './apply.js'
 export { type GradientDescentOptions, gradientDescent } from './gradient-descent.js'
 export type { CommonOptions, ParameterGroup } from './groups.js'
 export { type DescentProgress, type DescentSchedule, type MinimizeOptions, minimize, type Path } from './minimize.js'
