@@ -1,5 +1,5 @@
 /**
- * A service that learns while it answers: `node dist/examples/online-server.js [PORT]`.
+ * A service that learns while it answers: `node dist/examples/online-server.js [PORT] [FILE]`, `--help` for more.
  *
  *   POST /predict {"features": [64 numbers]}                → {"class": 3, "probabilities": [...]}
  *   POST /learn   {"features": [64 numbers], "label": 3}    → {"class": ..., "probabilities": [...], "cost": 0.12}
@@ -13,6 +13,7 @@ import { existsSync } from 'node:fs'
 import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { pathToFileURL } from 'node:url'
+import { parseArgs } from 'node:util'
 import { loss, nn, optim, Random, SGD, softmax, WengertError } from '../lib/index.js'
 
 const features = 64
@@ -80,8 +81,39 @@ export async function serve(port = 0, file?: string): Promise<{ port: number; cl
   return { port: (server.address() as AddressInfo).port, close }
 }
 
+const help = `A service that learns while it answers, on 127.0.0.1.
+
+  node dist/examples/online-server.js [PORT] [FILE]
+
+  PORT     0 … 65535; any free one by default
+  FILE     where the training state is kept: taken up at the start, written when the process is asked to end
+  --help   this text
+
+  POST /predict {"features": [64 numbers]}              the class and the probabilities
+  POST /learn   {"features": [64 numbers], "label": 3}  the same, of before an update with the label, and the cost
+  GET  /state                                           updates so far and the last cost
+`
+
+/** The port and the file of the command line. A wrong one ends the process with status 2. */
+function argumentsOf(args: readonly string[]): [port: number, file: string | undefined] {
+  try {
+    const { values, positionals } = parseArgs({ args: [...args], options: { help: { type: 'boolean' } }, allowPositionals: true })
+    if (values.help) {
+      process.stdout.write(help)
+      process.exit(0)
+    }
+    const [port = '0', file, ...rest] = positionals
+    if (!/^\d{1,5}$/.test(port) || Number(port) > 65535) throw new Error(`expected a port of 0 … 65535, got '${port}'`)
+    if (rest.length > 0) throw new Error(`expected a port and a file, got '${rest[0]}' too`)
+    return [Number(port), file]
+  } catch (error) {
+    console.error(`online-server: ${(error as Error).message.split('. ')[0]}. What there is: node dist/examples/online-server.js --help`)
+    process.exit(2)
+  }
+}
+
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
-  const { port, close } = await serve(Number(process.argv[2] ?? 0), process.argv[3])
+  const { port, close } = await serve(...argumentsOf(process.argv.slice(2)))
   console.log(`listening on port ${port}`)
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void close().then(() => process.exit(0)))
 }

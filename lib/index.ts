@@ -171,7 +171,14 @@ export {
   type TensorLike,
   type TensorOptions,
 } from './tensor/tensor.js'
-export { type Callback, type CallbackState, type EarlyStoppingOptions, earlyStopping, type Watched } from './train/callbacks.js'
+export {
+  type Callback,
+  type CallbackState,
+  type EarlyStoppingOptions,
+  earlyStopping,
+  type FitOutline,
+  type Watched,
+} from './train/callbacks.js'
 export type { CheckpointOptions } from './train/checkpoint-policy.js'
 export type { FitOptions } from './train/fit-options.js'
 export type { EpochRecord, History, ParameterHealth, Scores, StopReason } from './train/history.js'

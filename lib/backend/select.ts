@@ -9,6 +9,7 @@ import { loadNativeBackend } from './native/engine.js'
 let current: Backend | undefined
 let reason: string | undefined
 let threads: number | undefined
+const threadRule = { integer: true, min: 1, max: 1024 }
 
 function native(): Backend | WengertError {
   try {
@@ -29,7 +30,15 @@ function warn(error: WengertError): void {
   process.emitWarning(message, { type: 'WengertWarning', code: 'WENGERT_JS', detail: error.message })
 }
 
+/** Errors: ERR_RANGE for a WENGERT_THREADS that is no number of threads: the engines would take all processors instead. */
+function checkThreads(): void {
+  const { WENGERT_THREADS: wanted } = process.env
+  if (wanted === undefined || wanted === '') return
+  checkNumber('WENGERT_THREADS', 'the environment variable', /^\s*\d{1,4}\s*$/.test(wanted) ? Number(wanted) : wanted, threadRule)
+}
+
 function select(name: BackendName | undefined, why: string): Backend {
+  checkThreads()
   const loaded = name === 'js' ? jsBackend : native()
   if (loaded instanceof Error && name === 'native') throw loaded
   const chosen = loaded instanceof Error ? jsBackend : loaded
@@ -68,6 +77,6 @@ export function setBackend(name: BackendName): void {
 
 /** How many threads one training may use (the same bits at any number). The environment variable WENGERT_THREADS sets the start. */
 export function setThreads(n: number): void {
-  threads = checkNumber('setThreads', 'threads', n, { integer: true, min: 1, max: 1024 })
+  threads = checkNumber('setThreads', 'threads', n, threadRule)
   engine().setThreads(threads)
 }

@@ -133,6 +133,24 @@ async function sweep(path: string): Promise<void> {
 }
 
 /**
+ * Finds out whether a file can be written at `path`, by making a temporary one beside it: before hours of work, rather than after.
+ *
+ * @throws (rejects) ERR_FILE
+ */
+export async function checkWritable(where: string, path: string): Promise<void> {
+  checkPath(where, path)
+  try {
+    const { path: target } = await placeOf(where, path)
+    const temporary = join(dirname(target), temporaryName(target))
+    const file = await open(temporary, 'wx')
+    await file.close()
+    await unlink(temporary)
+  } catch (error) {
+    throw fileError(where, path, error)
+  }
+}
+
+/**
  * Writes the parts, one after the other, as the file `path`: whoever reads it finds all of them or what was there before,
  * whenever the process or the machine stops. The parts must not change until it is done. A file that is replaced hands on
  * its rights, a link its place; what an earlier process left when it was killed is removed.

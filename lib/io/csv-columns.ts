@@ -25,6 +25,8 @@ export class Column {
   #firstLine = 0
   #sum = 0
   #count = 0
+  /** Whether a value was missing somewhere: only then may a record leave it out. */
+  #gaps = false
 
   constructor(
     readonly name: string,
@@ -44,12 +46,17 @@ export class Column {
         column.categories.set(name, i)
       })
     column.#closed = true
+    column.#gaps = field.kind === 'number' ? field.mean !== undefined : field.optional === true
     return column
   }
 
   /** The cell's number or its category's place; NaN where it is missing. Errors: ERR_DATA, ERR_LABEL naming line and column. */
   value(cell: string, line: number): number {
-    if (this.rules.missingValues.has(cell)) return Number.NaN
+    if (this.rules.missingValues.has(cell)) {
+      if (this.#closed && !this.#gaps && this.rules.missing === 'mean') this.refuseMissing(line, cell)
+      this.#gaps = true
+      return Number.NaN
+    }
     const known = this.kind === 'number' ? undefined : this.categories.get(cell)
     if (known !== undefined) return known
     const number = this.kind === 'category' && this.#given ? undefined : parseNumber(cell, this.rules.decimal)
@@ -124,7 +131,7 @@ export class Column {
   /** The column as it will be encoded: categories in growing order, of numbers where all are numbers. */
   field(): Field {
     const { name, rules } = this
-    const fill = rules.missing === 'mean'
+    const fill = rules.missing === 'mean' && this.#gaps
     const { decimal } = rules
     if (this.kind === 'number')
       return { name, kind: 'number', ...(fill && { mean: this.#sum / this.#count }), ...(decimal === ',' && { decimal }) }

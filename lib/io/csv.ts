@@ -41,7 +41,8 @@ export interface CsvOptions {
   types?: Record<string, ColumnType>
   /**
    * What becomes of missing values: 'refuse' (the default), 'drop' the row, or 'mean': the mean of the column (a category:
-   * zeros). A row without a target is refused all the same, or dropped.
+   * zeros); a record to be encoded may then lack a value where the table lacks one. A row without a target is refused all the
+   * same, or dropped.
    */
   missing?: MissingPolicy
   /** What counts as missing; the empty field, NA, N/A, NaN, nan, null, NULL and ? by default. */

@@ -7,7 +7,7 @@ import { Tensor } from '../tensor/tensor.js'
 import { isFloat } from '../util/dtype.js'
 import { checkNumber, checkOptions, describe } from '../util/options.js'
 import { gradientDescent } from './gradient-descent.js'
-import type { Optimizer, Progress } from './optimizer.js'
+import { checkOptimizer, type Optimizer, type Progress } from './optimizer.js'
 
 /** Where a minimisation stands, for learning rates that follow the gradient or the value. */
 export interface DescentProgress extends Progress {
@@ -71,7 +71,8 @@ export function minimize(f: (w: Tensor) => Tensor, start: TensorLike, options: M
       'ERR_VALUE',
       `${op}: expected either learningRate or optimizer, got ${learningRate === undefined ? 'neither' : 'both'}`,
     )
-  const optimizer = options.optimizer ?? gradientDescent({ learningRate: learningRate as number })
+  const optimizer =
+    options.optimizer === undefined ? gradientDescent({ learningRate: learningRate as number }) : checkOptimizer(op, options.optimizer)
   const steps = checkNumber(op, 'steps', options.steps ?? 100, { integer: true, min: 0 })
   const tolerance = checkNumber(op, 'tolerance', options.tolerance ?? 1e-6, { min: 0 })
   if (schedule !== undefined && typeof schedule !== 'function')

@@ -3,9 +3,11 @@
  * to update (the learning rate, bias corrections) come from a table of float64 rows made ahead by `scalars`.
  */
 
+import { WengertError } from '../errors.js'
 import type { Parameter } from '../nn/parameter.js'
 import type { Aval } from '../primitives/primitive.js'
 import type { Tensor } from '../tensor/tensor.js'
+import { describe, nearest } from '../util/options.js'
 
 /** One tensor that an optimiser keeps for each parameter. */
 export interface OptimizerSlot {
@@ -39,6 +41,26 @@ export interface Optimizer {
     of?: Parameter,
   ): { parameter: Tensor; slots: readonly Tensor[] }
 }
+
+/** An optimiser, if it is one. Errors: ERR_OPTION, which says how one is made. */
+export function checkOptimizer(where: string, given: unknown): Optimizer {
+  const optimizer = (typeof given === 'object' && given !== null ? given : {}) as Partial<Optimizer>
+  const functions = [optimizer.slots, optimizer.scalars, optimizer.update]
+  if (functions.every((f) => typeof f === 'function') && typeof optimizer.learningRate === 'number') return given as Optimizer
+  const got =
+    typeof given === 'function'
+      ? `${given.name ? `the function ${given.name}` : 'a function'} itself, not what it returns`
+      : describe(given)
+  const name = typeof given === 'function' || typeof given === 'string' ? (typeof given === 'string' ? given : given.name) : ''
+  const maker = makers.find((known) => known === name) ?? nearest(name, makers) ?? 'adam'
+  throw new WengertError(
+    'ERR_OPTION',
+    `${where}: expected optimizer to be an optimiser, got ${got}; make one by optim.${maker}({ learningRate: 0.001 })`,
+    { actual: given },
+  )
+}
+
+const makers = ['adam', 'adamW', 'rmsProp', 'adagrad', 'gradientDescent']
 
 /** Where training stands, for schedules: both count from 0 over the trainer's life. */
 export interface Progress {

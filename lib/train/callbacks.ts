@@ -3,7 +3,7 @@
 import { WengertError } from '../errors.js'
 import type { Module } from '../nn/module.js'
 import type { Tensor } from '../tensor/tensor.js'
-import { checkChoice, checkNumber, checkOptions, describe } from '../util/options.js'
+import { checkChoice, checkNumber, checkOptions, describe, listed, nearest, short } from '../util/options.js'
 import type { EpochRecord, History } from './history.js'
 
 /** The trainer as a callback sees it. Its parameters may be read, and are those of the epoch. */
@@ -12,6 +12,14 @@ export interface Watched {
   readonly model: Module
   readonly epoch: number
   readonly updates: number
+}
+
+/** What a callback is told of the fit before it begins. */
+export interface FitOutline {
+  /** How many epochs it will make, unless it is stopped. */
+  readonly epochs: number
+  /** The numbers that each epoch's record will have: 'cost', 'accuracy', 'validation.cost', 'validation.custom.mine', … */
+  readonly numbers: readonly string[]
 }
 
 /** What a callback remembers, for checkpoints: JSON values and tensors by name. */
@@ -27,8 +35,8 @@ export interface CallbackState {
 export interface Callback {
   /** How a checkpoint calls it; its place in the list by default. */
   readonly name?: string
-  /** Called once before the first epoch. */
-  onStart?(trainer: Watched): void | Promise<void>
+  /** Called once before the first epoch; what it throws ends the fit before anything has changed. */
+  onStart?(trainer: Watched, fit: FitOutline): void | Promise<void>
   /** Called after each epoch, awaited; `false` ends the fit (`history.stopped` is 'callback'). */
   onEpoch?(record: EpochRecord, trainer: Watched): unknown
   /** Called once when the fit is over; without a history where it failed or was aborted. */
@@ -45,12 +53,13 @@ export function checkCallbacks(callbacks: unknown): readonly Callback[] {
   const hooks = ['onStart', 'onEpoch', 'onEnd', 'state', 'restore'] as const
   const list = Array.isArray(callbacks) ? callbacks : [undefined]
   for (const callback of list) {
-    const given = typeof callback === 'object' && callback !== null ? (callback as Record<string, unknown>) : {}
+    const holds = (typeof callback === 'object' && callback !== null) || typeof callback === 'function'
+    const given = holds ? (callback as Record<string, unknown>) : {}
     const known = hooks.filter((hook) => given[hook] !== undefined)
     if (known.length > 0 && known.every((hook) => typeof given[hook] === 'function')) continue
     throw new WengertError(
       'ERR_OPTION',
-      `fit: expected callbacks as a list of objects with ${hooks.join(', ')}, got ${describe(callbacks)}`,
+      `fit: expected callbacks as a list of objects with ${hooks.join(', ')}, got ${Array.isArray(callbacks) ? `${describe(callback)} among them` : describe(callbacks)}${typeof callback === 'function' ? '; a function alone is given as onEpoch' : ''}`,
       {
         expected: hooks,
         actual: callback,
@@ -79,18 +88,21 @@ export interface EarlyStoppingOptions {
 
 const growing = /(accuracy|top\d+|precision|recall|f1|rocAuc|r2)$/
 
-/** The number that a path such as 'validation.cost' names. */
-function lookUp(record: EpochRecord, path: string): number {
-  const value = path
-    .split('.')
-    .reduce<unknown>((at, key) => (typeof at === 'object' && at !== null ? (at as Record<string, unknown>)[key] : undefined), record)
-  if (typeof value === 'number') return value
-  throw new WengertError(
+/** The number that a path such as 'validation.cost' names; names on the way may have dots of their own. */
+function lookUp(record: object, path: string): number | undefined {
+  for (const [key, value] of Object.entries(record)) {
+    if (key === path) return typeof value === 'number' ? value : undefined
+    if (path.startsWith(`${key}.`) && typeof value === 'object' && value !== null) return lookUp(value, path.slice(key.length + 1))
+  }
+  return undefined
+}
+
+function noNumber(path: string, numbers: readonly string[]): WengertError {
+  const near = nearest(path, numbers)
+  return new WengertError(
     'ERR_OPTION',
-    `earlyStopping: expected monitor to name a number of each epoch, got '${path}'; epochs have ${Object.keys(record).join(', ')}`,
-    {
-      actual: path,
-    },
+    `earlyStopping: expected monitor to name a number of each epoch, got '${short(path)}'${near ? `; did you mean '${near}'?` : `; epochs have ${listed(numbers)}`}`,
+    { expected: numbers, actual: path },
   )
 }
 
@@ -106,6 +118,8 @@ export function earlyStopping(options: EarlyStoppingOptions): Callback & { reado
   const minDelta = checkNumber('earlyStopping', 'minDelta', options.minDelta ?? 0, { min: 0 })
   const mode = options.mode === undefined ? undefined : checkChoice('earlyStopping', 'mode', options.mode, ['min', 'max'] as const)
   const { monitor, restoreBest = true } = options
+  if (monitor !== undefined && typeof monitor !== 'string')
+    throw new WengertError('ERR_OPTION', `earlyStopping: expected monitor to be a name, got ${describe(monitor)}`, { actual: monitor })
   let best: number | undefined
   let bestEpoch = 0
   let waited = 0
@@ -118,7 +132,8 @@ export function earlyStopping(options: EarlyStoppingOptions): Callback & { reado
     get bestEpoch() {
       return bestEpoch
     },
-    onStart: () => {
+    onStart: (_trainer, { numbers }) => {
+      if (monitor !== undefined && !numbers.includes(monitor)) throw noNumber(monitor, numbers)
       best = undefined
       bestEpoch = waited = 0
       parameters = undefined
@@ -126,6 +141,7 @@ export function earlyStopping(options: EarlyStoppingOptions): Callback & { reado
     onEpoch: (record, { model }) => {
       const path = monitor ?? (record.validation ? 'validation.cost' : 'cost')
       const value = lookUp(record, path)
+      if (value === undefined) throw noNumber(path, Object.keys(record))
       const sign = (mode ?? (growing.test(path) ? 'max' : 'min')) === 'max' ? -1 : 1
       if (best === undefined || sign * (best - value) > minDelta) {
         best = value

@@ -23,8 +23,8 @@ export function ranAway(epoch: number, cost: number, limit: number, epochs: numb
 }
 
 /** An index in the data that its axis does not have. */
-export function badIndex({ value, size, position }: Extract<Failure, { kind: 'index' }>): WengertError {
-  return new WengertError('ERR_INDEX', `fit: expected indices in 0 … ${size - 1}, got ${value} at position ${position} of a batch`, {
+export function badIndex({ value, size, position }: Extract<Failure, { kind: 'index' }>, where = 'fit'): WengertError {
+  return new WengertError('ERR_INDEX', `${where}: expected indices in 0 … ${size - 1}, got ${value} at position ${position} of a batch`, {
     expected: size,
     actual: value,
   })
@@ -32,5 +32,5 @@ export function badIndex({ value, size, position }: Extract<Failure, { kind: 'in
 
 /** A failed evaluation. */
 export function evaluationFailure({ failure }: BlockResult, label: string | undefined, rate: number): WengertError {
-  return failure?.kind === 'index' ? badIndex(failure) : notFinite('evaluate', label, 'nothing was changed', rate)
+  return failure?.kind === 'index' ? badIndex(failure, 'evaluate') : notFinite('evaluate', label, 'nothing was changed', rate)
 }

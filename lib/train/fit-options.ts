@@ -2,12 +2,13 @@
 
 import type { DataLike } from '../data/dataset.js'
 import { WengertError } from '../errors.js'
+import type { Module } from '../nn/module.js'
 import { nextSeed } from '../tensor/random.js'
 import { checkNumber, checkOptions, describe } from '../util/options.js'
-import { type Callback, checkCallbacks } from './callbacks.js'
+import { type Callback, checkCallbacks, type FitOutline } from './callbacks.js'
 import { type CheckpointOptions, checkCheckpoint } from './checkpoint-policy.js'
 import type { EpochRecord } from './history.js'
-import { checkMetrics, type MetricSpec } from './metrics.js'
+import { checkMetrics, isNamed, type MetricSpec } from './metrics.js'
 import type { Divergence } from './policies.js'
 
 /** Of `fit` and `epochs`. */
@@ -97,3 +98,20 @@ export function checkFitOptions(options: FitOptions, seed: number | undefined) {
 }
 
 export type FitSettings = ReturnType<typeof checkFitOptions>
+
+/** What callbacks are told before a fit of the model begins. */
+export function outlineOf({ epochs, metrics, health }: FitSettings, { validation }: FitOptions, model: Module): FitOutline {
+  const named = ({ name }: { name: string }) => (isNamed(name) ? name : `custom.${name}`)
+  const means = ['cost', ...metrics.means.map(named)]
+  const wholes = [...metrics.wholes, ...metrics.custom].filter(({ name }) => name !== 'confusionMatrix').map(named)
+  const trained = health ? model.namedParameters().filter(([, { frozen }]) => !frozen) : []
+  return {
+    epochs,
+    numbers: [
+      ...means,
+      ...(validation === undefined ? [] : [...means, ...wholes].map((name) => `validation.${name}`)),
+      ...['learningRate', 'seconds', 'epoch', 'updates'],
+      ...trained.flatMap(([name]) => ['gradientNorm', 'updateRatio', 'zeroShare'].map((of) => `health.${name}.${of}`)),
+    ],
+  }
+}

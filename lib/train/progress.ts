@@ -4,6 +4,7 @@
  */
 
 import { checkNumber, checkOptions } from '../util/options.js'
+import type { Callback, FitOutline, Watched } from './callbacks.js'
 import type { EpochRecord } from './history.js'
 
 /** What the line needs of a stream; `process.stderr` and `process.stdout` have it. */
@@ -17,18 +18,18 @@ export interface ProgressStream {
 
 /** Of `progress`. */
 export interface ProgressOptions {
-  /** How many epochs the fit will make. */
-  epochs: number
+  /** How many epochs the fit will make; among a fit's `callbacks` it is told. */
+  epochs?: number
   /** What stands at the beginning of the line, such as the trainer and the network. */
   title?: string
   /** Where to write; `process.stderr` by default, so that `process.stdout` holds results alone. */
   stream?: ProgressStream
 }
 
-/** To be given to a fit as `onEpoch`. `end` finishes the line of a fit that stopped before its last epoch. */
-export interface ProgressLine {
+/** To be given to a fit as one of its `callbacks`, or as `onEpoch`. */
+export interface ProgressLine extends Pick<Callback, 'onStart' | 'onEpoch' | 'onEnd'> {
   (epoch: EpochRecord): void
-  /** Ends the line, so that what is printed next starts on its own. */
+  /** Ends the line of a fit that stopped before its last epoch, so that what is printed next starts on its own. */
   end(): void
 }
 
@@ -44,11 +45,11 @@ const barWidth = 20
  * line is written at every quarter of the epochs and after ten seconds without one.
  *
  * @throws ERR_OPTION, ERR_RANGE
- * @example await trainer.fit(data, { epochs: 30, onEpoch: progress({ epochs: 30, title: trainer.name }) })
+ * @example await trainer.fit(data, { epochs: 30, callbacks: [progress({ title: trainer.name })] })
  */
-export function progress(options: ProgressOptions): ProgressLine {
+export function progress(options: ProgressOptions = {}): ProgressLine {
   checkOptions('progress', options, ['epochs', 'title', 'stream'])
-  const epochs = checkNumber('progress', 'epochs', options?.epochs, { integer: true, min: 1 })
+  let epochs = options.epochs === undefined ? undefined : checkNumber('progress', 'epochs', options.epochs, { integer: true, min: 1 })
   const stream = options.stream ?? process.stderr
   const { CI, TERM } = process.env
   const live = stream.isTTY === true && !CI && TERM !== 'dumb'
@@ -63,7 +64,7 @@ export function progress(options: ProgressOptions): ProgressLine {
     const fields = fieldsOf(record, first as EpochRecord, epochs)
     const title = options.title === undefined ? [] : [options.title]
     if (live) stream.write(`\r${cut([...title, position(doneAt(record), epochs), ...fields], (stream.columns || 80) - 1)}\x1b[K`)
-    else stream.write(`${[...title, `epoch ${doneAt(record)}/${epochs}`, ...fields].join('  ')}\n`)
+    else stream.write(`${[...title, `epoch ${doneAt(record)}${epochs === undefined ? '' : `/${epochs}`}`, ...fields].join('  ')}\n`)
   }
   const end = () => {
     if (last && last !== shown) show(last)
@@ -74,34 +75,43 @@ export function progress(options: ProgressOptions): ProgressLine {
     first ??= record
     last = record
     const waited = record.seconds - (shown?.seconds ?? 0)
-    const quarter = (of: EpochRecord | undefined) => (of ? Math.floor((4 * doneAt(of)) / epochs) : 0)
+    const quarter = (of: EpochRecord | undefined) => (of && epochs !== undefined ? Math.floor((4 * doneAt(of)) / epochs) : 0)
     if (live ? !shown || waited >= repaint : quarter(record) > quarter(shown) || waited >= patience) show(record)
-    if (doneAt(record) >= epochs) end()
+    if (epochs !== undefined && doneAt(record) >= epochs) end()
   }
-  return Object.assign(onEpoch, { end })
+  return Object.assign((record: EpochRecord) => onEpoch(record), {
+    end,
+    onStart: (_trainer: Watched, fit: FitOutline) => {
+      end()
+      epochs = options.epochs ?? fit.epochs
+    },
+    onEpoch,
+    onEnd: end,
+  })
 }
 
 /** `epoch 17/30 ━━━━━━━━━━━╸────────`, of one width throughout. */
-function position(done: number, epochs: number): string {
+function position(done: number, epochs: number | undefined): string {
+  if (epochs === undefined) return `epoch ${done}`
   const halves = Math.min(2 * barWidth, Math.floor((2 * barWidth * done) / epochs))
   const bar = `${'━'.repeat(halves >> 1)}${halves % 2 ? '╸' : ''}`.padEnd(barWidth, '─')
   return `epoch ${String(done).padStart(String(epochs).length)}/${epochs} ${bar}`
 }
 
 /** What is known after an epoch, the most important first. */
-function fieldsOf(record: EpochRecord, first: EpochRecord, epochs: number): string[] {
+function fieldsOf(record: EpochRecord, first: EpochRecord, epochs: number | undefined): string[] {
   const { cost, validation } = record
   const accuracy = validation?.accuracy ?? record.accuracy
   const done = record.epoch - first.epoch + 1
   // The first epoch's record tells when it ended, not what it took: rates are of those after it.
   const rate = (record.updates - first.updates) / (record.seconds - first.seconds)
-  const left = (record.seconds / done) * (epochs - done)
+  const left = epochs === undefined ? 0 : (record.seconds / done) * (epochs - done)
   return [
     `cost ${cost.toPrecision(3)}`,
     ...(validation ? [`val ${validation.cost.toPrecision(3)}`] : []),
     ...(accuracy === undefined ? [] : [`acc ${(100 * accuracy).toFixed(1)} %`]),
     ...(Number.isFinite(rate) ? [`${count(rate)} updates/s`] : []),
-    done < epochs ? `${Math.round(left)} s left` : `${record.seconds.toFixed(2)} s`,
+    epochs !== undefined && done < epochs ? `${Math.round(left)} s left` : `${record.seconds.toFixed(2)} s`,
   ]
 }
 

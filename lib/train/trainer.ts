@@ -5,14 +5,14 @@
 
 import type { DataLike } from '../data/dataset.js'
 import { WengertError } from '../errors.js'
-import { checkPath } from '../io/atomic.js'
+import { checkPath, checkWritable } from '../io/atomic.js'
 import { naming, readBytes } from '../io/read-file.js'
 import { decodeSafetensors, writeSafetensors } from '../io/safetensors.js'
 import { counterLength, writeCounter } from '../nn/dropout.js'
 import type { Loss } from '../nn/loss.js'
 import { Module } from '../nn/module.js'
 import { gradientDescent } from '../optim/gradient-descent.js'
-import type { Optimizer, Schedule } from '../optim/optimizer.js'
+import { checkOptimizer, type Optimizer, type Schedule } from '../optim/optimizer.js'
 import { asTensor, type TensorLike } from '../tensor/creation.js'
 import { nextSeed } from '../tensor/random.js'
 import { checkNumber, checkOptions, describe } from '../util/options.js'
@@ -21,7 +21,7 @@ import { type Course, writeScalars } from './course.js'
 import { evaluate } from './evaluation.js'
 import { evaluationFailure, notFinite } from './failures.js'
 import { FitLoop } from './fit-loop.js'
-import { checkFitOptions, type FitOptions } from './fit-options.js'
+import { checkFitOptions, type FitOptions, outlineOf } from './fit-options.js'
 import type { Batching } from './fit-plan.js'
 import type { EpochRecord, History, Scores, StopReason } from './history.js'
 import { describeTraining, profileTraining, type TrainingProfile } from './inspect.js'
@@ -93,7 +93,9 @@ export abstract class Trainer {
     this.model = model
     this.loss = loss
     this.optimizer =
-      optimizer ?? gradientDescent({ learningRate: checkNumber(where, 'learningRate', learningRate, { min: 0, exclusive: true }) })
+      optimizer === undefined
+        ? gradientDescent({ learningRate: checkNumber(where, 'learningRate', learningRate, { min: 0, exclusive: true }) })
+        : checkOptimizer(where, optimizer)
     this.schedule = schedule
     const bound = (name: 'clipNorm' | 'clipValue') => checkNumber(where, name, options[name], { min: 0, exclusive: true })
     this.#clip = {
@@ -147,8 +149,10 @@ export abstract class Trainer {
     let history: History | undefined
     let run: ReturnType<FitLoop['run']> | undefined
     try {
+      if (settings.checkpoint) await checkWritable('fit: checkpoint', settings.checkpoint.path)
+      const outline = outlineOf(settings, options, this.model)
       for (const [i, callback] of callbacks.entries()) {
-        await callback.onStart?.(this)
+        await callback.onStart?.(this, outline)
         const memory = unfinished?.callbacks?.find(({ name }) => name === (callback.name ?? `${i}`))
         if (memory) callback.restore?.(memory)
       }
@@ -260,8 +264,8 @@ export abstract class Trainer {
 
   /** One synchronous update; returns the cost before it. */
   #update(data: Prepared): number {
-    const parts = this.#parts([])
-    const state = parts.state.claim()
+    const parts = this.#parts([], 'step')
+    const state = parts.state.claim('step')
     const numbers = { scalars: new Float64Array(this.optimizer.scalarCount), counter: new Int32Array(counterLength) }
     this.#scalars(numbers)
     const cost = this.#steps.run(parts, state, data, numbers.scalars, numbers.counter) ?? NaN
@@ -315,8 +319,8 @@ export abstract class Trainer {
    */
   async save(path: string): Promise<void> {
     checkPath('save', path)
-    const { state } = this.#parts([])
-    state.claim()
+    const { state } = this.#parts([], 'save')
+    state.claim('save')
     const { schedule } = this
     const { tensors, metadata } = encodeCheckpoint({
       trainer: this.name,
@@ -341,8 +345,8 @@ export abstract class Trainer {
     const bytes = await readBytes('resume', path)
     const checkpoint = naming(path, () => decodeCheckpoint(decodeSafetensors(bytes), path))
     const { trainer, optimizer, schedule, slots, course } = checkpoint
-    this.#state?.refuseWhileBusy()
-    const { state } = this.#parts([])
+    this.#state?.refuseWhileBusy('resume')
+    const { state } = this.#parts([], 'resume')
     naming(path, () => {
       const [expected, actual] = [`${this.name} with ${this.optimizer.name}`, `${trainer} with ${optimizer}`]
       if (expected !== actual)
@@ -350,17 +354,17 @@ export abstract class Trainer {
       if ((schedule === undefined) !== (this.schedule?.state === undefined))
         throw new WengertError('ERR_STATE', 'resume: expected a schedule like that of the checkpoint, got another')
       checkSlots(slots, state.expectedSlots())
-      state.claim()
+      state.claim('resume')
       if (schedule) this.schedule?.restore?.(schedule)
     })
     state.restore(slots)
     Object.assign(this.#course, course)
   }
 
-  #parts(metrics: readonly MeanMetric[]): StepParts {
+  #parts(metrics: readonly MeanMetric[], where = 'fit'): StepParts {
     const before = this.#state
     if (!before?.fits(this.model)) {
-      before?.refuseWhileBusy()
+      before?.refuseWhileBusy(where)
       this.#state = new TrainingState(this.model, this.optimizer, this.accumulates, before)
       this.#steps.clear()
     }

@@ -84,11 +84,11 @@ export class TrainingState implements Home {
   }
 
   /** Errors: ERR_BUSY during a fit. */
-  refuseWhileBusy(): void {
+  refuseWhileBusy(where = 'fit'): void {
     if (this.busy)
       throw new WengertError(
         'ERR_BUSY',
-        'fit: expected a model that is not being trained, got one in a running fit; await it or abort it first',
+        `${where}: expected a model that is not being trained, got one in a running fit; await it or abort it first`,
       )
   }
 
@@ -116,9 +116,9 @@ export class TrainingState implements Home {
   }
 
   /** Takes the parameters from whoever holds them and brings the block up to date. Errors: ERR_BUSY. */
-  claim(): State {
-    this.refuseWhileBusy()
-    for (const { parameter } of this.parameters) if (parameter.home !== this) parameter.refuseWhileBusy('fit')
+  claim(where = 'fit'): State {
+    this.refuseWhileBusy(where)
+    for (const { parameter } of this.parameters) if (parameter.home !== this) parameter.refuseWhileBusy(where)
     const state = this.#current()
     for (const { parameter } of this.parameters) {
       if (parameter.home === this) continue

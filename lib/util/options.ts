@@ -15,8 +15,46 @@ function distance(a: string, b: string): number {
   return row[b.length] as number
 }
 
-/** The known name nearest to a misspelled one, if near enough. */
+/** What other libraries and papers call an option, in small letters without marks: the words that many type first. */
+const synonyms: Readonly<Record<string, readonly string[]>> = {
+  learningRate: ['lr', 'alpha', 'eta', 'stepsize', 'rate'],
+  batchSize: ['bs', 'minibatch', 'minibatchsize', 'batch'],
+  epochs: ['nepochs', 'numepochs', 'maxepochs', 'epoch', 'iterations', 'maxiter', 'niter'],
+  validation: ['val', 'validationdata', 'valdata', 'validationset', 'testdata', 'test'],
+  weightDecay: ['wd', 'l2', 'decay', 'lambda'],
+  loss: ['criterion', 'lossfunction', 'lossfn', 'cost', 'objective'],
+  optimizer: ['optimiser', 'opt', 'optim', 'solver'],
+  schedule: ['scheduler', 'lrschedule', 'lrscheduler', 'learningrateschedule'],
+  clipNorm: ['gradientclipping', 'gradclip', 'gradclipnorm', 'maxnorm', 'maxgradnorm', 'clip'],
+  seed: ['randomseed', 'randomstate'],
+  signal: ['abortsignal', 'abort'],
+  callbacks: ['callback', 'hooks', 'listeners'],
+  tolerance: ['tol', 'eps'],
+  shuffle: ['randomize'],
+  keepDims: ['keepdim', 'keepdimensions'],
+  axis: ['dim', 'dims'],
+  bias: ['usebias', 'fitintercept'],
+  inFeatures: ['indim', 'inputdim', 'inputsize'],
+  outFeatures: ['outdim', 'outputdim', 'units'],
+  'validation.cost': ['valloss', 'validationloss', 'valcost', 'testloss'],
+  'validation.accuracy': ['valacc', 'valaccuracy', 'validationacc', 'testaccuracy'],
+  cost: ['loss', 'trainloss', 'trainingloss', 'traincost'],
+  accuracy: ['acc', 'trainacc', 'trainaccuracy'],
+}
+
+/** The known name that a word usually stands for. */
+function meant(name: string, known: readonly string[]): string | undefined {
+  const word = name
+    .slice(0, 200)
+    .toLowerCase()
+    .replace(/[^a-z0-9]/g, '')
+  return known.find((k) => Object.hasOwn(synonyms, k) && synonyms[k]?.includes(word))
+}
+
+/** The known name that a misspelled one stands for, or is nearest to, if near enough. */
 export function nearest(name: string, known: readonly string[]): string | undefined {
+  const usual = meant(name, known)
+  if (usual !== undefined) return usual
   const lower = name.toLowerCase()
   const most = Math.max(2, Math.floor(name.length / 3))
   const edits = (other: string): number => {

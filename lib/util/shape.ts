@@ -88,6 +88,12 @@ export function normalizeAxis(op: string, axis: number, rank: number): number {
 /** Sorted, distinct, non-negative axes; `undefined` means all of them. Errors: ERR_AXIS. */
 export function normalizeAxes(op: string, axes: number | readonly number[] | undefined, rank: number): number[] {
   if (axes === undefined || axes === null) return Array.from({ length: rank }, (_, i) => i)
+  if (typeof axes !== 'number' && !Array.isArray(axes))
+    throw new WengertError(
+      'ERR_AXIS',
+      `${op}: expected the axis to be a number or a list of them, got ${describe(axes)}; it stands before the options, as in ${op}(0, { keepDims: true })`,
+      { actual: axes },
+    )
   const list = (typeof axes === 'number' ? [axes] : [...axes]).map((axis) => normalizeAxis(op, axis, rank)).sort((a, b) => a - b)
   for (let i = 1; i < list.length; i++) {
     if (list[i] === list[i - 1])

@@ -44,6 +44,17 @@ function text(name: string): string {
   return stdout
 }
 
+test('online-server: its help, and wrong arguments', () => {
+  const asked = run('online-server', ['--help'], 'js')
+  expect([asked.status, asked.stderr]).toEqual([0, ''])
+  expect(asked.stdout).toMatch(/PORT.*FILE.*\/predict/s)
+  for (const args of [['--port'], ['abc'], ['99999'], ['0', 'file', 'more']]) {
+    const { status, stdout, stderr } = run('online-server', args, 'js')
+    expect([status, stdout]).toEqual([2, ''])
+    expect(stderr).toMatch(/^online-server: .* --help\n$/)
+  }
+})
+
 describe.each(engines)('on the %s engine', (engine) => {
   test('xor: the truth table', () => {
     const { rows, cost } = json<{ cost: number; rows: { a: number; b: number; probability: number; answer: number }[] }>('xor', engine)
