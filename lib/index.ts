@@ -36,6 +36,7 @@ export {
 export { type ErrorCode, type ErrorDetails, errorCodes, WengertError } from './errors.js'
 export { type CsvInfo, type CsvOptions, type CsvStream, readCsv, type StreamCsvOptions, streamCsv } from './io/csv.js'
 export { type LoadedModel, loadModel, type ModelParts, type SaveModelOptions, saveModel } from './io/model.js'
+export type { SaveTableOptions, TableParts } from './io/model-table.js'
 export { decodeNpy, encodeNpy, readNpy, writeNpy } from './io/npy.js'
 export {
   decodeSafetensors,
@@ -148,6 +149,8 @@ export {
   variance,
 } from './primitives/reduce.js'
 export { logSoftmax, logSumExp, softmax, softmaxCrossEntropy } from './primitives/softmax.js'
+export type { AnswerOptions, TablePrediction } from './table/answers.js'
+export { calibrate, chooseThreshold, type ThresholdOptions } from './table/calibrate.js'
 export { type CategoryOptions, category } from './table/category.js'
 export type { TableRecord } from './table/cell.js'
 export type { ColumnType } from './table/column.js'
@@ -156,6 +159,7 @@ export type { ColumnSpec, KindName } from './table/encoding.js'
 export { type ColumnReport, type FitTableOptions, type FittedTable, fitTable, tableFromJSON } from './table/fit.js'
 export { ignore } from './table/kinds.js'
 export { boolean, type NumberOptions, number, type Scale } from './table/number.js'
+export { TablePredictor } from './table/predictor.js'
 export { type FoldOptions, folds, type PartsOf, split, type TableSplitOptions } from './table/split.js'
 export { type ColumnView, Table } from './table/table.js'
 export { labels, type Task } from './table/target.js'

@@ -20,11 +20,12 @@ import { checkChoice, checkOptions, describe } from '../util/options.js'
 import { isPlainObject } from '../util/tree.js'
 import { checkPath } from './atomic.js'
 import { parseJSON } from './json.js'
+import { type SaveTableOptions, savedTable, type TableParts, tablePartsOf } from './model-table.js'
 import { naming, readBytes } from './read-file.js'
 import { decodeSafetensors, writeSafetensors } from './safetensors.js'
 
 /** What is saved beside the model. */
-export interface SaveModelOptions {
+export interface SaveModelOptions extends SaveTableOptions {
   /** In the order in which they are applied: a table's `data.encoder` where there is one, then fitted transforms. */
   transforms?: readonly (Transform | Encoder)[]
   /** Names of the classes, in the order of the model's outputs. */
@@ -34,7 +35,7 @@ export interface SaveModelOptions {
 }
 
 /** What a loaded model has besides a module's: all that stands between raw features and a named class. */
-export interface ModelParts {
+export interface ModelParts extends TableParts {
   readonly transforms: readonly (Transform | Encoder)[]
   readonly classes: readonly string[] | undefined
   /** What the outputs are: as the loss took them that the model was trained with; undefined where nothing says so. */
@@ -73,12 +74,14 @@ function checkClasses(code: 'ERR_OPTION' | 'ERR_FILE', where: string, classes: u
  *
  * @param options.transforms the fitted transforms of the features, in order
  * @param options.classes the names of the classes, `data.classes`
+ * @param options.table the fitted table, with `threshold` and `temperature`: the loaded model answers to raw records
+ * @param options.metadata what you want to know of it later
  * @throws (rejects) ERR_STATE for a class of modules without a name (`nn.registerModule`); ERR_OPTION; ERR_FILE
  * @example await saveModel(model, 'digits.model', { transforms: [scale], classes: train.classes })
  */
 export async function saveModel(model: Module, path: string, options: SaveModelOptions = {}): Promise<void> {
   checkPath('saveModel', path)
-  checkOptions('saveModel', options, ['transforms', 'classes', 'outputs'])
+  checkOptions('saveModel', options, ['transforms', 'classes', 'outputs', 'table', 'threshold', 'temperature', 'metadata'])
   if (!(model instanceof Module))
     throw new WengertError('ERR_VALUE', `saveModel: expected a Module, got ${describe(model)}`, { actual: model })
   const transforms = options.transforms ?? []
@@ -102,6 +105,7 @@ export async function saveModel(model: Module, path: string, options: SaveModelO
     ...(options.classes && { classes: options.classes }),
     ...(outputs && { outputs }),
     ...(sample !== undefined && { sample }),
+    ...savedTable(model, options, options.outputs),
   }
   const text = JSON.stringify(json)
   // As deep as a reader goes, or not written at all.
@@ -161,7 +165,8 @@ export function decodeModel(bytes: Uint8Array): LoadedModel {
   if (sample !== undefined && !(Number.isInteger(sample) && (sample as number) >= 0))
     throw new WengertError('ERR_FILE', `loadModel: expected the rank of a sample, got ${describe(sample)}`)
   Object.assign(meaningOf(model), { outputs, sample })
-  return withParts(model, fitted, classes === undefined ? undefined : checkClasses('ERR_FILE', 'loadModel', classes))
+  const tables = tablePartsOf(model, json)
+  return withParts(model, tables, fitted, classes === undefined ? undefined : checkClasses('ERR_FILE', 'loadModel', classes))
 }
 
 /** Above which one output means the second of two classes. Errors: ERR_STATE where nothing says what outputs mean. */
@@ -178,14 +183,21 @@ function limitOf(outputs: Meaning['outputs'], prediction: Tensor): number {
   )
 }
 
-function withParts(model: Module, transforms: ModelParts['transforms'], classes: readonly string[] | undefined): LoadedModel {
+function withParts(
+  model: Module,
+  tables: TableParts,
+  transforms: ModelParts['transforms'],
+  classes: readonly string[] | undefined,
+): LoadedModel {
   const { outputs: kind } = meaningOf(model)
   const parts: ModelParts = {
+    ...tables,
     transforms,
     classes,
     outputs: kind === 'unknown' ? undefined : kind,
     preprocess: (x) => {
       const [first, ...others] = transforms
+      if (!first && tables.table) return tables.table.encode(Array.isArray(x) ? x : [x])
       if (!first) return asTensor('preprocess', x)
       return others.reduce((t, transform) => transform(t), first(x as TensorLike))
     },

@@ -91,7 +91,7 @@ interface Fitted {
 }
 
 /** The length of the vector for a number of categories. */
-const vectorLength = (count: number): number => Math.min(50, Math.max(2, Math.round(1.6 * count ** 0.56)))
+const vectorLength = (count: number): number => Math.min(50, Math.max(2, Math.round(1.5 * count ** 0.4)))
 
 function encoding(fitted: Fitted): Encoding {
   const { name, optional, as, categories, shares, missing, other } = fitted

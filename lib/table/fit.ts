@@ -84,6 +84,8 @@ export const partsOf = new WeakMap<FittedTable, Parts & { records: RecordEncoder
 
 /** The version of the JSON of fitted tables. */
 const version = 1
+/** More features than this are a mistake, or a file that means harm. */
+const mostFeatures = 1 << 18
 
 function assemble(parts: Parts): FittedTable {
   const { target, dtype, unknown, leftOut, report } = parts
@@ -195,10 +197,14 @@ export function fitTable(rows: Table, options: FitTableOptions): FittedTable {
     }
     const encoding = fitColumn(view, spec)
     encodings.push(encoding)
-    report.push({ name, role: 'feature', kind: spec.kind, guessed, says: `${encoding.says}${reason ? `; ${reason}` : ''}` })
+    const mixed = guessed ? rows.mixed.get(name) : undefined
+    const why = mixed ? `text because of ${describe(mixed.cell)} in row ${mixed.row}, where ${mixed.was}s were before` : reason
+    report.push({ name, role: 'feature', kind: spec.kind, guessed, says: `${encoding.says}${why ? `; ${why}` : ''}` })
   }
   if (encodings.every(({ features }) => features.length === 0))
     throw new WengertError('ERR_DATA', `fitTable: no column beside the target says anything:\n${reportText(report)}`)
+  if (encodings.reduce((sum, { features }) => sum + features.length, 0) > mostFeatures)
+    throw new WengertError('ERR_DATA', `fitTable: the columns become more than ${mostFeatures} features:\n${reportText(report)}`)
   const leftOut = report.flatMap(({ name, role }) => (role === 'left out' ? [name] : []))
   return assemble({ encodings, target, leftOut, unknown, dtype, report })
 }
@@ -213,7 +219,13 @@ export function tableFromJSON(json: unknown): FittedTable {
   if (f.json.kind !== 'table' || f.json.version !== version) throw f.fail('version', `${version} of a table`)
   const { columns } = f.json
   if (!Array.isArray(columns) || columns.length === 0) throw f.fail('columns', 'a list of columns')
-  const encodings = columns.map((column, i) => encodingFromJSON(column, `table: column ${i}`))
+  let width = 0
+  const encodings = columns.map((column, i) => {
+    const encoding = encodingFromJSON(column, `table: column ${i}`)
+    width += encoding.features.length
+    if (width > mostFeatures) throw f.fail('columns', `of at most ${mostFeatures} features together`)
+    return encoding
+  })
   const target = targetFromJSON(f.json.target, 'table: target')
   const leftOut = f.texts('leftOut')
   const names = [...encodings.map(({ name }) => name), ...leftOut, ...target.columns]
