@@ -12,3 +12,4 @@ python3 scripts/golden/layers.py
 python3 scripts/golden/hessian.py
 python3 scripts/golden/metrics.py
 python3 scripts/golden/digits_curve.py
+python3 scripts/golden/differential.py
