@@ -10,7 +10,7 @@ declare const program: unique symbol
 declare const state: unique symbol
 declare const runner: unique symbol
 
-/** Objects of the addon; freed when they are collected. */
+/** Objects of the addon; freed when they are released, or else collected. */
 export type ProgramHandle = { readonly [program]: true }
 export type StateHandle = { readonly [state]: true }
 export type RunnerHandle = { readonly [runner]: true }
@@ -62,6 +62,8 @@ export interface Addon {
 
   compile(words: Float64Array): ProgramHandle
   run(program: ProgramHandle, state: StateHandle | undefined, report: Float64Array | undefined, ...inputs: TypedArray[]): void
+  /** Frees it at once: it is taken by no function any more. Runners that were made with it go on. */
+  releaseProgram(program: ProgramHandle): void
 
   /** `floats`: offset (bytes), length and type of each floating range. */
   createState(bytes: number, floats: Float64Array): StateHandle
@@ -69,6 +71,8 @@ export interface Addon {
   /** Offsets in bytes and targets in turn, all read of one moment; the version that they are of. */
   readState(state: StateHandle, ranges: readonly (number | TypedArray)[]): number
   stateVersion(state: StateHandle): number
+  /** Frees it at once: it is taken by no function any more. */
+  releaseState(state: StateHandle): void
 
   createRunner(state: StateHandle, programs: readonly ProgramHandle[], ...inputs: (TypedArray | undefined)[]): RunnerHandle
   runBlock(runner: RunnerHandle, words: Float64Array, ...windows: (TypedArray | undefined)[]): Promise<NativeBlockResult>
@@ -89,10 +93,12 @@ const functions: Record<keyof Addon, true> = {
   call: true,
   compile: true,
   run: true,
+  releaseProgram: true,
   createState: true,
   writeState: true,
   readState: true,
   stateVersion: true,
+  releaseState: true,
   createRunner: true,
   runBlock: true,
   cancelRunner: true,

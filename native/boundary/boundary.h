@@ -26,6 +26,13 @@ class ProgramHandle : public Handle {
   std::vector<double> row;
   std::unique_ptr<Binding> binding;
   std::vector<void*> arrays;
+
+ protected:
+  void Free() override {
+    binding.reset();
+    arena = Memory();
+    program.reset();
+  }
 };
 
 class StateHandle : public Handle {
@@ -36,6 +43,9 @@ class StateHandle : public Handle {
   }
 
   std::shared_ptr<State> state;
+
+ protected:
+  void Free() override { state.reset(); }
 };
 
 inline StateHandle& TakeState(Instance& instance, napi_value value) {
@@ -55,10 +65,12 @@ napi_value EagerCall(napi_env env, napi_callback_info info);
 
 napi_value CompileProgram(napi_env env, napi_callback_info info);
 napi_value RunProgram(napi_env env, napi_callback_info info);
+napi_value ReleaseProgram(napi_env env, napi_callback_info info);
 
 napi_value CreateState(napi_env env, napi_callback_info info);
 napi_value WriteState(napi_env env, napi_callback_info info);
 napi_value ReadState(napi_env env, napi_callback_info info);
 napi_value StateVersion(napi_env env, napi_callback_info info);
+napi_value ReleaseState(napi_env env, napi_callback_info info);
 
 }  // namespace wengert

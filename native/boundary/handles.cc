@@ -67,6 +67,12 @@ Handle::Handle(Instance& instance, HandleKind kind) : accounting_(instance), kin
 
 Handle::~Handle() { instance().living().erase(this); }
 
+void Handle::Release() {
+  instance().living().erase(this);
+  Free();
+  Account(0);
+}
+
 napi_value Handle::Give(napi_env env, std::unique_ptr<Handle> handle) {
   napi_value value;
   const auto forget = [](napi_env, void* data, void*) { delete static_cast<Handle*>(data); };

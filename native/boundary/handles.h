@@ -72,11 +72,17 @@ class Handle {
   Instance& instance() const { return accounting_.instance(); }
   // What this object holds outside the collector's heap.
   void Account(std::size_t bytes) { accounting_.Set(bytes); }
+  // Frees what the object holds now, without waiting for the collector: no call takes it any more. What a runner still uses of
+  // it lives on with the runner.
+  void Release();
 
   // Gives the object to JavaScript; it is deleted with the value.
   static napi_value Give(napi_env env, std::unique_ptr<Handle> handle);
   // ERR_PROGRAM where the value is no living handle of the kind.
   static Handle& Take(Instance& instance, napi_value value, HandleKind kind);
+
+ protected:
+  virtual void Free() {}
 
  private:
   Accounting accounting_;

@@ -129,4 +129,12 @@ napi_value RunProgram(napi_env env, napi_callback_info info) {
   });
 }
 
+napi_value ReleaseProgram(napi_env env, napi_callback_info info) {
+  return Guard(env, [&]() -> napi_value {
+    const Args args(env, info);
+    TakeProgram(Instance::Of(env), args[0]).Release();
+    return nullptr;
+  });
+}
+
 }  // namespace wengert

@@ -85,4 +85,12 @@ napi_value StateVersion(napi_env env, napi_callback_info info) {
   });
 }
 
+napi_value ReleaseState(napi_env env, napi_callback_info info) {
+  return Guard(env, [&]() -> napi_value {
+    const Args args(env, info);
+    TakeState(Instance::Of(env), args[0]).Release();
+    return nullptr;
+  });
+}
+
 }  // namespace wengert

@@ -232,6 +232,11 @@ export class JsExecutable implements Executable {
     this.program = source
   }
 
+  release(): void {
+    this.#arena = undefined
+    this.#own = undefined
+  }
+
   /** A binding that adds its report into `row`. */
   bind(row: Float64Array): Binding {
     this.#arena ??= allocateViews(this.program.arenaBytes, 'program')

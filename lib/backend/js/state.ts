@@ -105,6 +105,9 @@ export class JsState implements State {
     }
   }
 
+  /** Typed arrays are the collector's, which frees them in any loop. */
+  release(): void {}
+
   /** A run has changed the block. */
   changed(): void {
     this.#version++

@@ -10,6 +10,7 @@ import { coded, malformed } from './errors.js'
 export class NativeState implements State {
   readonly handle: StateHandle
   readonly #addon: Addon
+  #released = false
 
   constructor(
     addon: Addon,
@@ -51,6 +52,12 @@ export class NativeState implements State {
       throw coded(error)
     }
   }
+
+  release(): void {
+    if (this.#released) return
+    this.#released = true
+    this.#addon.releaseState(this.handle)
+  }
 }
 
 /** The addon's state behind a state. */
@@ -62,6 +69,7 @@ export function handleOf(op: string, state: State): StateHandle {
 export class NativeExecutable implements Executable {
   readonly handle: ProgramHandle
   readonly #addon: Addon
+  #released = false
 
   constructor(
     addon: Addon,
@@ -84,5 +92,11 @@ export class NativeExecutable implements Executable {
     } catch (error) {
       throw coded(error)
     }
+  }
+
+  release(): void {
+    if (this.#released) return
+    this.#released = true
+    this.#addon.releaseProgram(this.handle)
   }
 }
