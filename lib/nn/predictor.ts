@@ -184,20 +184,25 @@ export class Predictor {
 
   #trace(shape: Shape, dtype: Dtype): Compiled {
     const parameters = this.module.namedState().map(([, value]) => value)
-    const outline = new Outline(this.module, this.module.modules(), parameters)
-    const entry = this.#read(shape, dtype, outline)
+    // Taken afterwards: a field that the forward function itself changes is a note of its own.
+    const entry = { ...this.#read(shape, dtype, parameters), outline: this.#outline(parameters) }
     this.#cache.unshift(entry)
-    if (this.#cache.length > capacity) this.#cache.pop()
+    if (this.#cache.length > capacity) this.#cache.pop()?.plan?.executable.release()
     return entry
   }
 
+  /** Modules predict as in use, whatever their flag says. */
+  #outline(parameters: readonly Parameter[]): Outline {
+    return new Outline(this.module, this.module.modules(), parameters, 'training')
+  }
+
   /** Compiled by the first reading of the shape that the forward function takes. */
-  #read(shape: Shape, dtype: Dtype, outline: Outline): Compiled {
+  #read(shape: Shape, dtype: Dtype, parameters: readonly Parameter[]): Omit<Compiled, 'outline'> {
     const { sample } = this.#meaning
     const misfits = new Map<Shape, WengertError>()
     for (const seen of readings(shape, sample)) {
       try {
-        const compiled = this.#compile(seen, dtype, outline)
+        const compiled = this.#compile(seen, dtype, parameters)
         const { result } = compiled
         const single = seen.length > shape.length
         if (single && result[0] !== 1) {
@@ -214,16 +219,17 @@ export class Predictor {
     throw misfits.get(shape) ?? [...misfits.values()][0]
   }
 
-  #eagerly({ seen, dtype, output }: Compiled, x: TypedArray): Tensor {
+  #eagerly(compiled: Compiled, x: TypedArray): Tensor {
+    const { seen, dtype, output, outline } = compiled
     const { dtype: outputDtype, data } = inEvalMode(this.module, () => this.module.forward(new Tensor(seen, dtype, x)))
+    compiled.outline = this.#outline(outline.parameters)
     return new Tensor(output, outputDtype, data)
   }
 
-  #compile(seen: Shape, dtype: Dtype, outline: Outline): Omit<Compiled, 'shape' | 'sample' | 'output'> {
-    const { parameters } = outline
+  #compile(seen: Shape, dtype: Dtype, parameters: readonly Parameter[]): Omit<Compiled, 'shape' | 'sample' | 'output' | 'outline'> {
     const forward = (x: Tensor, bound: readonly Tensor[]) =>
       inEvalMode(this.module, () => withBindings(parameters, bound, () => this.module.forward(x), this.module))
-    const common = { backend: engine(), seen, dtype, outline }
+    const common = { backend: engine(), seen, dtype }
     try {
       const unknown = parameters.map((p) => new Abstract(p.shape, p.dtype))
       const { shape: result, dtype: outputDtype } = forward(new Abstract(seen, dtype), unknown)

@@ -6,7 +6,9 @@ import { withBindings } from '../../lib/nn/parameter.js'
 import { isOp } from '../../lib/plan/graph.js'
 import { record } from '../../lib/plan/record.js'
 import { Traced } from '../../lib/primitives/primitive.js'
-import { directStep } from '../../lib/train/step-programs.js'
+import { inputTable } from '../../lib/train/inputs.js'
+import { updateProgram } from '../../lib/train/programs.js'
+import { Signature } from '../../lib/train/signature.js'
 import { TrainingState } from '../../lib/train/training-state.js'
 import { codeOf } from '../backend/engines.js'
 import { announce, present, using } from '../support/engines.js'
@@ -110,13 +112,11 @@ describe('freezing', () => {
   function operations(model: nn.Module) {
     const optimizer = optim.gradientDescent({ learningRate: 0.1 })
     const state = new TrainingState(model, optimizer, false)
-    const parts = { model, loss: loss.squaredError, optimizer, steady: true, state, metrics: [], dtype: 'float32' } as const
-    const specs = [
-      { name: 'x', shape: [8, 4], dtype: 'float32' },
-      { name: 'y', shape: [8, 3], dtype: 'float32' },
-      { name: 'rates', shape: [1], dtype: 'float32' },
-    ] as const
-    const graph = record(specs, state.layout, (r) => directStep(r, parts, { x: r.input(0), y: r.input(1), rates: r.input(2) }))
+    const signature = new Signature(model)
+    const parts = { model, loss: loss.squaredError, optimizer, steady: true, state, signature, metrics: [], dtype: 'float32' } as const
+    const table = inputTable(parts, { x: [4], y: [3], yDtype: 'float32', weighted: false }, { training: true })
+    const { inputs, build } = updateProgram(parts, table, { kind: 'whole', rows: 8, repeat: 1 }, { samples: 8, report: 1 })
+    const graph = record(inputs, state.layout, build)
     const names = graph.nodes.filter(isOp).map((node) => node.origin.primitive.name)
     return { matmuls: names.filter((name) => name === 'matmul').length, assigned: graph.effects.filter((e) => e.kind === 'assign').length }
   }
@@ -259,24 +259,26 @@ describe.each(present)('prediction on %s', (engine) => {
     })
   })
 
-  test('a forward function is traced once a shape, whatever else the module notes', () => {
+  test('a forward function is traced once a shape, whatever it notes itself; another field that changes is a change of the model', () => {
     using(engine, () => {
       class Counting extends nn.Module {
         traced = 0
-        asked = 0
+        factor = 2
+        sizes = [1, 2]
         override forward(x: Tensor): Tensor {
           this.traced++
-          return x.mul(2)
+          return x.mul(this.factor + (this.sizes[0] as number))
         }
       }
       const model = new Counting()
       model.predict([1])
       const once = model.traced
-      for (let i = 0; i < 5; i++) {
-        model.asked++
-        expect(model.predict([i]).toArray()).toEqual([2 * i])
-      }
+      for (let i = 0; i < 5; i++) expect(model.predict([i]).toArray()).toEqual([3 * i])
       expect(model.traced).toBe(once)
+      model.factor = 5
+      expect(model.predict([1]).toArray()).toEqual([6])
+      model.sizes[0] = 10
+      expect(model.predict([1]).toArray()).toEqual([15])
     })
   })
 
