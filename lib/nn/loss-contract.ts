@@ -93,13 +93,21 @@ export function define<Options extends LossOptions>(definition: Definition<Optio
   }
   const call = (prediction: TensorLike, target: TensorLike, options?: Options) => value(prediction, target, merged(options))
   Object.defineProperty(call, 'name', { value: name })
-  return Object.assign(call, {
+  const loss = Object.assign(call, {
     targets,
     outputs,
     with: (options: Options) => define(definition, merged(options)),
     ...(weightsOf && bound?.weight !== undefined && { weightsOf: (target: Tensor, dtype: FloatDtype) => weightsOf(target, bound, dtype) }),
   })
+  // What is bound by reference may be changed later.
+  if (Object.values(bound ?? {}).every((value) => typeof value !== 'object')) library.add(loss)
+  return loss
 }
+
+const library = new WeakSet<object>()
+
+/** Whether a loss is one of the library, and depends on nothing that may change. */
+export const isLibraryLoss = (loss: Loss): boolean => library.has(loss)
 
 /** Whether a tensor's values are known, and not only its shape. */
 export function isConcrete(x: Tensor): boolean {

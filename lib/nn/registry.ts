@@ -39,6 +39,7 @@ const byName = new Map(
   files.flatMap((file) => Object.entries(file).filter((entry): entry is [string, ModuleClass] => isModuleClass(entry[1]))),
 )
 const byClass = new Map([...byName].map(([name, type]) => [type, name]))
+const builtIn = new Set<unknown>(byClass.keys())
 const reference = '$module'
 /** Of lists and objects within one config. */
 const deepest = 32
@@ -231,4 +232,9 @@ export function modulesFromJSON(list: unknown): Module {
     built.push(module)
   }
   return built[built.length - 1] as Module
+}
+
+/** Whether a module is a layer of the library: its forward function depends on nothing but its fields. */
+export function isLibraryModule(module: Module): boolean {
+  return builtIn.has(module.constructor) && Object.values(module).every((value) => typeof value !== 'function')
 }

@@ -6,6 +6,7 @@ import type { Tensor } from '../tensor/tensor.js'
 import { checkNumber, checkOptions, describe } from '../util/options.js'
 import { type AppliedOptimizer, applicable } from './apply.js'
 import { type CommonOptions, decayed, settingsOf, slotLike, times } from './groups.js'
+import { fromLibrary } from './optimizer.js'
 
 /** Of `adam` and `adamW`. */
 export interface AdamOptions extends CommonOptions {
@@ -47,29 +48,31 @@ function rule(where: string, options: AdamOptions, decoupled: boolean): AppliedO
     throw new WengertError('ERR_OPTION', `${where}: expected amsgrad to be true or false, got ${describe(amsgrad)}`, { actual: amsgrad })
   const [beta1, beta2] = betas as [number, number]
   const settings = settingsOf(where, learningRate, options, decoupled ? 0.01 : 0)
-  return applicable({
-    name: where,
-    learningRate,
-    slots: (parameter) => ['mean', 'square', ...(amsgrad ? ['largest'] : [])].map((name) => slotLike(name, parameter)),
-    scalarCount: 3,
-    scalars: (out, offset, t, rate) => {
-      out[offset] = rate
-      out[offset + 1] = rate / (1 - beta1 ** t)
-      out[offset + 2] = 1 / Math.sqrt(1 - beta2 ** t)
-    },
-    update: (parameter, gradient, [mean, squares, before], scalars, of) => {
-      const [rate, step, correction] = scalars as [Tensor, Tensor, Tensor]
-      const { factor, weightDecay } = settings(of)
-      const g = decoupled ? gradient : decayed(gradient, parameter, weightDecay)
-      const m = add(mul(mean as Tensor, beta1), mul(g, 1 - beta1))
-      const v = add(mul(squares as Tensor, beta2), mul(square(g), 1 - beta2))
-      const largest = before && maximum(before, v)
-      const denominator = add(mul(sqrt(largest ?? v), correction), eps)
-      const shrunk = decoupled && weightDecay > 0 ? sub(parameter, mul(parameter, mul(rate, factor * weightDecay))) : parameter
-      return {
-        parameter: sub(shrunk, times(mul(div(m, denominator), step), factor)),
-        slots: largest ? [m, v, largest] : [m, v],
-      }
-    },
-  })
+  return fromLibrary(
+    applicable({
+      name: where,
+      learningRate,
+      slots: (parameter) => ['mean', 'square', ...(amsgrad ? ['largest'] : [])].map((name) => slotLike(name, parameter)),
+      scalarCount: 3,
+      scalars: (out, offset, t, rate) => {
+        out[offset] = rate
+        out[offset + 1] = rate / (1 - beta1 ** t)
+        out[offset + 2] = 1 / Math.sqrt(1 - beta2 ** t)
+      },
+      update: (parameter, gradient, [mean, squares, before], scalars, of) => {
+        const [rate, step, correction] = scalars as [Tensor, Tensor, Tensor]
+        const { factor, weightDecay } = settings(of)
+        const g = decoupled ? gradient : decayed(gradient, parameter, weightDecay)
+        const m = add(mul(mean as Tensor, beta1), mul(g, 1 - beta1))
+        const v = add(mul(squares as Tensor, beta2), mul(square(g), 1 - beta2))
+        const largest = before && maximum(before, v)
+        const denominator = add(mul(sqrt(largest ?? v), correction), eps)
+        const shrunk = decoupled && weightDecay > 0 ? sub(parameter, mul(parameter, mul(rate, factor * weightDecay))) : parameter
+        return {
+          parameter: sub(shrunk, times(mul(div(m, denominator), step), factor)),
+          slots: largest ? [m, v, largest] : [m, v],
+        }
+      },
+    }),
+  )
 }

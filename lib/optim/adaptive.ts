@@ -6,6 +6,7 @@ import type { Tensor } from '../tensor/tensor.js'
 import { checkNumber, checkOptions, describe } from '../util/options.js'
 import { type AppliedOptimizer, applicable } from './apply.js'
 import { type CommonOptions, decayed, settingsOf, slotLike, times } from './groups.js'
+import { fromLibrary } from './optimizer.js'
 
 /** Of `rmsProp`. */
 export interface RmsPropOptions extends CommonOptions {
@@ -39,31 +40,33 @@ export function rmsProp(options: RmsPropOptions = {}): AppliedOptimizer {
     throw new WengertError('ERR_OPTION', `${where}: expected centered to be true or false, got ${describe(centered)}`, { actual: centered })
   const settings = settingsOf(where, learningRate, options)
   const names = ['square', ...(centered ? ['mean'] : []), ...(momentum > 0 ? ['momentum'] : [])]
-  return applicable({
-    name: where,
-    learningRate,
-    slots: (parameter) => names.map((name) => slotLike(name, parameter)),
-    scalarCount: 1,
-    steady: true,
-    scalars: (out, offset, _t, rate) => {
-      out[offset] = rate
-    },
-    update: (parameter, gradient, slots, [rate], of) => {
-      const { factor, weightDecay } = settings(of)
-      const slot = (name: string) => slots[names.indexOf(name)] as Tensor
-      const g = decayed(gradient, parameter, weightDecay)
-      const s = add(mul(slot('square'), rho), mul(square(g), 1 - rho))
-      const m = centered ? add(mul(slot('mean'), rho), mul(g, 1 - rho)) : undefined
-      // s − m² is a variance; rounding may take it below 0.
-      const spread = m ? maximum(sub(s, square(m)), 0) : s
-      const scaled = div(g, add(sqrt(spread), eps))
-      const v = momentum > 0 ? add(mul(slot('momentum'), momentum), scaled) : undefined
-      return {
-        parameter: sub(parameter, times(mul(v ?? scaled, rate as Tensor), factor)),
-        slots: [s, ...(m ? [m] : []), ...(v ? [v] : [])],
-      }
-    },
-  })
+  return fromLibrary(
+    applicable({
+      name: where,
+      learningRate,
+      slots: (parameter) => names.map((name) => slotLike(name, parameter)),
+      scalarCount: 1,
+      steady: true,
+      scalars: (out, offset, _t, rate) => {
+        out[offset] = rate
+      },
+      update: (parameter, gradient, slots, [rate], of) => {
+        const { factor, weightDecay } = settings(of)
+        const slot = (name: string) => slots[names.indexOf(name)] as Tensor
+        const g = decayed(gradient, parameter, weightDecay)
+        const s = add(mul(slot('square'), rho), mul(square(g), 1 - rho))
+        const m = centered ? add(mul(slot('mean'), rho), mul(g, 1 - rho)) : undefined
+        // s − m² is a variance; rounding may take it below 0.
+        const spread = m ? maximum(sub(s, square(m)), 0) : s
+        const scaled = div(g, add(sqrt(spread), eps))
+        const v = momentum > 0 ? add(mul(slot('momentum'), momentum), scaled) : undefined
+        return {
+          parameter: sub(parameter, times(mul(v ?? scaled, rate as Tensor), factor)),
+          slots: [s, ...(m ? [m] : []), ...(v ? [v] : [])],
+        }
+      },
+    }),
+  )
 }
 
 /** Of `adagrad`. */
@@ -91,21 +94,23 @@ export function adagrad(options: AdagradOptions = {}): AppliedOptimizer {
   const start = checkNumber(where, 'initialAccumulator', options.initialAccumulator ?? 0, { min: 0 })
   const eps = checkNumber(where, 'eps', options.eps ?? 1e-10, { min: 0 })
   const settings = settingsOf(where, learningRate, options)
-  return applicable({
-    name: where,
-    learningRate,
-    slots: (parameter) => [slotLike('square', parameter)],
-    scalarCount: 1,
-    scalars: (out, offset, t, rate) => {
-      out[offset] = rate / (1 + (t - 1) * decay)
-    },
-    update: (parameter, gradient, [squares], [rate], of) => {
-      const { factor, weightDecay } = settings(of)
-      const g = decayed(gradient, parameter, weightDecay)
-      const s = add(squares as Tensor, square(g))
-      // Slots are born zero, so what the sum starts from is added as it is read.
-      const total = start === 0 ? s : add(s, start)
-      return { parameter: sub(parameter, times(mul(div(g, add(sqrt(total), eps)), rate as Tensor), factor)), slots: [s] }
-    },
-  })
+  return fromLibrary(
+    applicable({
+      name: where,
+      learningRate,
+      slots: (parameter) => [slotLike('square', parameter)],
+      scalarCount: 1,
+      scalars: (out, offset, t, rate) => {
+        out[offset] = rate / (1 + (t - 1) * decay)
+      },
+      update: (parameter, gradient, [squares], [rate], of) => {
+        const { factor, weightDecay } = settings(of)
+        const g = decayed(gradient, parameter, weightDecay)
+        const s = add(squares as Tensor, square(g))
+        // Slots are born zero, so what the sum starts from is added as it is read.
+        const total = start === 0 ? s : add(s, start)
+        return { parameter: sub(parameter, times(mul(div(g, add(sqrt(total), eps)), rate as Tensor), factor)), slots: [s] }
+      },
+    }),
+  )
 }

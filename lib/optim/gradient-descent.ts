@@ -6,6 +6,7 @@ import type { Tensor } from '../tensor/tensor.js'
 import { checkNumber, checkOptions, describe } from '../util/options.js'
 import { type AppliedOptimizer, applicable } from './apply.js'
 import { type CommonOptions, decayed, settingsOf, slotLike, times } from './groups.js'
+import { fromLibrary } from './optimizer.js'
 
 /** Of `gradientDescent`. */
 export interface GradientDescentOptions extends CommonOptions {
@@ -38,22 +39,24 @@ export function gradientDescent(options: GradientDescentOptions): AppliedOptimiz
     })
   }
   const settings = settingsOf(where, learningRate, options)
-  return applicable({
-    name: where,
-    learningRate,
-    slots: (parameter) => (momentum === 0 ? [] : [slotLike('momentum', parameter)]),
-    scalarCount: 1,
-    steady: true,
-    scalars: (out, offset, _t, rate) => {
-      out[offset] = rate
-    },
-    update: (parameter, gradient, [velocity], [rate], of) => {
-      const { factor, weightDecay } = settings(of)
-      const g = decayed(gradient, parameter, weightDecay)
-      const step = (direction: Tensor) => sub(parameter, times(mul(direction, rate as Tensor), factor))
-      if (velocity === undefined) return { parameter: step(g), slots: [] }
-      const v = add(mul(velocity, momentum), g)
-      return { parameter: step(nesterov ? add(g, mul(v, momentum)) : v), slots: [v] }
-    },
-  })
+  return fromLibrary(
+    applicable({
+      name: where,
+      learningRate,
+      slots: (parameter) => (momentum === 0 ? [] : [slotLike('momentum', parameter)]),
+      scalarCount: 1,
+      steady: true,
+      scalars: (out, offset, _t, rate) => {
+        out[offset] = rate
+      },
+      update: (parameter, gradient, [velocity], [rate], of) => {
+        const { factor, weightDecay } = settings(of)
+        const g = decayed(gradient, parameter, weightDecay)
+        const step = (direction: Tensor) => sub(parameter, times(mul(direction, rate as Tensor), factor))
+        if (velocity === undefined) return { parameter: step(g), slots: [] }
+        const v = add(mul(velocity, momentum), g)
+        return { parameter: step(nesterov ? add(g, mul(v, momentum)) : v), slots: [v] }
+      },
+    }),
+  )
 }

@@ -78,3 +78,14 @@ export interface Schedule {
   /** Goes back to what `state` gave. */
   restore?(state: Record<string, number>): void
 }
+
+const library = new WeakSet<Optimizer>()
+
+/** Marks an optimiser of the library: its rule depends on nothing that may change. */
+export function fromLibrary<T extends Optimizer>(optimizer: T): T {
+  library.add(optimizer)
+  return optimizer
+}
+
+/** Whether an optimiser was made by a function of the library. */
+export const isLibraryOptimizer = (optimizer: Optimizer): boolean => library.has(optimizer)

@@ -25,10 +25,12 @@ export interface Checkpoint {
   /** What the schedule remembers, where it remembers anything. */
   schedule?: Record<string, number>
   slots: Record<string, Tensor>
+  /** How many updates moved a parameter, where that is neither all of a trained one's nor none of a frozen one's. */
+  lagging: Readonly<Record<string, number>>
 }
 
 /** The tensors and metadata of a checkpoint. */
-export function encodeCheckpoint({ trainer, optimizer, course, schedule, slots }: Checkpoint): Safetensors {
+export function encodeCheckpoint({ trainer, optimizer, course, schedule, slots, lagging }: Checkpoint): Safetensors {
   const { epoch, updates, baseline, seed, unfinished } = course
   const { partial, callbacks, policies, best } = unfinished ?? {}
   const kept = callbacks?.flatMap(({ tensors = {} }, i) =>
@@ -42,6 +44,7 @@ export function encodeCheckpoint({ trainer, optimizer, course, schedule, slots }
     baseline,
     seed,
     schedule,
+    ...(Object.keys(lagging).length > 0 && { lagging }),
     unfinished: unfinished && {
       seed: unfinished.seed,
       policies,
@@ -75,7 +78,7 @@ export function decodeCheckpoint({ tensors, metadata }: Safetensors, file: strin
   }
   const counters = parseJSON('resume: counters', metadata.counters)
   const fields = (isPlainObject(counters) ? counters : {}) as Record<string, unknown>
-  const { trainer, optimizer, epoch, updates, baseline, seed, schedule } = fields
+  const { trainer, optimizer, epoch, updates, baseline, seed, schedule, lagging = {} } = fields
   const sound =
     typeof trainer === 'string' &&
     typeof optimizer === 'string' &&
@@ -83,7 +86,9 @@ export function decodeCheckpoint({ tensors, metadata }: Safetensors, file: strin
     isCount(updates) &&
     optionalNumber(baseline) &&
     (seed === undefined || isCount(seed)) &&
-    (schedule === undefined || isPlainObject(schedule))
+    (schedule === undefined || isPlainObject(schedule)) &&
+    isPlainObject(lagging) &&
+    Object.values(lagging).every((made) => isCount(made) && made <= updates)
   if (!sound) throw foreign('counters of a training, got others', counters)
   const slots = Object.fromEntries(
     Object.entries(tensors).flatMap(([name, t]) => (name.startsWith('state.') ? [[name.slice('state.'.length), t] as const] : [])),
@@ -95,6 +100,7 @@ export function decodeCheckpoint({ tensors, metadata }: Safetensors, file: strin
     course: { epoch, updates, baseline, seed, unfinished },
     ...(schedule === undefined ? {} : { schedule: schedule as Record<string, number> }),
     slots,
+    lagging: lagging as Record<string, number>,
   }
 }
 

@@ -4,18 +4,7 @@ import type { Optimizer, Schedule } from '../optim/optimizer.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { checkNumber } from '../util/options.js'
 import type { PolicyState } from './policies.js'
-
-/** An epoch that was begun and not finished. */
-export interface PartialEpoch {
-  /** Of its order of samples. */
-  seed: number
-  /** Its updates so far. */
-  updates: number
-  /** The report's sums so far. */
-  sums: Float64Array
-  /** Of the data, how they are cut, and what is summed: an epoch goes on only where all are the same. */
-  key: string
-}
+import type { PartialEpoch } from './position.js'
 
 /** What a fit that was stopped hands to the next one. */
 export interface Unfinished {
@@ -41,14 +30,19 @@ export interface Course {
   unfinished: Unfinished | undefined
 }
 
-/** Writes one update's scalars: the scheduled learning rate and what else the optimiser needs. Errors: ERR_RANGE. */
+/**
+ * Writes one update's scalars: the scheduled learning rate and what else the optimiser needs, for each group of parameters
+ * that lag behind alike. Errors: ERR_RANGE.
+ */
 export function writeScalars(
   { optimizer, schedule }: { optimizer: Optimizer; schedule: Schedule | undefined },
   out: Float64Array,
   offset: number,
   progress: { epoch: number; update: number },
+  groups: readonly number[],
 ): void {
   const base = optimizer.learningRate
   const rate = schedule ? checkNumber('schedule', 'the learning rate', schedule(progress, base), { min: 0 }) : base
-  optimizer.scalars(out, offset, progress.update + 1, rate)
+  for (let g = 0; g < groups.length; g++)
+    optimizer.scalars(out, offset + g * optimizer.scalarCount, progress.update + 1 - (groups[g] as number), rate)
 }

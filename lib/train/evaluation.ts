@@ -1,17 +1,17 @@
 /** Cost and metrics of a set of samples, from the sums and predictions that programs leave. */
 
-import type { State } from '../backend/backend.js'
 import type { BlockResult } from '../backend/program.js'
 import type { Loss } from '../nn/loss.js'
 import { Tensor } from '../tensor/tensor.js'
+import type { BoundedCache, Held } from '../util/bounded-cache.js'
 import { isFloat, type TypedArray } from '../util/dtype.js'
 import { sizeOf } from '../util/shape.js'
 import { FitPlan } from './fit-plan.js'
 import type { Scores } from './history.js'
 import { contextOf } from './metric-context.js'
 import { isNamed, type Metrics } from './metrics.js'
+import { reportLayout, type StepParts } from './parts.js'
 import type { Prepared } from './prepare.js'
-import { reportLayout, type StepParts } from './step-programs.js'
 
 /** Whether metrics need all predictions of a set at once. */
 export const needsPredictions = ({ wholes, custom }: Metrics): boolean => wholes.length + custom.length > 0
@@ -64,25 +64,28 @@ export function scoresOf(
 }
 
 /**
- * Evaluates a set over a state of its own.
+ * Evaluates a set over a copy of the state.
  *
  * @param failed what a failed run means
  */
 export async function evaluate(
   parts: StepParts,
-  state: State,
   data: Prepared,
   metrics: Metrics,
   failed: (result: BlockResult, plan: FitPlan) => Error,
+  cache: BoundedCache<Held> | undefined,
 ): Promise<Scores> {
   const report = reportLayout(parts.metrics.length, false, true, 0)
-  const plan = new FitPlan({ parts, report, validation: data, predictions: needsPredictions(metrics) })
+  const plan = new FitPlan({ parts, report, validation: data, predictions: needsPredictions(metrics), cache })
+  const state = parts.state.copy()
   const runner = plan.runner(state)
   try {
-    const result = await runner.run({ epochs: 1, segments: plan.segments, windows: {} })
+    const result = await runner.run({ epochs: 1, segments: plan.timetable.segments, windows: {} })
     if (result.status === 'failed') throw failed(result, plan)
     return scoresOf(result.report, report.validation, metrics, data, parts.loss, plan.predictions)
   } finally {
     runner.close()
+    plan.close()
+    state.release()
   }
 }

@@ -11,11 +11,12 @@ import type { Safetensors } from '../io/safetensors.js'
 import type { Loss } from '../nn/loss.js'
 import type { Optimizer, Schedule } from '../optim/optimizer.js'
 import type { Tensor } from '../tensor/tensor.js'
+import type { BoundedCache, Held } from '../util/bounded-cache.js'
 import { formatShape, sameShape } from '../util/shape.js'
 import type { Watched } from './callbacks.js'
 import { encodeCheckpoint, fingerprint } from './checkpoint.js'
 import { CheckpointPolicy } from './checkpoint-policy.js'
-import type { Course, PartialEpoch, Unfinished } from './course.js'
+import type { Course, Unfinished } from './course.js'
 import { meansOf, needsPredictions, putMeans, scoresOf } from './evaluation.js'
 import { badIndex, notFinite, ranAway } from './failures.js'
 import { Blocks, type Rates } from './fit-blocks.js'
@@ -24,10 +25,11 @@ import { type Batching, FitPlan } from './fit-plan.js'
 import { HealthWatch, healthOf } from './health.js'
 import type { EpochRecord, History, StopReason } from './history.js'
 import type { MeanMetric } from './metrics.js'
+import { type ReportLayout, reportLayout, type StepParts } from './parts.js'
 import { Policies, type PolicyState } from './policies.js'
+import { type PartialEpoch, Position, type Stretch } from './position.js'
 import { alikeWeighted, type Prepared, sampleOf } from './prepare.js'
 import { BlockRecords } from './records.js'
-import { type ReportLayout, reportLayout, type SampleSpec, type StepParts } from './step-programs.js'
 
 /** The trainer as its fits see it. */
 export interface FitHost extends Watched {
@@ -37,7 +39,9 @@ export interface FitHost extends Watched {
   readonly course: Course
   prepare(where: string, data: DataLike): Prepared
   parts(metrics: readonly MeanMetric[]): StepParts
-  batching(set: Prepared, sample: SampleSpec, parts: StepParts, report: number): Batching
+  batching(set: Prepared, parts: StepParts): Batching
+  /** Where a fit's programs are kept for the next one; none where they cannot be. */
+  readonly cache: BoundedCache<Held> | undefined
 }
 
 export type Outcome = Omit<History, 'epochs' | 'last'>
@@ -62,6 +66,7 @@ export class FitLoop {
   readonly #plan: FitPlan
   readonly #runner: Runner
   readonly #blocks: Blocks
+  readonly #position: Position
   readonly #policies: Policies
   readonly #checkpoints: CheckpointPolicy | undefined
   readonly #watch: HealthWatch | undefined
@@ -91,7 +96,7 @@ export class FitLoop {
     const trained = parts.state.parameters.filter((p) => p.trained)
     this.#layout = reportLayout(metrics.means.length, true, this.#validation !== undefined, health ? trained.length : 0)
     this.#parts = health ? { ...parts, health: this.#layout.health } : parts
-    const batching = host.batching(this.#set, sampleOf(this.#set), this.#parts, this.#layout.length)
+    const batching = host.batching(this.#set, this.#parts)
     const unfinished = host.course.unfinished
     this.#plan = new FitPlan({
       parts: this.#parts,
@@ -100,13 +105,14 @@ export class FitLoop {
       validation: this.#validation,
       carry: unfinished?.partial !== undefined || checkpoint?.everyUpdates !== undefined || checkpoint?.everySeconds !== undefined,
       predictions: needsPredictions(metrics),
+      cache: host.cache,
     })
     this.#policies = new Policies(settings.tolerance, settings.divergence, unfinished?.policies)
     this.#checkpoints = checkpoint && new CheckpointPolicy(checkpoint, host.course.epoch, unfinished?.best)
     this.#watch = health ? new HealthWatch(host.model, trained) : undefined
     let key: string | undefined
     this.#keyOnce = () => {
-      const { updates, seen } = this.#plan
+      const { updates, seen } = this.#plan.timetable
       const entries = [
         metrics.means.map(({ name }) => name),
         this.#validation ? fingerprint(this.#validation) : '',
@@ -115,9 +121,9 @@ export class FitLoop {
       key ??= JSON.stringify([host.name, fingerprint(this.#set), updates, seen, batching.ordered ?? '', entries])
       return key
     }
-    const begun = this.#begun(unfinished)
+    this.#position = new Position(this.#plan.timetable, settings.seed, this.#begun(unfinished))
     this.#runner = this.#plan.runner(parts.state.claim())
-    this.#blocks = new Blocks(host, this.#plan, this.#runner, settings.seed, begun)
+    this.#blocks = new Blocks(host, this.#plan, this.#runner, this.#position)
     parts.state.busy = true
     host.course.unfinished = undefined
     host.course.seed = settings.seed
@@ -127,7 +133,8 @@ export class FitLoop {
   #begun(unfinished: Unfinished | undefined): PartialEpoch | undefined {
     const partial = unfinished?.partial
     if (!partial) return undefined
-    const same = this.#plan.cuttable && partial.key === this.#keyOnce() && partial.updates < this.#plan.updates
+    const { cuttable, updates } = this.#plan.timetable
+    const same = cuttable && partial.key === this.#keyOnce() && partial.updates < updates
     if (same && partial.sums.length === this.#layout.length) return partial
     if (unfinished?.file !== undefined) {
       process.emitWarning(
@@ -153,12 +160,16 @@ export class FitLoop {
   async *run(observed: boolean): AsyncGenerator<BlockRecords, Outcome, StopReason | undefined> {
     const { host, settings } = this
     const { course } = host
-    const plan = this.#plan
+    const { timetable } = this.#plan
+    const position = this.#position
     const { signal } = settings
     const cancel = () => this.#runner.cancel()
     signal?.addEventListener('abort', cancel, { once: true })
     const [made, last] = [course.updates, course.epoch + settings.epochs]
-    const most = Math.max(1, Math.min(Math.floor(blockUpdates / Math.max(1, plan.updates)), Math.floor(blockIndices / this.#set.samples)))
+    const most = Math.max(
+      1,
+      Math.min(Math.floor(blockUpdates / Math.max(1, timetable.updates)), Math.floor(blockIndices / this.#set.samples)),
+    )
     const perBlock = observed || this.#observed ? 1 : most
     let stopped: StopReason = 'epochs'
     try {
@@ -167,18 +178,17 @@ export class FitLoop {
       signal?.throwIfAborted()
       while (course.epoch < last && stopped === 'epochs') {
         const before = performance.now()
-        const [from, updates] = [this.#blocks.at, course.updates]
-        const room = this.#checkpoints?.room(course.updates) ?? Infinity
-        const cut = plan.cuttable && (from > 0 || room < plan.updates)
-        const to = cut ? Math.min(plan.updates, from + room) : plan.updates
-        const limits = [perBlock, last - course.epoch, this.#checkpoints?.epochs(course.epoch) ?? Infinity]
-        const epochs = cut ? 1 : Math.max(1, Math.min(...limits, Math.floor(room / Math.max(1, plan.updates))))
-        const { result, rates } = await this.#blocks.run(epochs, from, to, {
-          next: cut ? 0 : Math.min(epochs, last - course.epoch - epochs),
+        const { updates } = course
+        const room = this.#checkpoints?.room(updates) ?? Infinity
+        const stretch = position.next(Math.min(perBlock, last - course.epoch, this.#checkpoints?.epochs(course.epoch) ?? Infinity), room)
+        const cut = stretch.from > 0 || stretch.to < timetable.updates
+        const { result, rates } = await this.#blocks.run(stretch, {
+          next: cut ? 0 : Math.min(stretch.epochs, last - course.epoch - stretch.epochs),
         })
-        if (result.status === 'failed') throw await this.#failed(result, from, to)
-        const records = this.#records(result, to < plan.updates ? 0 : result.epochs, rates, from)
-        this.#blocks.advance(result, from, to)
+        if (result.status === 'failed') throw await this.#failed(result, stretch)
+        const records = this.#records(result, rates, stretch)
+        this.#advance(result, stretch)
+        if ('error' in result) throw result.error
         if (result.status === 'cancelled') {
           if (this.#checkpoints) await this.#checkpoints.write(this.#encode())
           signal?.throwIfAborted()
@@ -209,9 +219,10 @@ export class FitLoop {
       signal?.removeEventListener('abort', cancel)
       this.#parts.state.busy = false
       this.#runner.close()
+      this.#plan.close()
       // Stopped between two epochs or within one: the next fit goes on with the same orders.
       const cutOff = signal?.aborted && course.epoch < last && course.updates > made
-      if (this.#blocks.at > 0 || cutOff) course.unfinished = this.#unfinished
+      if (position.at > 0 || cutOff) course.unfinished = this.#unfinished
     }
     return { trainer: host.name, updates: course.updates, seconds: this.#seconds, seed: settings.seed, stopped }
   }
@@ -220,22 +231,32 @@ export class FitLoop {
   close(): void {
     this.#parts.state.busy = false
     this.#runner.close()
+    this.#plan.close()
+  }
+
+  /** Counts what a block has done. */
+  #advance(result: BlockResult, stretch: Stretch): void {
+    const { course } = this.host
+    const done = this.#position.advance(result, stretch)
+    course.updates += done.updates
+    course.epoch += done.epochs
   }
 
   get #seconds(): number {
     return (performance.now() - this.#started) / 1000
   }
 
-  /** Of the first so many epochs of a block that has just ended. */
-  #records(result: BlockResult, epochs: number, rates: Rates, from: number): BlockRecords {
+  /** Of the epochs that a block has just brought to their end. */
+  #records(result: BlockResult, rates: Rates, stretch: Stretch): BlockRecords {
     const { host, settings } = this
     const plan = this.#plan
+    const { timetable } = plan
     const trained = plan.parts.state.parameters.filter((p) => p.trained)
     const [seconds, validation] = [this.#seconds, this.#validation]
     const { epoch: epochsBefore, updates: updatesBefore } = host.course
     const { length } = this.#layout
     const make = (i: number): EpochRecord => {
-      const updates = (i + 1) * plan.updates - from
+      const updates = (i + 1) * timetable.updates - stretch.from
       const record: EpochRecord = {
         epoch: epochsBefore + i + 1,
         updates: updatesBefore + updates,
@@ -243,23 +264,24 @@ export class FitLoop {
         learningRate: rates.table[(updates - 1) * rates.each] as number,
         seconds,
       }
-      putMeans(record, result.report, i * length, settings.metrics, plan.seen)
+      putMeans(record, result.report, i * length, settings.metrics, timetable.seen)
       if (validation || settings.health) {
-        const row = this.#blocks.row(result, i) as Float64Array
+        const row = this.#position.row(result, i) as Float64Array
         if (validation)
           record.validation = scoresOf(row, this.#layout.validation, settings.metrics, validation, host.loss, plan.predictions)
-        if (settings.health) record.health = healthOf(row, this.#layout.health, trained, plan.updates)
+        if (settings.health) record.health = healthOf(row, this.#layout.health, trained, timetable.updates)
       }
       return record
     }
-    const records = new BlockRecords(epochs, (i) => (result.report[i * length] as number) / plan.seen, make)
+    const epochs = this.#position.finished(result, stretch)
+    const records = new BlockRecords(epochs, (i) => (result.report[i * length] as number) / timetable.seen, make)
     // The predictions of this block make room for those of the next.
     if (plan.predictions) records.all
     return records
   }
 
   get #unfinished(): Unfinished {
-    const partial = this.#blocks.partial
+    const { partial } = this.#position
     return { seed: this.settings.seed, ...(partial && { partial: { ...partial, key: this.#keyOnce() } }) }
   }
 
@@ -275,6 +297,7 @@ export class FitLoop {
       course: { ...host.course, unfinished: { ...this.#unfinished, policies, callbacks, ...(best !== undefined && { best }) } },
       ...(host.schedule?.state && { schedule: host.schedule.state() }),
       slots: this.#parts.state.slots(),
+      lagging: this.#parts.state.lagging(host.course.updates),
     })
   }
 
@@ -304,10 +327,11 @@ export class FitLoop {
     this.#parts.state.restore(good.slots)
     course.epoch = good.epoch
     course.updates = good.updates
-    this.#blocks.forget()
+    this.#position.forget()
     if (epoch <= good.epoch) return
-    const { result } = await this.#blocks.run(epoch - good.epoch, 0, this.#plan.updates)
-    this.#blocks.advance(result, 0, this.#plan.updates)
+    const stretch = this.#plan.timetable.whole(epoch - good.epoch)
+    const { result } = await this.#blocks.run(stretch)
+    this.#advance(result, stretch)
   }
 
   /** The cost of some epochs has run away: the parameters before the first of them stand. */
@@ -321,7 +345,7 @@ export class FitLoop {
 
   #kept(): string {
     const { epoch } = this.host.course
-    if (this.#blocks.at > 0) return `parameters are those of update ${this.host.course.updates}`
+    if (this.#position.at > 0) return `parameters are those of update ${this.host.course.updates}`
     return epoch > 0 ? `parameters are those of epoch ${epoch}` : 'parameters are those of the start'
   }
 
@@ -329,18 +353,20 @@ export class FitLoop {
    * After a failed block the parameters are those before it, or better before the epochs in which the cost ran away; the
    * epochs from there run once more with every step checked, which finds the first bad operation.
    */
-  async #failed(result: BlockResult, from: number, to: number): Promise<WengertError> {
+  async #failed(result: BlockResult, stretch: Stretch): Promise<WengertError> {
     const { failure, kept } = result
     const { course, optimizer } = this.host
     const plan = this.#plan
+    const { timetable } = plan
+    const { from, to } = stretch
     if (failure?.kind === 'index') return badIndex(failure)
     const at = failure?.epoch ?? result.epochs
-    const made = failure ? plan.updatesBefore(failure, plan.segmentsOf(from, to)) + 1 : 0
-    const where = `update ${course.updates + at * plan.updates + made} (epoch ${course.epoch + at + 1})`
+    const made = failure ? timetable.updatesBefore(failure, stretch) + 1 : 0
+    const where = `update ${course.updates + at * timetable.updates + made} (epoch ${course.epoch + at + 1})`
     const failing = course.epoch + at
-    if (this.#good && from === 0 && to === plan.updates) {
+    if (this.#good && from === 0 && to === timetable.updates) {
       for (let i = 0; i < at; i++) {
-        const { cost } = meansOf(this.#blocks.row(result, i) as Float64Array, 0, this.settings.metrics, plan.seen)
+        const { cost } = meansOf(this.#position.row(result, i) as Float64Array, 0, this.settings.metrics, timetable.seen)
         course.baseline ??= cost
         this.#policies.after(cost, course.baseline)
         if (this.#policies.diverged) return this.#ranAway(course.epoch + i + 1, cost)
@@ -351,7 +377,9 @@ export class FitLoop {
       course.updates += kept * (to - from)
     }
     const slots = this.#parts.state.slots()
-    const again = plan.eager ? undefined : (await this.#blocks.run(failing - course.epoch + 1, from, to, { checked: true })).result
+    const again = plan.eager
+      ? undefined
+      : (await this.#blocks.run({ epochs: failing - course.epoch + 1, from, to }, { checked: true })).result
     this.#parts.state.restore(slots)
     const found = again?.status === 'failed' ? again.failure : failure
     return notFinite(where, found && plan.labelOf(found), this.#kept(), optimizer.learningRate)

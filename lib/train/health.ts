@@ -3,7 +3,7 @@
 import type { Module } from '../nn/module.js'
 import { sizeOf } from '../util/shape.js'
 import type { ParameterHealth } from './history.js'
-import { healthEntries } from './step-programs.js'
+import { healthEntries } from './parts.js'
 import type { ParameterSlots } from './training-state.js'
 
 /** From an epoch's sums. */

@@ -7,9 +7,7 @@ import { allocate, type TypedArray } from '../util/dtype.js'
 import { writeScalars } from './course.js'
 import type { FitHost } from './fit-loop.js'
 import { FitPlan } from './fit-plan.js'
-import { sampleOf } from './prepare.js'
-import { reportLayout } from './step-programs.js'
-import { TrainingState } from './training-state.js'
+import { reportLayout } from './parts.js'
 
 /** One program of an epoch, and how often it runs there. */
 export interface ProgramProfile {
@@ -29,19 +27,12 @@ export class TrainingProfile {
 
 const heading = (repeat: number) => `${repeat} × an epoch:`
 
-/** The programs of a fit without validation and metrics, over a layout of its own. */
-function planOf(where: string, host: FitHost, data: DataLike): { plan: FitPlan; own: TrainingState } {
+/** The programs of a fit without validation and metrics. */
+function planOf(where: string, host: FitHost, data: DataLike): FitPlan {
   const set = host.prepare(where, data)
-  const before = host.parts([])
-  const own = new TrainingState(host.model, host.optimizer, before.state.accumulates)
-  const parts = { ...before, state: own }
-  const report = reportLayout(0, true, false, 0)
-  const plan = new FitPlan({
-    parts,
-    report,
-    set: { data: set, batching: host.batching(set, sampleOf(set), parts, report.length) },
-  })
-  if (!plan.eager) return { plan, own }
+  const parts = host.parts([])
+  const plan = new FitPlan({ parts, report: reportLayout(0, true, false, 0), set: { data: set, batching: host.batching(set, parts) } })
+  if (!plan.eager) return plan
   throw new WengertError(
     'ERR_VALUE_NEEDED',
     `${where}: expected a model that can be recorded, got ${host.model.describe()}, which reads values in forward() and so has no program`,
@@ -49,18 +40,26 @@ function planOf(where: string, host: FitHost, data: DataLike): { plan: FitPlan; 
 }
 
 export function describeTraining(host: FitHost, data: DataLike): string {
-  const { plan } = planOf('describe', host, data)
-  return plan.programs.map(({ plan: one, repeat }) => `${heading(repeat)}\n${one.describe()}`).join('\n\n')
+  const plan = planOf('describe', host, data)
+  try {
+    return plan.programs.map(({ plan: one, repeat }) => `${heading(repeat)}\n${one.describe()}`).join('\n\n')
+  } finally {
+    plan.close()
+  }
 }
 
 export function profileTraining(host: FitHost, data: DataLike): TrainingProfile {
-  const { plan, own } = planOf('profile', host, data)
-  const { scalarCount } = host.optimizer
-  const scalars = new Float64Array(scalarCount)
-  writeScalars(host, scalars, 0, { epoch: 0, update: 0 })
-  const rates: TypedArray = allocate(plan.parts.dtype, scalarCount)
+  const plan = planOf('profile', host, data)
+  const { groups } = plan.parts.state
+  const scalars = new Float64Array(host.optimizer.scalarCount * groups.length)
+  writeScalars(host, scalars, 0, { epoch: host.course.epoch, update: host.course.updates }, groups)
+  const rates: TypedArray = allocate(plan.parts.dtype, scalars.length)
   rates.set(scalars)
-  const inputs = plan.inputs(plan.orders(0, 0, 1), rates, plan.counters(0, 0, 1))
-  const state = own.copy()
-  return new TrainingProfile(plan.programs.map(({ plan: one, repeat }) => ({ repeat, profile: one.profile(state, inputs) })))
+  const state = plan.parts.state.copy()
+  try {
+    return new TrainingProfile(plan.programs.map(({ plan: one, repeat }) => ({ repeat, profile: one.profile(state, plan.inputs(rates)) })))
+  } finally {
+    state.release()
+    plan.close()
+  }
 }

@@ -5,13 +5,12 @@ import { WengertError } from '../errors.js'
 import { checkLabels, checkProbabilities, checkSigns, type Loss, type OutputKind } from '../nn/loss-contract.js'
 import { outputsOf } from '../nn/loss-outputs.js'
 import { meaningOf } from '../nn/meaning.js'
-import type { Module } from '../nn/module.js'
-import { outputShape } from '../nn/predictor.js'
 import { ones } from '../tensor/creation.js'
 import { Tensor } from '../tensor/tensor.js'
 import { bytesPerElement, type FloatDtype, isFloat, viewOf } from '../util/dtype.js'
 import { formatShape, type Shape, sameShape, sizeOf } from '../util/shape.js'
-import type { SampleSpec } from './step-programs.js'
+import type { SampleSpec } from './parts.js'
+import type { Signatures } from './signature.js'
 
 /** x in the model's type, y as the loss takes it, one row a sample. */
 export interface Prepared {
@@ -70,26 +69,24 @@ function fitting(where: string, name: string, values: Tensor, dtype: FloatDtype,
 }
 
 export class Preparation {
-  #kind: OutputKind | 'unknown' | undefined
-  readonly #outputs: { input: Shape; output: Shape }[] = []
-
   constructor(
-    readonly model: Module,
+    readonly signatures: Signatures,
     readonly loss: Loss,
   ) {}
 
   /** Errors: ERR_DATA, ERR_VALUE, ERR_LABEL (with the sample), ERR_RANGE, ERR_SHAPE, ERR_DETACHED. */
   prepare(where: string, data: unknown): Prepared {
-    const { dtype } = this.model
+    const signature = this.signatures.now()
+    const { dtype, model } = signature
     const { x: rawX, y: rawY, weights: rawWeights } = checkData(where, data, dtype)
     const x = fitting(where, 'x', rawX, dtype)
-    const meaning = meaningOf(this.model)
+    const meaning = meaningOf(model)
     // From here on a prediction knows one sample from a batch.
     meaning.sample = x.rank - 1
     const weights = rawWeights && { weights: normalized(where, rawWeights, dtype) }
     const samples = x.shape[0] as number
     const { targets } = this.loss
-    const output = this.#outputOf(x)
+    const output = signature.outputOf(x.shape)
     if (where !== 'evaluate') meaning.outputs = this.#outputsOf(sizeOf(output))
     const distribution = isFloat(rawY.dtype) && rawY.rank === 2 && sameShape(rawY.shape.slice(1), output) && (output[0] as number) > 1
     if (targets === 'classes' && !distribution)
@@ -113,18 +110,6 @@ export class Preparation {
 
   /** What so many outputs mean; a loss of one's own may not tell. */
   #outputsOf(count: number): OutputKind | 'unknown' {
-    this.#kind ??= (this.loss.targets === undefined ? this.loss.outputs : outputsOf(this.loss, count)) ?? 'unknown'
-    return this.#kind
-  }
-
-  /** The shape of the model's output for one sample. */
-  #outputOf(x: Tensor): Shape {
-    const input = [1, ...x.shape.slice(1)]
-    let known = this.#outputs.find((entry) => sameShape(entry.input, input))
-    if (!known) {
-      known = { input, output: outputShape(this.model, input).slice(1) }
-      this.#outputs.push(known)
-    }
-    return known.output
+    return (this.loss.targets === undefined ? this.loss.outputs : outputsOf(this.loss, count)) ?? 'unknown'
   }
 }

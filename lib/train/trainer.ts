@@ -3,18 +3,23 @@
  * how a fit runs is in fit-loop.ts.
  */
 
+import type { BlockResult } from '../backend/program.js'
 import type { DataLike } from '../data/dataset.js'
 import { WengertError } from '../errors.js'
 import { checkPath, checkWritable } from '../io/atomic.js'
 import { naming, readBytes } from '../io/read-file.js'
 import { decodeSafetensors, writeSafetensors } from '../io/safetensors.js'
-import { counterLength, writeCounter } from '../nn/dropout.js'
+import { writeCounter } from '../nn/dropout.js'
 import type { Loss } from '../nn/loss.js'
+import { isLibraryLoss } from '../nn/loss-contract.js'
 import { Module } from '../nn/module.js'
+import type { Parameter } from '../nn/parameter.js'
+import { isLibraryModule } from '../nn/registry.js'
 import { gradientDescent } from '../optim/gradient-descent.js'
-import { checkOptimizer, type Optimizer, type Schedule } from '../optim/optimizer.js'
+import { checkOptimizer, isLibraryOptimizer, type Optimizer, type Schedule } from '../optim/optimizer.js'
 import { asTensor, type TensorLike } from '../tensor/creation.js'
 import { nextSeed } from '../tensor/random.js'
+import { BoundedCache, type Held } from '../util/bounded-cache.js'
 import { checkNumber, checkOptions, describe } from '../util/options.js'
 import { checkSlots, decodeCheckpoint, encodeCheckpoint } from './checkpoint.js'
 import { type Course, writeScalars } from './course.js'
@@ -22,15 +27,16 @@ import { evaluate } from './evaluation.js'
 import { evaluationFailure, notFinite } from './failures.js'
 import { FitLoop } from './fit-loop.js'
 import { checkFitOptions, type FitOptions, outlineOf } from './fit-options.js'
-import type { Batching } from './fit-plan.js'
+import type { Batching, FitPlan } from './fit-plan.js'
 import type { EpochRecord, History, Scores, StopReason } from './history.js'
 import { describeTraining, profileTraining, type TrainingProfile } from './inspect.js'
 import { checkMetrics, type MeanMetric, type MetricSpec } from './metrics.js'
-import { Preparation, type Prepared } from './prepare.js'
-import { QuickSteps } from './quick-steps.js'
+import type { Clipping, StepParts } from './parts.js'
+import { Preparation, type Prepared, sampleOf } from './prepare.js'
 import { type BlockRecords, historyOf } from './records.js'
-import { SingleSteps } from './single-steps.js'
-import type { Clipping, SampleSpec, StepParts } from './step-programs.js'
+import { RowCopy } from './rows.js'
+import { type Signature, Signatures } from './signature.js'
+import { type Batch, type Step, stepFor } from './steps.js'
 import { asBatch, consume, type StreamItem, type StreamOptions, type StreamProgress } from './stream.js'
 import { TrainingState } from './training-state.js'
 
@@ -52,6 +58,9 @@ export interface TrainerOptions {
   clipValue?: number
 }
 
+/** The most that a trainer's programs hold together, in bytes. */
+const cacheBytes = 2 ** 27
+
 /** What `FBGD`, `SGD` and `MBSGD` have in common: a type for code that takes any of them. */
 export abstract class Trainer {
   readonly model: Module
@@ -62,10 +71,14 @@ export abstract class Trainer {
   /** Whether an update's gradient is added up over several runs. */
   protected readonly accumulates: boolean = false
   readonly #clip: Clipping
+  readonly #signatures: Signatures
   readonly #preparation: Preparation
-  readonly #steps = new SingleSteps()
+  /** The programs of steps and fits. */
+  readonly #cache = new BoundedCache<Held>(cacheBytes)
   readonly #course: Course = { epoch: 0, updates: 0, baseline: undefined, seed: undefined, unfinished: undefined }
   #state: TrainingState | undefined
+  /** The form of the model that the state was last found to fit. */
+  #fitted: Signature | undefined
 
   /** Epochs finished over the trainer's life. */
   get epoch(): number {
@@ -102,11 +115,12 @@ export abstract class Trainer {
       ...(options.clipNorm === undefined ? {} : { norm: bound('clipNorm') }),
       ...(options.clipValue === undefined ? {} : { value: bound('clipValue') }),
     }
-    this.#preparation = new Preparation(model, loss)
+    this.#signatures = new Signatures(model)
+    this.#preparation = new Preparation(this.#signatures, loss)
   }
 
   /** How this trainer cuts a set. */
-  protected abstract batching(set: Prepared, sample: SampleSpec, parts: StepParts, report: number): Batching
+  protected abstract batching(set: Prepared, parts: StepParts): Batching
 
   /**
    * Trains off the main thread and resolves to the history.
@@ -200,7 +214,8 @@ export abstract class Trainer {
       },
       prepare: (where, data) => this.#preparation.prepare(where, data),
       parts: (metrics) => this.#parts(metrics),
-      batching: (set, sample, parts, report) => this.batching(set, sample, parts, report),
+      batching: (set, parts) => this.batching(set, parts),
+      cache: this.#kept,
     }
   }
 
@@ -214,7 +229,9 @@ export abstract class Trainer {
    */
   step(x: TensorLike, y: TensorLike, options: Pick<DataLike, 'weights'> = {}): number {
     checkOptions('step', options, ['weights'])
-    return this.#update(this.#preparation.prepare('step', { ...options, x: asTensor('step: x', x, { dtype: this.model.dtype }), y }))
+    const { dtype } = this.#signatures.now()
+    const data = this.#preparation.prepare('step', { ...options, x: asTensor('step: x', x, { dtype }), y })
+    return this.#learn(this.#stepFor(data), data)
   }
 
   /**
@@ -226,50 +243,45 @@ export abstract class Trainer {
    * @example await trainer.fitStream(events, { signal, onUpdate: ({ cost }) => gauge.set(cost) })
    */
   fitStream(source: Iterable<StreamItem> | AsyncIterable<StreamItem>, options: StreamOptions = {}): Promise<StreamProgress> {
-    const quick = new QuickSteps({
-      loss: this.loss,
-      steps: this.#steps,
-      parts: () => this.#parts([]),
-      scalars: (out) => this.#scalars(out),
-    })
+    let rows: RowCopy | undefined
     return consume(source, options, (item) => {
-      const cost = quick.learn(item)
-      if (cost !== undefined) {
-        this.#count(cost)
-        return { cost, samples: 1 }
-      }
+      if (rows?.take(item) && this.#still(rows.step)) return { cost: this.#update(rows.step, rows), samples: 1 }
       const data = this.#preparation.prepare('fitStream', asBatch(item))
-      const learned = { cost: this.#update(data), samples: data.samples }
-      if (data.samples === 1) quick.open(item, data)
-      return learned
+      const step = this.#stepFor(data)
+      const cost = this.#learn(step, data)
+      rows = RowCopy.of(item, data, step, this.loss)
+      return { cost, samples: data.samples }
     })
   }
 
-  /** Writes the next update's numbers; the counter of its draws, where there are any. */
-  #scalars({ scalars, counter }: { scalars: Float64Array; counter: Int32Array }): void {
-    const course = this.#course
-    writeScalars(this, scalars, 0, { epoch: course.epoch, update: course.updates })
-    if (!this.#state?.draws) return
-    course.seed ??= nextSeed()
-    writeCounter(counter, 0, course.seed, course.updates, 0)
+  /** The update on batches like this one. */
+  #stepFor(data: Prepared): Step {
+    return stepFor(this.#cache, this.#parts([], 'step'), sampleOf(data), data.samples)
   }
 
-  /** Takes note of an update. Errors: ERR_DIVERGED. */
-  #count(cost: number): void {
+  /** Whether a step is the one for the model as it is, and nothing was assigned or taken away since the last. */
+  #still({ parts }: Step): boolean {
+    return parts.state === this.#state && parts.state.current && parts.signature.holds
+  }
+
+  #learn(step: Step, { x, y, weights }: Prepared): number {
+    return this.#update(step, { x: x.data, y: y.data, weights: weights?.data })
+  }
+
+  /** One synchronous update; returns the cost before it. Errors: ERR_BUSY; ERR_DIVERGED. */
+  #update(step: Step, batch: Batch): number {
     const course = this.#course
+    const { state, signature } = step.parts
+    const block = state.claim('step')
+    writeScalars(this, step.scalars, 0, { epoch: course.epoch, update: course.updates }, state.groups)
+    if (signature.draws) {
+      course.seed ??= nextSeed()
+      writeCounter(step.counter, 0, course.seed, course.updates, 0)
+    }
+    const cost = step.run(block, batch)
     if (Number.isNaN(cost)) throw notFinite(`update ${course.updates + 1}`, undefined, 'nothing was changed', this.optimizer.learningRate)
     course.updates++
     course.unfinished = undefined
-  }
-
-  /** One synchronous update; returns the cost before it. */
-  #update(data: Prepared): number {
-    const parts = this.#parts([], 'step')
-    const state = parts.state.claim('step')
-    const numbers = { scalars: new Float64Array(this.optimizer.scalarCount), counter: new Int32Array(counterLength) }
-    this.#scalars(numbers)
-    const cost = this.#steps.run(parts, state, data, numbers.scalars, numbers.counter) ?? NaN
-    this.#count(cost)
     return cost
   }
 
@@ -283,10 +295,10 @@ export abstract class Trainer {
     checkOptions('evaluate', options, ['metrics'])
     const metrics = checkMetrics('evaluate', options.metrics)
     const prepared = this.#preparation.prepare('evaluate', data)
-    const own = new TrainingState(this.model, this.optimizer, false)
-    return evaluate({ ...this.#parts(metrics.means), state: own }, own.copy(), prepared, metrics, (result, plan) =>
-      evaluationFailure(result, result.failure && plan.labelOf(result.failure), this.optimizer.learningRate),
-    )
+    const { learningRate } = this.optimizer
+    const failed = (result: BlockResult, plan: FitPlan) =>
+      evaluationFailure(result, result.failure && plan.labelOf(result.failure), learningRate)
+    return evaluate(this.#parts(metrics.means), prepared, metrics, failed, this.#kept)
   }
 
   /**
@@ -328,6 +340,7 @@ export abstract class Trainer {
       course: this.#course,
       ...(schedule?.state && { schedule: schedule.state() }),
       slots: state.slots(),
+      lagging: state.lagging(this.#course.updates),
     })
     await writeSafetensors(path, tensors, { metadata })
   }
@@ -344,9 +357,10 @@ export abstract class Trainer {
   async resume(path: string): Promise<void> {
     const bytes = await readBytes('resume', path)
     const checkpoint = naming(path, () => decodeCheckpoint(decodeSafetensors(bytes), path))
-    const { trainer, optimizer, schedule, slots, course } = checkpoint
+    const { trainer, optimizer, schedule, slots, course, lagging } = checkpoint
     this.#state?.refuseWhileBusy('resume')
-    const { state } = this.#parts([], 'resume')
+    const made = (name: string, { frozen }: Parameter) => lagging[name] ?? (frozen ? 0 : course.updates)
+    const state = new TrainingState(this.model, this.optimizer, this.accumulates, { updates: course.updates, made })
     naming(path, () => {
       const [expected, actual] = [`${this.name} with ${this.optimizer.name}`, `${trainer} with ${optimizer}`]
       if (expected !== actual)
@@ -354,29 +368,51 @@ export abstract class Trainer {
       if ((schedule === undefined) !== (this.schedule?.state === undefined))
         throw new WengertError('ERR_STATE', 'resume: expected a schedule like that of the checkpoint, got another')
       checkSlots(slots, state.expectedSlots())
-      state.claim('resume')
+      state.refuseForeign('resume')
       if (schedule) this.schedule?.restore?.(schedule)
     })
+    this.#replace(state)
+    state.claim('resume')
     state.restore(slots)
     Object.assign(this.#course, course)
   }
 
   #parts(metrics: readonly MeanMetric[], where = 'fit'): StepParts {
-    const before = this.#state
-    if (!before?.fits(this.model)) {
-      before?.refuseWhileBusy(where)
-      this.#state = new TrainingState(this.model, this.optimizer, this.accumulates, before)
-      this.#steps.clear()
+    const signature = this.#signatures.now()
+    if (signature !== this.#fitted && !this.#state?.fits(this.model)) {
+      this.#state?.refuseWhileBusy(where)
+      const { updates } = this.#course
+      this.#replace(new TrainingState(this.model, this.optimizer, this.accumulates, this.#state?.memory(updates)))
     }
+    this.#fitted = signature
     return {
       model: this.model,
       loss: this.loss,
       optimizer: this.optimizer,
       steady: this.optimizer.steady === true && this.schedule === undefined,
       state: this.#state as TrainingState,
+      signature,
       metrics,
-      dtype: this.model.dtype,
+      dtype: signature.dtype,
       clip: this.#clip,
     }
+  }
+
+  /** Goes over to another layout of the state; programs of the one before are of no use any more. */
+  #replace(state: TrainingState): void {
+    this.#cache.clear()
+    this.#state?.release()
+    this.#state = state
+    this.#fitted = undefined
+  }
+
+  /**
+   * Where programs are kept from fit to fit. Of layers, losses and optimisers of the library all is known by their fields; functions
+   * of a user's own may read anything, so a fit looks at them anew.
+   */
+  get #kept(): BoundedCache<Held> | undefined {
+    const { model, loss, optimizer } = this
+    const known = isLibraryLoss(loss) && isLibraryOptimizer(optimizer) && model.modules().every(isLibraryModule)
+    return known ? this.#cache : undefined
   }
 }

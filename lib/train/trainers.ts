@@ -5,7 +5,7 @@
 
 import { balancedOrder, stratifiedOrder } from '../data/sampling.js'
 import { WengertError } from '../errors.js'
-import { withDraws } from '../nn/dropout.js'
+import { counterLength, withDraws } from '../nn/dropout.js'
 import { lossesOf } from '../nn/loss-use.js'
 import type { Module } from '../nn/module.js'
 import { withBindings } from '../nn/parameter.js'
@@ -14,26 +14,11 @@ import { rowsApart } from '../plan/rows.js'
 import { checkNumber, describe } from '../util/options.js'
 import { formatShape } from '../util/shape.js'
 import type { Batching } from './fit-plan.js'
-import { massOf, type Prepared } from './prepare.js'
-import {
-  accumulatedUpdate,
-  batchStep,
-  chunkStep,
-  fullStep,
-  inputIndex,
-  inputSpecs,
-  type SampleSpec,
-  type StepParts,
-} from './step-programs.js'
+import { inputTable } from './inputs.js'
+import type { StepParts } from './parts.js'
+import { type Prepared, sampleOf } from './prepare.js'
+import type { Cut } from './programs.js'
 import { Trainer, type TrainerOptions } from './trainer.js'
-
-interface Cut {
-  /** Samples an update. */
-  size: number
-  /** Samples computed at a time; all of an update's by default. */
-  atOnce?: number
-  dropLast?: boolean
-}
 
 let said = false
 
@@ -47,28 +32,18 @@ function sayThatOneCancels(): void {
   )
 }
 
-/** Batches by a shuffled order, the last one shorter unless dropped. */
-function shuffledBatches(samples: number, cut: Cut, sample: SampleSpec, parts: StepParts, report: number): Batching {
-  const { size, atOnce, dropLast = false } = cut
-  if (size === 1 && (sample.weighted || parts.loss.weightsOf)) sayThatOneCancels()
+/** Batches of `size` samples by a shuffled order, the last one shorter unless dropped. */
+function shuffledBatches(
+  { samples, weights }: Prepared,
+  { loss }: StepParts,
+  size: number,
+  { atOnce = size, dropLast = false } = {},
+): Batching {
+  if (size === 1 && (weights || loss.weightsOf)) sayThatOneCancels()
   const rows = Math.min(size, samples)
-  const cuts = [
-    { rows, repeat: Math.floor(samples / rows) },
-    { rows: samples % rows, repeat: samples % rows > 0 && !dropLast ? 1 : 0 },
-  ].filter(({ repeat }) => repeat > 0)
-  return {
-    shuffled: true,
-    programs: cuts.map(({ rows: n, repeat }) => ({
-      spec: {
-        inputs: inputSpecs(sample, parts, { x: samples, advance: 0, order: n, rates: true, validation: 0 }),
-        options: { dtype: parts.dtype, report },
-        build: batchStep(parts, sample, atOnce),
-      },
-      repeat,
-      updates: 1,
-      samples: n,
-    })),
-  }
+  const cut = (n: number, repeat: number): Cut => ({ kind: 'gathered', rows: n, repeat, atOnce: Math.min(n, atOnce) })
+  const cuts = [cut(rows, Math.floor(samples / rows)), cut(samples % rows, samples % rows > 0 && !dropLast ? 1 : 0)]
+  return { cuts: cuts.filter(({ repeat }) => repeat > 0) }
 }
 
 /** Full-batch gradient descent, Eq. (3.90): one update an epoch, with the exact mean gradient; memory does not grow with m. */
@@ -83,74 +58,49 @@ export class FBGD extends Trainer {
     super('FBGD', model, options)
   }
 
-  protected override batching(set: Prepared, sample: SampleSpec, parts: StepParts, report: number): Batching {
+  protected override batching(set: Prepared, parts: StepParts): Batching {
     const { samples } = set
-    const base = { dtype: parts.dtype, report }
-    const inputs = (rows: number, rates: boolean) => inputSpecs(sample, parts, { x: rows, advance: rows, order: 0, rates, validation: 0 })
-    const chunk = FBGD.chunkRows
-    if (samples <= chunk || !this.#rowsApart(sample, parts)) {
-      return {
-        shuffled: false,
-        programs: [
-          {
-            spec: {
-              inputs: inputs(samples, true),
-              options: base,
-              build: fullStep(parts, sample),
-            },
-            repeat: 1,
-            updates: 1,
-            samples,
-          },
-        ],
-      }
-    }
-    const whole = { samples, mass: massOf(set, parts.loss, parts.dtype) }
-    const cuts = [
-      { rows: chunk, repeat: 1, first: true },
-      { rows: chunk, repeat: Math.floor(samples / chunk) - 1, first: false },
-      { rows: samples % chunk, repeat: samples % chunk > 0 ? 1 : 0, first: false },
-    ].filter(({ repeat }) => repeat > 0)
-    return {
-      shuffled: false,
-      programs: [
-        ...cuts.map(({ rows, repeat, first }) => ({
-          spec: { inputs: inputs(rows, false), options: base, build: chunkStep(parts, sample, whole, first) },
-          repeat,
-          updates: 0,
-          samples: rows,
-        })),
-        {
-          spec: { inputs: inputs(0, true), options: { ...base, atomic: false }, build: accumulatedUpdate(parts) },
-          repeat: 1,
-          updates: 1,
-          samples: 0,
-        },
-      ],
-    }
+    const rows = FBGD.chunkRows
+    if (samples <= rows || !rowsOfLossesApart(set, parts)) return { cuts: [{ kind: 'whole', rows: samples, repeat: 1 }] }
+    const cuts: Cut[] = [
+      { kind: 'chunk', rows, repeat: 1, first: true },
+      { kind: 'chunk', rows, repeat: Math.floor(samples / rows) - 1 },
+      { kind: 'chunk', rows: samples % rows, repeat: samples % rows > 0 ? 1 : 0 },
+    ]
+    return { cuts: [...cuts.filter(({ repeat }) => repeat > 0), { kind: 'accumulated', rows: 0, repeat: 1 }] }
   }
+}
 
-  /** Whether the model's losses depend on their own sample alone. */
-  #rowsApart(sample: SampleSpec, parts: StepParts): boolean {
-    const rows = 3
-    const { model, loss, state } = parts
-    const inputs = inputSpecs(sample, parts, { x: rows, advance: 0, order: 0, rates: false, validation: 0 })
-    const graph = record(inputs, state.layout, (r) => {
-      withBindings(
-        state.parameters.map((p) => p.parameter),
-        state.parameters.map((p) => r.state(p.slot)),
-        () => {
-          const counter = state.draws ? r.input(inputIndex.draws) : undefined
-          const prediction = withDraws(counter, 0, () => model.forward(r.input(inputIndex.x)))
-          r.report(0, lossesOf(loss, prediction, r.input(inputIndex.y)))
-        },
-      )
-    })
+/** Whether the model's losses depend on their own sample alone; not known of a model whose path depends on values. */
+function rowsOfLossesApart(set: Prepared, parts: StepParts): boolean {
+  const rows = 3
+  const { model, loss, state } = parts
+  const table = inputTable(parts, sampleOf(set), { training: true })
+  const seen = { rows }
+  const inputs = table.specs({ x: seen, y: seen, weights: seen, draws: { rows: counterLength } })
+  try {
+    const graph = parts.signature.around(() =>
+      record(inputs, state.layout, (r) => {
+        withBindings(
+          state.parameters.map((p) => p.parameter),
+          state.parameters.map((p) => r.state(p.slot)),
+          () => {
+            const counter = table.has('draws') ? r.input(table.at('draws')) : undefined
+            const prediction = withDraws(counter, 0, () => model.forward(r.input(table.at('x'))))
+            r.report(0, lossesOf(loss, prediction, r.input(table.at('y'))))
+          },
+          model,
+        )
+      }),
+    )
     return rowsApart(
       graph,
-      new Set([inputIndex.x, inputIndex.y]),
+      new Set([table.at('x'), table.at('y')]),
       graph.effects.map((effect) => effect.value),
     )
+  } catch (error) {
+    if (error instanceof WengertError && error.code === 'ERR_VALUE_NEEDED') return false
+    throw error
   }
 }
 
@@ -163,8 +113,8 @@ export class SGD extends Trainer {
     super('SGD', model, options)
   }
 
-  protected override batching({ samples }: Prepared, sample: SampleSpec, parts: StepParts, report: number): Batching {
-    return shuffledBatches(samples, { size: 1 }, sample, parts, report)
+  protected override batching(set: Prepared, parts: StepParts): Batching {
+    return shuffledBatches(set, parts, 1)
   }
 }
 
@@ -208,10 +158,11 @@ export class MBSGD extends Trainer {
     this.accumulate = checkNumber('MBSGD', 'accumulate', options.accumulate ?? 1, { integer: true, min: 1 })
   }
 
-  protected override batching({ samples, y: targets }: Prepared, sample: SampleSpec, parts: StepParts, report: number): Batching {
+  protected override batching(set: Prepared, parts: StepParts): Batching {
+    const { samples, y: targets } = set
     const size = this.batchSize * this.accumulate
     const dropLast = this.dropLast && samples >= size
-    const batches = shuffledBatches(samples, { size, atOnce: this.batchSize, dropLast }, sample, parts, report)
+    const batches = shuffledBatches(set, parts, size, { atOnce: this.batchSize, dropLast })
     if (!this.stratify && !this.balance) return batches
     if (targets.size !== samples) {
       throw new WengertError(

@@ -6,7 +6,6 @@
 import type { Backend, State } from '../backend/backend.js'
 import { engine } from '../backend/select.js'
 import { WengertError } from '../errors.js'
-import { draws } from '../nn/dropout.js'
 import type { Module } from '../nn/module.js'
 import type { Home, Parameter } from '../nn/parameter.js'
 import type { Optimizer } from '../optim/optimizer.js'
@@ -21,16 +20,38 @@ export interface ParameterSlots {
   readonly parameter: Parameter
   readonly slot: number
   readonly trained: boolean
+  /** A frozen parameter keeps those of the time when it was trained. */
   readonly optimizer: readonly number[]
   readonly gradient: number
+  /** Updates made of the parameter before this layout. */
+  readonly made: number
+  /** The place of its count of updates in `groups`. */
+  readonly group: number
 }
 
+/** What a new layout takes over: how many updates the trainer has made, and how many of them moved each parameter. */
+export interface Memory {
+  readonly updates: number
+  made(name: string, parameter: Parameter): number
+  /** The layout before, whose optimiser state is carried over, parameter by parameter. */
+  readonly before?: TrainingState | undefined
+}
+
+let layouts = 0
+
 export class TrainingState implements Home {
+  /** Of this layout alone, for keys. */
+  readonly id = ++layouts
   readonly layout = new StateLayout()
   /** The model's parameters and, untrained, its buffers. */
   readonly parameters: readonly ParameterSlots[]
-  /** Whether the model draws random numbers in training. */
-  readonly draws: boolean
+  /**
+   * By how many updates parameters lag behind the trainer: an optimiser that counts its updates has scalars for each of these
+   * groups. Nearly always [0], since nearly always all were trained from the start.
+   */
+  readonly groups: readonly number[]
+  /** The trainer's updates when this layout was made. */
+  readonly updates: number
   busy = false
   #state: State | undefined
   #backend: Backend | undefined
@@ -39,21 +60,23 @@ export class TrainingState implements Home {
   readonly #dirty = new Set<Parameter>()
   #held = false
 
-  /**
-   * @param accumulates whether gradients are added up from run to run
-   * @param before a layout whose optimiser state is carried over, parameter by parameter
-   */
+  /** @param accumulates whether gradients are added up from run to run */
   constructor(
     model: Module,
     optimizer: Optimizer,
     readonly accumulates: boolean,
-    before?: TrainingState,
+    { updates, made: madeOf, before }: Memory = { updates: 0, made: () => 0 },
   ) {
-    this.draws = draws(model)
+    this.updates = updates
+    const groups: number[] = []
     this.parameters = model.namedState().map(([name, parameter]) => {
       const slot = this.layout.add(name, parameter.shape, parameter.dtype)
       const trained = !parameter.frozen
-      const own = trained ? optimizer.slots(parameter).map((s) => this.layout.add(`${name}.${s.name}`, s.shape, s.dtype)) : []
+      const made = madeOf(name, parameter)
+      const behind = optimizer.steady ? 0 : updates - made
+      if (trained && !groups.includes(behind)) groups.push(behind)
+      const kept = trained || made > 0
+      const own = kept ? optimizer.slots(parameter).map((s) => this.layout.add(`${name}.${s.name}`, s.shape, s.dtype)) : []
       return {
         name,
         parameter,
@@ -61,8 +84,11 @@ export class TrainingState implements Home {
         trained,
         optimizer: own,
         gradient: trained && accumulates ? this.layout.add(`${name}.gradient`, parameter.shape, parameter.dtype, true) : -1,
+        made,
+        group: trained ? groups.indexOf(behind) : 0,
       }
     })
+    this.groups = groups.length > 0 ? groups : [0]
     for (const entry of this.parameters) this.#byParameter.set(entry.parameter, entry)
     if (before) this.#inherit(before)
   }
@@ -81,6 +107,32 @@ export class TrainingState implements Home {
         state.write(offset, values)
       })
     }
+  }
+
+  /** What a layout that follows takes over, at so many updates of the trainer. */
+  memory(updates: number): Memory {
+    const made = (_: string, parameter: Parameter) => {
+      const entry = this.#byParameter.get(parameter)
+      return entry ? this.#madeOf(entry, updates) : 0
+    }
+    return { updates, made, before: this }
+  }
+
+  #madeOf({ made, trained }: ParameterSlots, updates: number): number {
+    return trained ? made + updates - this.updates : made
+  }
+
+  /** How many of the trainer's updates moved each parameter, by name, where that is neither all of a trained one's nor none of a frozen one's. */
+  lagging(updates: number): Record<string, number> {
+    const counts = this.parameters.map((entry) => ({ ...entry, now: this.#madeOf(entry, updates) }))
+    return Object.fromEntries(counts.filter(({ trained, now }) => now !== (trained ? updates : 0)).map(({ name, now }) => [name, now]))
+  }
+
+  /** Gives the parameters back, with their newest values, and frees the block. */
+  release(): void {
+    for (const { parameter } of this.parameters) if (parameter.home === this) parameter.moveTo(undefined)
+    this.#state?.release()
+    this.#state = undefined
   }
 
   /** Errors: ERR_BUSY during a fit. */
@@ -115,10 +167,15 @@ export class TrainingState implements Home {
     return true
   }
 
+  /** Errors: ERR_BUSY where another's fit trains a parameter. */
+  refuseForeign(where = 'fit'): void {
+    for (const { parameter } of this.parameters) if (parameter.home !== this) parameter.refuseWhileBusy(where)
+  }
+
   /** Takes the parameters from whoever holds them and brings the block up to date. Errors: ERR_BUSY. */
   claim(where = 'fit'): State {
     this.refuseWhileBusy(where)
-    for (const { parameter } of this.parameters) if (parameter.home !== this) parameter.refuseWhileBusy(where)
+    this.refuseForeign(where)
     const state = this.#current()
     for (const { parameter } of this.parameters) {
       if (parameter.home === this) continue

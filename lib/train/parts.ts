@@ -1,0 +1,103 @@
+/** What training's programs are made of, and where they leave what they report. */
+
+import type { Loss } from '../nn/loss.js'
+import type { Module } from '../nn/module.js'
+import type { Optimizer } from '../optim/optimizer.js'
+import { div, maximum, mul } from '../primitives/elementwise.js'
+import { sum } from '../primitives/reduce.js'
+import type { Tensor } from '../tensor/tensor.js'
+import type { Dtype, FloatDtype } from '../util/dtype.js'
+import type { Shape } from '../util/shape.js'
+import type { MeanMetric } from './metrics.js'
+import type { Signature } from './signature.js'
+import type { TrainingState } from './training-state.js'
+
+/** What a step is made of. */
+export interface StepParts {
+  readonly model: Module
+  readonly loss: Loss
+  readonly optimizer: Optimizer
+  /** Whether every update of a fit has the same scalars. */
+  readonly steady: boolean
+  readonly state: TrainingState
+  /** The model's, at the time when the programs are made. */
+  readonly signature: Signature
+  /** Means over samples, computed by the programs. */
+  readonly metrics: readonly MeanMetric[]
+  /** The report's entry at which the sums of gradient health begin; none by default. */
+  readonly health?: number
+  readonly dtype: FloatDtype
+  readonly clip?: Clipping
+}
+
+/** Bounds of the gradient of an update: of its norm over all parameters, and of each element. */
+export interface Clipping {
+  readonly norm?: number
+  readonly value?: number
+}
+
+/** A sample's shape and the targets' type. */
+export interface SampleSpec {
+  readonly x: Shape
+  readonly y: Shape
+  readonly yDtype: Dtype
+  /** Whether each has a weight. */
+  readonly weighted: boolean
+}
+
+/** Sums of health for each trained parameter: Σ‖g‖², Σ‖Δθ‖², Σ‖θ‖², and how many elements of g were 0. */
+export const healthEntries = 4
+
+/** Where things stand in the report: the sum of the losses, then of each metric; validation's follow, then health's. */
+export interface ReportLayout {
+  readonly validation: number
+  readonly health: number
+  readonly length: number
+}
+
+/** @param count metrics; @param trained parameters whose health is reported */
+export function reportLayout(count: number, training: boolean, validation: boolean, trained: number): ReportLayout {
+  const group = 1 + count
+  const first = training ? group : 0
+  const health = first + (validation ? group : 0)
+  return { validation: first, health, length: health + healthEntries * trained }
+}
+
+/** All samples of an update or an evaluation that is made in parts, and what their mean divides by. */
+export interface Whole {
+  readonly samples: number
+  readonly mass: number
+}
+
+/** What each loss counts in the mean over an update's samples: Σ weight · loss · factor is the cost. */
+export interface Share {
+  /** [samples at hand]; 1 where there are none. */
+  weights?: Tensor | undefined
+  /** One by what the mean divides by. */
+  factor: Tensor | number
+  /** Samples of the update. */
+  samples: number
+}
+
+/** The share of each sample where all of the update are at hand. An update of samples that count nothing changes nothing. */
+export function shareOf({ loss, dtype }: StepParts, samples: number, targets: () => Tensor, weights: Tensor | undefined): Share {
+  const own = loss.weightsOf?.(targets(), dtype)
+  const counts = own && weights ? mul(own, weights) : (own ?? weights)
+  return { weights, samples, factor: counts ? div(1, maximum(sum(counts), least)) : 1 / samples }
+}
+
+/** Below any sum of weights but 0, in either precision. */
+const least = 1e-30
+
+/** The share of each sample where what the mean divides by is known ahead. */
+export const knownShare = ({ samples, mass }: Whole, weights: Tensor | undefined): Share => ({
+  weights,
+  samples,
+  factor: 1 / Math.max(mass, least),
+})
+
+/** The losses so that their sum is the number of samples times the cost: an epoch's cost is the batches' weighted by size. */
+export function reported(losses: Tensor, { weights, factor, samples }: Share): Tensor {
+  const weighted = weights ? mul(losses, weights) : losses
+  return factor === 1 / samples ? weighted : mul(weighted, typeof factor === 'number' ? factor * samples : mul(factor, samples))
+}

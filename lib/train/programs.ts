@@ -1,0 +1,248 @@
+/**
+ * The programs of training, as functions on tensors: an update (its samples, forward, loss, backward, clipping, optimiser) is
+ * recorded from what stands here, whichever way it is run afterwards; nothing is written twice for the engines.
+ */
+
+import { valueAndGrad } from '../autodiff/transforms.js'
+import { counterLength, withDraws } from '../nn/dropout.js'
+import { lossesOf } from '../nn/loss-use.js'
+import { withBindings } from '../nn/parameter.js'
+import { inEvalMode } from '../nn/predictor.js'
+import type { PlanOptions, PlanSpec } from '../plan/plan.js'
+import type { Recorder } from '../plan/record.js'
+import { add, div, equal, maximum, minimum, mul, sqrt, square, sub } from '../primitives/elementwise.js'
+import { gather } from '../primitives/indexing.js'
+import { reshape, slice } from '../primitives/movement.js'
+import { sum } from '../primitives/reduce.js'
+import { withScope } from '../primitives/scope.js'
+import type { Tensor } from '../tensor/tensor.js'
+import { sizeOf } from '../util/shape.js'
+import type { InputName, Inputs, InputTable, Rows } from './inputs.js'
+import { contextOf, lossName } from './metric-context.js'
+import { type Clipping, healthEntries, knownShare, reported, type Share, type StepParts, shareOf, type Whole } from './parts.js'
+import type { ParameterSlots } from './training-state.js'
+
+/** How an epoch is cut: one kind of update, or a part of one, and how often it is made. */
+export interface Cut {
+  /**
+   * `gathered`: an update on the samples that the order names next; `whole`: one on the rows that come next; `chunk`: rows whose
+   * part of the gradient is added to the accumulators, or starts them where it is the `first`; `accumulated`: the update that
+   * ends chunks.
+   */
+  readonly kind: 'gathered' | 'whole' | 'chunk' | 'accumulated'
+  readonly rows: number
+  readonly repeat: number
+  /** Rows computed at a time, so that memory is theirs alone; all by default. */
+  readonly atOnce?: number
+  readonly first?: boolean
+}
+
+/** The updates that one run of a cut makes. */
+export const updatesOf = ({ kind }: Cut): number => (kind === 'chunk' ? 0 : 1)
+
+/** The program of a cut. `samples` are in the arrays that it gathers from; `whole` is what its chunks make up. */
+export function updateProgram(
+  parts: StepParts,
+  table: InputTable,
+  cut: Cut,
+  { samples, whole, report }: { samples: number; whole?: Whole | undefined; report: number },
+): PlanSpec {
+  const { kind, rows } = cut
+  const data: Rows = kind === 'gathered' ? { rows: samples } : { rows, advance: rows }
+  const scalars = parts.optimizer.scalarCount * parts.state.groups.length
+  const seen: Partial<Record<InputName, Rows>> = {
+    ...(kind !== 'accumulated' && { x: data, y: data, weights: data, draws: { rows: counterLength, advance: counterLength } }),
+    ...(kind === 'gathered' && { order: { rows, advance: rows } }),
+    ...(kind !== 'chunk' && { rates: { rows: scalars, advance: parts.steady ? 0 : scalars } }),
+  }
+  return {
+    inputs: table.specs(seen),
+    options: { dtype: parts.dtype, report, ...(kind === 'accumulated' && { atomic: false }) },
+    build: (r) => recordUpdate(r, (name) => r.input(table.at(name)), parts, cut, table, whole),
+  }
+}
+
+/** The one builder of updates. */
+function recordUpdate(r: Recorder, input: Inputs, parts: StepParts, cut: Cut, table: InputTable, whole: Whole | undefined): void {
+  const { kind, rows: m, atOnce = m } = cut
+  const trained = parts.state.parameters.filter((p) => p.trained)
+  if (kind === 'accumulated') {
+    const sums = trained.map(({ gradient }) => r.state(gradient))
+    applyOptimizer(r, parts, sums, input('rates'))
+    return
+  }
+  const order = kind === 'gathered' ? input('order') : undefined
+  const take = (name: InputName, range?: readonly [number, number]): Tensor => {
+    if (order) return gather(input(name), range ? slice(order, range) : order)
+    return range ? slice(input(name), range) : input(name)
+  }
+  const counter = table.has('draws') ? input('draws') : undefined
+  const weights = table.has('weights') ? take('weights') : undefined
+  const all = kind === 'chunk' ? knownShare(whole as Whole, weights) : shareOf(parts, m, () => take('y'), weights)
+  let made: Gradients | undefined
+  for (let first = 0; first < m; first += atOnce) {
+    const range = atOnce < m ? ([first, Math.min(m, first + atOnce)] as const) : undefined
+    const share = range && all.weights ? { ...all, weights: slice(all.weights, range) } : all
+    const y = take('y', range)
+    const next = differentiate(r, parts, take('x', range), y, share, { counter, first, held: made?.held })
+    reportAll(r, parts, 0, next.losses, next.prediction, y)
+    const before: readonly Tensor[] | undefined = made?.gradients
+    made = before ? { ...next, gradients: next.gradients.map((g, i) => add(before[i] as Tensor, g)) } : next
+  }
+  const { held, gradients } = made as Gradients
+  // The assignments that the forward function made to buffers.
+  untrained(parts).forEach(({ slot }, i) => {
+    if (held[i] !== r.state(slot)) r.assign(slot, held[i] as Tensor)
+  })
+  if (kind === 'chunk') {
+    trained.forEach(({ gradient }, i) => {
+      const g = gradients[i] as Tensor
+      r.assign(gradient, cut.first ? g : add(r.state(gradient), g))
+    })
+  } else applyOptimizer(r, parts, gradients, input('rates'))
+}
+
+function reportAll(r: Recorder, parts: StepParts, first: number, losses: Tensor, prediction: Tensor, target: Tensor): void {
+  r.report(first, losses)
+  const context = contextOf(parts.loss, sizeOf(prediction.shape.slice(1)))
+  parts.metrics.forEach((metric, i) => {
+    r.report(first + 1 + i, metric.perSample(prediction, target, context))
+  })
+}
+
+interface Gradients {
+  /** As reported. */
+  losses: Tensor
+  prediction: Tensor
+  gradients: Tensor[]
+  /** The values of what is not trained, after the forward function: it may have assigned buffers. */
+  held: Tensor[]
+}
+
+/** Where a batch stands among the samples of an update. */
+interface Place {
+  /** Of the model's random draws; none where it draws nothing. */
+  counter: Tensor | undefined
+  /** Samples of the update before this batch. */
+  first: number
+  /** The values of what is not trained; those of the state by default. */
+  held: readonly Tensor[] | undefined
+}
+
+const untrained = (parts: StepParts): ParameterSlots[] => parts.state.parameters.filter((p) => !p.trained)
+
+/** Forward and backward of a batch; the gradient is of its part of the update's cost. */
+function differentiate(r: Recorder, parts: StepParts, x: Tensor, y: Tensor, share: Share, place: Place): Gradients {
+  const { state, model, loss } = parts
+  const trained = state.parameters.filter((p) => p.trained)
+  const frozen = untrained(parts)
+  const at = (list: readonly ParameterSlots[]) => list.map(({ slot }) => r.state(slot))
+  const cost = (weights: Tensor[]): [Tensor, Omit<Gradients, 'gradients'>] =>
+    withBindings(
+      [...trained, ...frozen].map((p) => p.parameter),
+      [...weights, ...(place.held ?? at(frozen))],
+      () => {
+        const prediction = withDraws(place.counter, place.first, () => model.forward(x))
+        const losses = withScope(lossName(loss), () => lossesOf(loss, prediction, y))
+        const held = frozen.map(({ parameter }) => parameter.resolve())
+        const total = sum(share.weights ? mul(losses, share.weights) : losses)
+        return [mul(total, share.factor), { losses: reported(losses, share), prediction, held }]
+      },
+      model,
+    )
+  if (trained.length === 0) {
+    const [, aux] = cost([])
+    return { ...aux, gradients: [] }
+  }
+  const [[, aux], gradients] = valueAndGrad(cost, { hasAux: true })(at(trained))
+  return { ...aux, gradients }
+}
+
+/** Gradients within the bounds: each element first, then all together: g · min(1, norm/(√Σg² + 1e−6)). */
+function clipped(gradients: readonly Tensor[], { norm, value }: Clipping): readonly Tensor[] {
+  // minimum and maximum, other than a choice, let NaN through: it must be found, not clipped.
+  const bounded = value === undefined ? gradients : gradients.map((g) => maximum(minimum(g, value), -value))
+  if (norm === undefined || bounded.length === 0) return bounded
+  const total = sqrt(bounded.map((g) => sum(square(g))).reduce(add))
+  const factor = minimum(div(norm, add(total, 1e-6)), 1)
+  return bounded.map((g) => mul(g, factor))
+}
+
+/** Applies the optimiser to every trained parameter. */
+function applyOptimizer(r: Recorder, parts: StepParts, unbounded: readonly Tensor[], rates: Tensor): void {
+  const { optimizer, state } = parts
+  const gradients = clipped(unbounded, parts.clip ?? {})
+  const { scalarCount } = optimizer
+  const scalars = state.groups.map((_, group) =>
+    Array.from({ length: scalarCount }, (_, i) => (rates.size === 1 ? reshape(rates, []) : slice(rates, group * scalarCount + i))),
+  )
+  state.parameters
+    .filter((p) => p.trained)
+    .forEach((entry, i) => {
+      const result = optimizer.update(
+        r.state(entry.slot),
+        gradients[i] as Tensor,
+        entry.optimizer.map((slot) => r.state(slot)),
+        scalars[entry.group] as Tensor[],
+        entry.parameter,
+      )
+      r.assign(entry.slot, result.parameter)
+      if (parts.health !== undefined)
+        reportHealth(r, parts.health + healthEntries * i, r.state(entry.slot), unbounded[i] as Tensor, result.parameter)
+      result.slots.forEach((value, k) => {
+        r.assign(entry.optimizer[k] as number, value)
+      })
+    })
+}
+
+/** Adds one update's sums for a parameter; the gradient is that before clipping. */
+function reportHealth(r: Recorder, entry: number, before: Tensor, gradient: Tensor, after: Tensor): void {
+  r.report(entry, square(gradient))
+  r.report(entry + 1, square(sub(after, before)))
+  r.report(entry + 2, square(before))
+  r.report(entry + 3, equal(gradient, 0))
+}
+
+/** Brings the sums of an epoch's earlier part back into the report, so that the whole adds up as if it had never been cut. */
+export function carryProgram(table: InputTable, entries: number): PlanSpec {
+  return {
+    inputs: table.specs({ carry: { rows: entries } }),
+    options: { dtype: 'float64', report: entries, atomic: false },
+    build: (r) => {
+      for (let i = 0; i < entries; i++) r.report(i, slice(r.input(table.at('carry')), i))
+    },
+  }
+}
+
+/** Cost and metrics of so many validation samples, as in use, and their predictions where the table has them. `entry` is the report's; chunks share one cost. */
+export function evaluationProgram(
+  parts: StepParts,
+  table: InputTable,
+  rows: number,
+  { whole, entry, report }: { whole: Whole; entry: number; report: number },
+): PlanSpec {
+  const data: Rows = { rows, advance: rows }
+  const options: PlanOptions = { dtype: parts.dtype, report, atomic: false }
+  const inputs = table.specs({ 'validation x': data, 'validation y': data, 'validation weights': data, predictions: data })
+  const build = (r: Recorder) => {
+    const input: Inputs = (name) => r.input(table.at(name))
+    const share = knownShare(whole, table.has('validation weights') ? input('validation weights') : undefined)
+    const x = input('validation x')
+    const y = input('validation y')
+    const all = parts.state.parameters
+    inEvalMode(parts.model, () =>
+      withBindings(
+        all.map((p) => p.parameter),
+        all.map((p) => r.state(p.slot)),
+        () => {
+          const prediction = parts.model.forward(x)
+          const losses = lossesOf(parts.loss, prediction, y)
+          reportAll(r, parts, entry, reported(losses, share), prediction, y)
+          if (table.has('predictions')) r.output(table.at('predictions'), prediction)
+        },
+        parts.model,
+      ),
+    )
+  }
+  return { inputs, options, build }
+}

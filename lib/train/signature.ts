@@ -1,0 +1,91 @@
+/**
+ * What compiled updates depend on of a model: its layers, their flags (training or in use) and other fields, its parameters, and
+ * which of them are frozen. Every cached plan of a trainer is known by the signature that it was made for.
+ */
+
+import { draws } from '../nn/dropout.js'
+import type { Module } from '../nn/module.js'
+import { Outline } from '../nn/outline.js'
+import type { Parameter } from '../nn/parameter.js'
+import { outputShape } from '../nn/predictor.js'
+import type { FloatDtype } from '../util/dtype.js'
+import { type Shape, sameShape } from '../util/shape.js'
+
+let made = 0
+
+export class Signature {
+  /** Of this one alone, for keys. */
+  readonly id = ++made
+  readonly dtype: FloatDtype
+  /** Whether the model draws random numbers in training. */
+  readonly draws: boolean
+  readonly #parameters: readonly Parameter[]
+  readonly #frozen: readonly boolean[]
+  readonly #outputs: { input: Shape; output: Shape }[] = []
+  #outline: Outline
+
+  constructor(readonly model: Module) {
+    this.dtype = model.dtype
+    this.draws = draws(model)
+    this.#parameters = model.namedState().map(([, value]) => value)
+    this.#frozen = this.#parameters.map(({ frozen }) => frozen)
+    this.#outline = this.#look()
+  }
+
+  #look(): Outline {
+    return new Outline(this.model, this.model.modules(), this.#parameters)
+  }
+
+  /** Whether the model is as it was. */
+  get holds(): boolean {
+    for (let i = 0; i < this.#parameters.length; i++) if (this.#parameters[i]?.frozen !== this.#frozen[i]) return false
+    return this.#outline.holds
+  }
+
+  /** Runs the model's forward function: a field that it changes itself is a note of its own, and no change of the model. */
+  around<T>(body: () => T): T {
+    const held = this.holds
+    try {
+      return body()
+    } finally {
+      if (held && !this.holds && this.#sameParameters) this.#outline = this.#look()
+    }
+  }
+
+  get #sameParameters(): boolean {
+    const now = this.model.namedState()
+    return now.length === this.#parameters.length && now.every(([, value], i) => value === this.#parameters[i])
+  }
+
+  /** The shape of the model's output for one sample of a batch of this shape. */
+  outputOf(batch: Shape): Shape {
+    const input = [1, ...batch.slice(1)]
+    let known = this.#outputs.find((entry) => sameShape(entry.input, input))
+    if (!known) {
+      const output = this.around(() => outputShape(this.model, input).slice(1))
+      known = { input, output }
+      this.#outputs.push(known)
+    }
+    return known.output
+  }
+}
+
+/** So many forms of a model are remembered: switching between them costs no new plans. */
+const remembered = 8
+
+/** The signatures that a model has had lately. */
+export class Signatures {
+  /** The latest first. */
+  #known: Signature[] = []
+
+  constructor(readonly model: Module) {}
+
+  /** The model's signature as it is. */
+  now(): Signature {
+    const [latest] = this.#known
+    if (latest?.holds) return latest
+    const signature = this.#known.find(({ holds }) => holds) ?? new Signature(this.model)
+    this.#known = [signature, ...this.#known.filter((other) => other !== signature)].slice(0, remembered)
+    return signature
+  }
+}

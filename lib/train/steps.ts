@@ -1,0 +1,76 @@
+/** A synchronous update is a plan of one update, made once for each form of the model and each shape of batch, and kept. */
+
+import type { State } from '../backend/backend.js'
+import { engine } from '../backend/select.js'
+import { counterLength } from '../nn/dropout.js'
+import type { BoundedCache, Held } from '../util/bounded-cache.js'
+import { allocate, type TypedArray } from '../util/dtype.js'
+import { Execution } from './execution.js'
+import { inputTable } from './inputs.js'
+import type { SampleSpec, StepParts } from './parts.js'
+import { updateProgram } from './programs.js'
+
+/** The arrays of one batch, as the program takes them. */
+export interface Batch {
+  readonly x: TypedArray
+  readonly y: TypedArray
+  readonly weights?: TypedArray | undefined
+}
+
+/** The update on batches of one shape, ready to run. */
+export class Step implements Held {
+  /** The scalars of the next update, as the optimiser writes them. */
+  readonly scalars: Float64Array
+  /** The counter of its draws. */
+  readonly counter = new Int32Array(counterLength)
+  readonly #execution: Execution
+  readonly #rates: TypedArray
+  readonly #report = new Float64Array(1)
+  readonly #arrays: TypedArray[]
+  readonly #at: { readonly x: number; readonly y: number; readonly weights: number }
+
+  constructor(
+    readonly parts: StepParts,
+    sample: SampleSpec,
+    readonly samples: number,
+  ) {
+    const table = inputTable(parts, sample, { training: true })
+    this.#execution = new Execution(
+      [updateProgram(parts, table, { kind: 'whole', rows: samples, repeat: 1 }, { samples, report: 1 })],
+      parts,
+    )
+    this.scalars = new Float64Array(parts.optimizer.scalarCount * parts.state.groups.length)
+    this.#rates = allocate(parts.dtype, this.scalars.length)
+    // Those of the batch come with each run.
+    const arrays = table.list<TypedArray>({ rates: this.#rates, draws: this.counter })
+    this.#arrays = [...arrays.map((array) => array ?? this.counter), ...this.#execution.constants]
+    this.#at = { x: table.at('x'), y: table.at('y'), weights: table.at('weights') }
+  }
+
+  get bytes(): number {
+    return this.#execution.bytes
+  }
+
+  /** One update with the scalars and the counter as they stand; the mean cost before it, NaN where that is not finite and nothing was changed. */
+  run(state: State, { x, y, weights }: Batch): number {
+    const arrays = this.#arrays
+    const report = this.#report
+    arrays[this.#at.x] = x
+    arrays[this.#at.y] = y
+    if (weights) arrays[this.#at.weights] = weights
+    this.#rates.set(this.scalars)
+    report[0] = 0
+    return this.#execution.run(state, arrays, report) ? (report[0] as number) / this.samples : NaN
+  }
+
+  release(): void {
+    this.#execution.release()
+  }
+}
+
+/** The step for batches like these, from the cache or made now. */
+export function stepFor(cache: BoundedCache<Held>, parts: StepParts, sample: SampleSpec, samples: number): Step {
+  const { signature, state } = parts
+  const key = `step ${engine().name} ${signature.id} ${state.id} ${samples} ${sample.x} ${sample.y} ${sample.yDtype} ${sample.weighted}`
+  return (cache.get(key) ?? cache.set(key, new Step(parts, sample, samples))) as Step
+}

@@ -1,0 +1,59 @@
+/** Values that hold much memory, kept by key: the least recently used are freed when all together hold too much. */
+
+/** What can be kept: how much it holds, and how that is freed at once. */
+export interface Held {
+  /** Bytes, those outside of JavaScript included. */
+  readonly bytes: number
+  release(): void
+}
+
+export class BoundedCache<Value extends Held> {
+  /** The most recently used come last. */
+  readonly #entries = new Map<string, Value>()
+
+  /** @param limit bytes of all values together; a single value may hold more */
+  constructor(readonly limit: number) {}
+
+  get size(): number {
+    return this.#entries.size
+  }
+
+  get bytes(): number {
+    let sum = 0
+    for (const { bytes } of this.#entries.values()) sum += bytes
+    return sum
+  }
+
+  get(key: string): Value | undefined {
+    const value = this.#entries.get(key)
+    if (value === undefined) return undefined
+    this.#entries.delete(key)
+    this.#entries.set(key, value)
+    return value
+  }
+
+  /** Keeps a value, and frees those that have not been used for longest. */
+  set<V extends Value>(key: string, value: V): V {
+    const before = this.#entries.get(key)
+    if (before !== value) before?.release()
+    this.#entries.delete(key)
+    this.#entries.set(key, value)
+    let left = this.bytes
+    for (const [oldest, { bytes }] of this.#entries) {
+      if (left <= this.limit || oldest === key) break
+      this.delete(oldest)
+      left -= bytes
+    }
+    return value
+  }
+
+  delete(key: string): void {
+    this.#entries.get(key)?.release()
+    this.#entries.delete(key)
+  }
+
+  clear(): void {
+    for (const value of this.#entries.values()) value.release()
+    this.#entries.clear()
+  }
+}
