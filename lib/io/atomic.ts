@@ -18,6 +18,8 @@ export function checkPath(where: string, path: unknown): string {
 /** A failure of the file system as a coded error that keeps its cause. */
 export function fileError(where: string, path: string, error: unknown): WengertError {
   if (error instanceof WengertError) return error
+  if (error instanceof RangeError)
+    return new WengertError('ERR_MEMORY', `${where}: there is no room for ${path}: ${error.message}`, { cause: error })
   const { code, message } = error as NodeJS.ErrnoException
   const hint = code === 'ENOENT' ? 'there is no such file or folder' : (message ?? String(error))
   return new WengertError('ERR_FILE', `${where}: expected to open ${path}, got ${code ?? 'a failure'}: ${hint}`, {

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <thread>
 
+#include "../kernels/blas.h"
 #include "../program/runner.h"
 
 namespace wengert {
@@ -13,7 +14,7 @@ namespace wengert {
 class TrainingThread {
  public:
   // `finished(argument)` is called on the training thread after each block, unless the runner was abandoned. Throws
-  // std::system_error where no thread is to be had.
+  // std::system_error where no thread is to be had, std::bad_alloc where no memory is.
   TrainingThread(Runner& runner, void (*finished)(void* argument), void* argument);
   // Joins, abandoning a block that runs.
   ~TrainingThread();
@@ -28,6 +29,7 @@ class TrainingThread {
  private:
   void Live();
 
+  const BlasThread multiplies_;
   Runner& runner_;
   void (*const finished_)(void*);
   void* const argument_;

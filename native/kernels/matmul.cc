@@ -96,6 +96,7 @@ class Matmul final : public Instruction {
         scaled_(scaled),
         table_(WENGERT_TABLE(Matmul, F)) {
     if (way_ != Way::kBlas) return;
+    PrepareBlas();
     const double work = static_cast<double>(s_.m) * static_cast<double>(s_.n) * static_cast<double>(s_.k);
     cut_ = BlasCut();
     // Rows of a piece: a multiple of 12, large, and not so few that packing b anew for each costs more than it saves.

@@ -16,6 +16,7 @@
 #include <pthread.h>
 #endif
 
+#include "../kernels/blas.h"
 #include "processors.h"
 
 namespace wengert {
@@ -46,6 +47,7 @@ std::atomic<int>& Threads() {
 }
 
 struct Worker {
+  const BlasThread multiplies;
   std::atomic<bool> asleep{false};
   std::condition_variable wake;
   std::thread thread;
