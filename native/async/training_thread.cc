@@ -10,7 +10,8 @@ namespace wengert {
 namespace {
 
 // All training threads of the process. process.exit() runs no hook of an environment, but static destructors
-// (OpenBLAS's among them) under the feet of running threads: so they are stopped before.
+// (OpenBLAS's among them) under the feet of running threads: so they are stopped before. Not on Windows, which ends all
+// other threads before it runs a library's destructors, wherever they are: a lock that one held is then held for ever.
 struct Registry {
   std::mutex mutex;
   std::unordered_set<TrainingThread*> threads;
@@ -19,12 +20,14 @@ struct Registry {
 // Never destroyed: it is used while the process exits.
 Registry& TheRegistry() {
   static Registry* const registry = [] {
+#if !defined(_WIN32)
     std::atexit([] {
       Registry& all = TheRegistry();
       std::lock_guard<std::mutex> lock(all.mutex);
       for (TrainingThread* thread : all.threads) thread->Stop();
       Pool::instance().Stop();
     });
+#endif
     return new Registry();
   }();
   return *registry;
@@ -38,7 +41,7 @@ TrainingThread::TrainingThread(Runner& runner, void (*finished)(void*), void* ar
   std::lock_guard<std::mutex> lock(all.mutex);
   const auto entry = all.threads.insert(this).first;
   try {
-    thread_ = std::thread([this] { Live(); });
+    thread_ = Thread("wengert-train", [this] { Live(); });
   } catch (...) {
     all.threads.erase(entry);
     throw;
@@ -81,7 +84,6 @@ void TrainingThread::AbandonAll() {
 
 // On the training thread.
 void TrainingThread::Live() {
-  NameThread("wengert-train");
   for (;;) {
     {
       std::unique_lock<std::mutex> lock(mutex_);

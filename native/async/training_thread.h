@@ -4,10 +4,10 @@
 
 #include <condition_variable>
 #include <mutex>
-#include <thread>
 
 #include "../kernels/blas.h"
 #include "../program/runner.h"
+#include "../program/thread.h"
 
 namespace wengert {
 
@@ -38,7 +38,7 @@ class TrainingThread {
   bool begun_ = false;
   bool stop_ = false;
   std::mutex joining_;
-  std::thread thread_;
+  Thread thread_;
 };
 
 }  // namespace wengert

@@ -1,13 +1,24 @@
 #include "memory.h"
 
-#if !defined(_WIN32)
+#if defined(_WIN32)
+#define WIN32_LEAN_AND_MEAN
+#define NOMINMAX
+#include <windows.h>
+#else
 #include <unistd.h>
 #endif
 
 namespace wengert {
 
 std::size_t MemoryLimit() {
-#if defined(_SC_PHYS_PAGES) && defined(_SC_PAGESIZE)
+#if defined(_WIN32)
+  static const std::size_t limit = [] {
+    MEMORYSTATUSEX status;
+    status.dwLength = sizeof(status);
+    return GlobalMemoryStatusEx(&status) ? static_cast<std::size_t>(status.ullTotalPhys) : static_cast<std::size_t>(1) << 40;
+  }();
+  return limit;
+#elif defined(_SC_PHYS_PAGES) && defined(_SC_PAGESIZE)
   static const std::size_t limit = [] {
     const long pages = sysconf(_SC_PHYS_PAGES);
     const long size = sysconf(_SC_PAGESIZE);

@@ -12,12 +12,10 @@
 #include <thread>
 #include <vector>
 
-#if defined(__linux__) || defined(__APPLE__)
-#include <pthread.h>
-#endif
-
+#include "../environment.h"
 #include "../kernels/blas.h"
 #include "processors.h"
+#include "thread.h"
 
 namespace wengert {
 
@@ -36,8 +34,7 @@ inline void Pause() {
 }
 
 int Start() {
-  const char* wanted = std::getenv("WENGERT_THREADS");
-  const int threads = wanted != nullptr ? std::atoi(wanted) : 0;
+  const int threads = std::atoi(Environment("WENGERT_THREADS").c_str());
   return threads > 0 ? std::min(threads, Processors()) : Processors();
 }
 
@@ -50,7 +47,7 @@ struct Worker {
   const BlasThread multiplies;
   std::atomic<bool> asleep{false};
   std::condition_variable wake;
-  std::thread thread;
+  Thread thread;
 };
 
 // One job at a time. A ticket holds the job's number, its parts and the next of them; a part belongs to whoever moves
@@ -100,7 +97,6 @@ void Work(Crew& crew) {
 
 // A worker's life. Runs on a thread of the pool. Jobs that want fewer workers than stand before it leave it asleep.
 void Live(Worker& self, int number) {
-  NameThread("wengert-pool");
   Crew& crew = TheCrew();
   std::uint32_t seen = 0;
   bool wanted = true;
@@ -202,7 +198,8 @@ void Pool::Run(int parts, void (*task)(void* argument, int part), void* argument
       Worker& self = *worker;
       crew.workers.push_back(std::move(worker));
       try {
-        self.thread = std::thread(Live, std::ref(self), static_cast<int>(crew.workers.size()) - 1);
+        const int index = static_cast<int>(crew.workers.size()) - 1;
+        self.thread = Thread("wengert-pool", [&self, index] { Live(self, index); });
       } catch (...) {
         crew.workers.pop_back();
         throw;
@@ -234,16 +231,6 @@ void Pool::Stop() {
   Take(crew);
   Trim(crew, 0);
   Leave(crew);
-}
-
-void NameThread(const char* name) {
-#if defined(__linux__)
-  pthread_setname_np(pthread_self(), name);
-#elif defined(__APPLE__)
-  pthread_setname_np(name);
-#else
-  static_cast<void>(name);
-#endif
 }
 
 }  // namespace wengert

@@ -42,7 +42,4 @@ class Pool {
   void Stop();
 };
 
-// Gives the running thread a name for tools that list threads; 15 characters at most.
-void NameThread(const char* name);
-
 }  // namespace wengert

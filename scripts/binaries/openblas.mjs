@@ -1,20 +1,15 @@
 /**
  * The OpenBLAS of the release binaries: static, small (products in two types, three kernels) and single-threaded, because the
- * addon's own pool splits the products. Built from Debian's copy of the source, whose version and checksum are written here.
+ * addon's own pool splits the products. Built from Debian's copy of the source, with a fault of that version mended.
  */
 import { createHash } from 'node:crypto'
 import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { availableParallelism } from 'node:os'
-import { join } from 'node:path'
-import { cache, fail, found, run, say } from './common.mjs'
+import { basename, join } from 'node:path'
+import { archive } from './archives.mjs'
+import { cache, root, run, say } from './common.mjs'
 
 export const version = '0.3.34'
-const source = {
-  file: `openblas_${version}+ds.orig.tar.xz`,
-  sha256: '031220660e58d0afd3344a379e47ba68c6e082cb9c8a104755e8cf0af7d0da7d',
-  // snapshot.debian.org names files by this, and keeps them when the archive moves on.
-  sha1: '1d5b65ee759b6c81a921fb5a3d4cb782af11c220',
-}
+const patch = join(root, 'scripts', 'binaries', 'openblas-blocking.patch')
 /** NO_LAPACK and the two types keep it small; BUILD_COMPLEX stays unset, since 0 breaks the compilation of other parts. */
 const flags = [
   'NOFORTRAN=1',
@@ -23,7 +18,6 @@ const flags = [
   'NO_SHARED=1',
   'BUILD_SINGLE=1',
   'BUILD_DOUBLE=1',
-  'DYNAMIC_ARCH=1',
   'USE_THREAD=0',
   'USE_LOCKING=1',
   'USE_OPENMP=0',
@@ -31,40 +25,6 @@ const flags = [
   'NO_WARMUP=1',
   'COMMON_OPT=-O2 -fPIC -ffunction-sections -fdata-sections',
 ]
-
-const digest = (algorithm, bytes) => createHash(algorithm).update(bytes).digest('hex')
-
-function checked(path) {
-  if (!existsSync(path)) return undefined
-  const got = digest('sha256', readFileSync(path))
-  return got === source.sha256 ? path : fail(`${path}: expected SHA-256 ${source.sha256}, got ${got}`)
-}
-
-/** The path of the source's archive: cached, or by apt with a sources list of its own, or downloaded. */
-async function archive() {
-  const path = join(cache, source.file)
-  const had = checked(process.env.WENGERT_OPENBLAS_SOURCE ?? path)
-  if (had) return had
-  mkdirSync(join(cache, 'sid', 'lists', 'partial'), { recursive: true })
-  if (found('apt-get')) {
-    const folder = join(cache, 'sid')
-    writeFileSync(join(folder, 'sources.list'), 'deb-src http://deb.debian.org/debian sid main\n')
-    const options = [`Dir::Etc::sourcelist=${folder}/sources.list`, 'Dir::Etc::sourceparts=/dev/null', `Dir::State::lists=${folder}/lists`]
-    const apt = (...args) => run('apt-get', [...options.flatMap((one) => ['-o', one]), ...args], { cwd: folder })
-    apt('update')
-    apt('source', '--download-only', `openblas=${version}+ds-2`)
-    if (existsSync(join(folder, source.file))) renameSync(join(folder, source.file), path)
-  }
-  const places = [`https://deb.debian.org/debian/pool/main/o/openblas/${source.file}`, `https://snapshot.debian.org/file/${source.sha1}`]
-  for (const place of places) {
-    if (existsSync(path)) break
-    say(`downloading ${place}`)
-    const response = await fetch(place).catch((error) => ({ ok: false, statusText: error.message }))
-    if (response.ok) writeFileSync(path, new Uint8Array(await response.arrayBuffer()))
-    else say(`  ${response.statusText}`)
-  }
-  return checked(path) ?? fail(`the source of OpenBLAS ${version} could not be had; name the archive in WENGERT_OPENBLAS_SOURCE`)
-}
 
 /** What `make install` would write: the settings of the build as a header. */
 function configHeader(build) {
@@ -79,28 +39,31 @@ function configHeader(build) {
 }
 
 /** Where a build of these settings is kept: a folder with lib/libopenblas.a, include/ and LICENSE. */
-export function openblasFolder(target) {
-  const settings = JSON.stringify([version, flags, target.openblas, target.tools.cc])
-  return join(cache, `openblas-${version}-${target.processor}-${digest('sha256', settings).slice(0, 12)}`)
+export function openblasFolder({ openblas: { tools, settings }, processor }) {
+  const [, changes] = readFileSync(patch, 'utf8').split(/^(?=--- )/m)
+  const all = JSON.stringify([version, flags, settings, basename(tools.cc), changes])
+  return join(cache, `openblas-${version}-${processor}-${createHash('sha256').update(all).digest('hex').slice(0, 12)}`)
 }
 
 /** The folder, built if need be: some minutes on one core. */
-export async function openblas(target, jobs = availableParallelism()) {
+export function openblas(target, jobs) {
   const folder = openblasFolder(target)
   if (existsSync(join(folder, 'lib', 'libopenblas.a'))) return folder
   const build = `${folder}.build`
   rmSync(build, { recursive: true, force: true })
   mkdirSync(build, { recursive: true })
-  run('tar', ['-xJf', await archive(), '-C', build, '--strip-components=1'])
-  say(`building OpenBLAS ${version} for ${target.processor} (${target.openblas.join(', ')}): some minutes`)
-  const { cc, ar, ranlib } = target.tools
-  const settings = [`CC=${cc}`, `AR=${ar}`, `RANLIB=${ranlib}`, 'HOSTCC=gcc', ...flags, ...target.openblas]
-  run('make', [`-j${jobs}`, 'libs', ...settings], { cwd: build })
+  run('tar', ['-xJf', archive(`openblas_${version}+ds.orig.tar.xz`), '-C', build, '--strip-components=1'])
+  run('patch', ['-p1', '--fuzz=0', '-i', patch], { cwd: build })
+  const { tools, settings } = target.openblas
+  say(`building OpenBLAS ${version} for ${target.processor} (${settings.join(', ')}): some minutes`)
+  const programs = [`CC=${tools.cc}`, `AR=${tools.ar}`, `RANLIB=${tools.ranlib}`, 'HOSTCC=gcc']
+  // Without MAKE_NB_JOBS its makefile takes all processors.
+  run('make', [`-j${jobs}`, 'libs', `MAKE_NB_JOBS=${jobs}`, ...programs, ...flags, ...settings], { cwd: build })
   return keep(build, folder)
 }
 
 /** Keeps of a finished build what the addon needs. */
-export function keep(build, folder) {
+function keep(build, folder) {
   rmSync(folder, { recursive: true, force: true })
   const made = `${folder}.new`
   mkdirSync(join(made, 'lib'), { recursive: true })

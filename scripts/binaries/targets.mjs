@@ -1,0 +1,74 @@
+/**
+ * The release binaries, all of them made on one Linux machine. To add one: a line here, and a kind of toolchain where it is of
+ * none of those that are there.
+ *
+ *   folder, file   where node-gyp-build looks for it in prebuilds/
+ *   kind           which toolchain builds and checks it: toolchains.mjs
+ *   openblas       the tools and the arguments of OpenBLAS's make that differ. The list of cores says which kernels are in, beside
+ *                  the plainest of the architecture.
+ *   packages       of Debian, to be installed before
+ */
+import { join } from 'node:path'
+import { cache } from './common.mjs'
+
+const gnu = (prefix = '') => ({
+  cc: `${prefix}gcc-12`,
+  cxx: `${prefix}g++-12`,
+  ar: `${prefix}ar`,
+  ranlib: `${prefix}ranlib`,
+  objdump: `${prefix}objdump`,
+})
+const mingw = 'x86_64-w64-mingw32-'
+const windows = {
+  cc: `${mingw}gcc-posix`,
+  cxx: `${mingw}g++-posix`,
+  ar: `${mingw}ar`,
+  ranlib: `${mingw}ranlib`,
+  objdump: `${mingw}objdump`,
+  dlltool: `${mingw}dlltool`,
+}
+/** clang with the headers and the C++ library of macOS: programs that darwin.mjs writes. */
+const apple = (arch) => ({
+  cc: join(cache, `darwin-${arch}`, 'cc'),
+  cxx: join(cache, `darwin-${arch}`, 'c++'),
+  ar: 'llvm-ar',
+  ranlib: 'llvm-ranlib',
+  objdump: 'llvm-objdump',
+})
+
+const x86 = ['DYNAMIC_ARCH=1', 'DYNAMIC_LIST=HASWELL SKYLAKEX']
+const x64 = { debian: 'amd64', processor: 'x86_64', tools: gnu(), openblas: { tools: gnu(), settings: x86 } }
+const arm = gnu('aarch64-linux-gnu-')
+const arm64 = {
+  debian: 'arm64',
+  processor: 'aarch64',
+  tools: arm,
+  // Newer cores fall back to ARMV8, whose products are in assembly too.
+  openblas: { tools: arm, settings: ['DYNAMIC_ARCH=1', 'ARCH=arm64', 'TARGET=ARMV8', 'CROSS=1', 'DYNAMIC_LIST=NEOVERSEN1'] },
+}
+
+export const targets = {
+  'linux-x64': { kind: 'glibc', folder: 'linux-x64', file: 'wengert.glibc.node', packages: ['g++-12'], ...x64 },
+  'linux-x64-musl': { kind: 'musl', folder: 'linux-x64', file: 'wengert.musl.node', packages: ['g++-12'], ...x64 },
+  'linux-arm64': { kind: 'glibc', folder: 'linux-arm64', file: 'wengert.glibc.node', packages: ['g++-12-aarch64-linux-gnu'], ...arm64 },
+  'linux-arm64-musl': { kind: 'musl', folder: 'linux-arm64', file: 'wengert.musl.node', packages: ['g++-12-aarch64-linux-gnu'], ...arm64 },
+  'win32-x64': {
+    kind: 'windows',
+    folder: 'win32-x64',
+    file: 'wengert.node',
+    packages: ['g++-mingw-w64-x86-64-posix'],
+    processor: 'x86_64',
+    tools: windows,
+    // A cross build must name the plainest core.
+    openblas: { tools: windows, settings: [...x86, 'CROSS=1', 'TARGET=PRESCOTT', 'BINARY=64', 'OSNAME=WINNT'] },
+  },
+  'darwin-arm64': {
+    kind: 'darwin',
+    folder: 'darwin-arm64',
+    file: 'wengert.node',
+    packages: ['lld', 'llvm'],
+    processor: 'arm64',
+    tools: apple('arm64'),
+    openblas: { tools: apple('arm64'), settings: ['CROSS=1', 'TARGET=VORTEX', 'BINARY=64', 'OSNAME=Darwin'] },
+  },
+}
