@@ -44,7 +44,10 @@ function fromDebian(release, file) {
   if (!updated.has(release)) {
     writeFileSync(join(place, 'status'), '')
     const site = mirror()
-    writeFileSync(join(place, 'sources.list'), ['deb [arch=amd64,arm64]', 'deb-src'].map((kind) => `${kind} ${site} ${release} main\n`).join(''))
+    writeFileSync(
+      join(place, 'sources.list'),
+      ['deb [arch=amd64,arm64]', 'deb-src'].map((kind) => `${kind} ${site} ${release} main\n`).join(''),
+    )
     apt('update')
     updated.add(release)
   }

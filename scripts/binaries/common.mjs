@@ -1,5 +1,6 @@
-/** What the scripts of the release binaries share: folders, the targets, running a program. */
+/** What the scripts of the release binaries share: folders, running a program. */
 import { spawnSync } from 'node:child_process'
+import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -24,4 +25,8 @@ export function run(command, args, options = {}) {
   return result.stdout
 }
 
-export const found = (command) => spawnSync(command, ['--version']).status === 0
+/** Whether a program is there: --version succeeds, or fails for another reason than that. */
+export const found = (command) => spawnSync(command, ['--version']).error === undefined
+
+/** The folder of a package that is installed here. */
+export const packageOf = (name) => dirname(createRequire(join(root, 'package.json')).resolve(`${name}/package.json`))

@@ -10,14 +10,19 @@ import { cache, root, run, say } from './common.mjs'
 
 export const version = '0.3.34'
 const patch = join(root, 'scripts', 'binaries', 'openblas-blocking.patch')
-/** NO_LAPACK and the two types keep it small; BUILD_COMPLEX stays unset, since 0 breaks the compilation of other parts. */
+/** The arguments of its make: two types, and of its functions the products alone, which halves the time that it takes. */
 const flags = [
   'NOFORTRAN=1',
   'NO_LAPACK=1',
   'NO_LAPACKE=1',
   'NO_SHARED=1',
   'BUILD_SINGLE=1',
-  'BUILD_DOUBLE=1',
+  'BUILD_DOUBLE=1', // BUILD_COMPLEX stays unset: 0 breaks the compilation of other parts
+  ...['S', 'D'].flatMap((type) => [
+    `${type}BLAS1OBJS=`,
+    `${type}BLAS2OBJS=`,
+    `${type}BLAS3OBJS=${['', 'cblas_'].map((kind) => `${kind}${type.toLowerCase()}gemm.$(SUFFIX)`).join(' ')}`,
+  ]),
   'USE_THREAD=0',
   'USE_LOCKING=1',
   'USE_OPENMP=0',

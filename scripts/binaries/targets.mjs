@@ -6,10 +6,13 @@
  *   kind           which toolchain builds and checks it: toolchains.mjs
  *   openblas       the tools and the arguments of OpenBLAS's make that differ. The list of cores says which kernels are in, beside
  *                  the plainest of the architecture.
- *   packages       of Debian, to be installed before
+ *   needs          programs that must be there, and
+ *   packages       of Debian that bring them
+ *   prepare        makes the tools themselves, where they are none of the machine's
  */
 import { join } from 'node:path'
 import { cache } from './common.mjs'
+import { darwinCompilers } from './darwin.mjs'
 
 const gnu = (prefix = '') => ({
   cc: `${prefix}gcc-12`,
@@ -36,7 +39,8 @@ const apple = (arch) => ({
   objdump: 'llvm-objdump',
 })
 
-const x86 = ['DYNAMIC_ARCH=1', 'DYNAMIC_LIST=HASWELL SKYLAKEX']
+const chosen = ['DYNAMIC_ARCH=1', 'BLASDIRS=interface driver/level3 driver/others'] // the kernels are made for each core
+const x86 = [...chosen, 'DYNAMIC_LIST=HASWELL SKYLAKEX']
 const x64 = { debian: 'amd64', processor: 'x86_64', tools: gnu(), openblas: { tools: gnu(), settings: x86 } }
 const arm = gnu('aarch64-linux-gnu-')
 const arm64 = {
@@ -44,18 +48,33 @@ const arm64 = {
   processor: 'aarch64',
   tools: arm,
   // Newer cores fall back to ARMV8, whose products are in assembly too.
-  openblas: { tools: arm, settings: ['DYNAMIC_ARCH=1', 'ARCH=arm64', 'TARGET=ARMV8', 'CROSS=1', 'DYNAMIC_LIST=NEOVERSEN1'] },
+  openblas: { tools: arm, settings: [...chosen, 'ARCH=arm64', 'TARGET=ARMV8', 'CROSS=1', 'DYNAMIC_LIST=NEOVERSEN1'] },
 }
 
 export const targets = {
-  'linux-x64': { kind: 'glibc', folder: 'linux-x64', file: 'wengert.glibc.node', packages: ['g++-12'], ...x64 },
-  'linux-x64-musl': { kind: 'musl', folder: 'linux-x64', file: 'wengert.musl.node', packages: ['g++-12'], ...x64 },
-  'linux-arm64': { kind: 'glibc', folder: 'linux-arm64', file: 'wengert.glibc.node', packages: ['g++-12-aarch64-linux-gnu'], ...arm64 },
-  'linux-arm64-musl': { kind: 'musl', folder: 'linux-arm64', file: 'wengert.musl.node', packages: ['g++-12-aarch64-linux-gnu'], ...arm64 },
+  'linux-x64': { kind: 'glibc', folder: 'linux-x64', file: 'wengert.glibc.node', needs: ['g++-12'], packages: ['g++-12'], ...x64 },
+  'linux-x64-musl': { kind: 'musl', folder: 'linux-x64', file: 'wengert.musl.node', needs: ['g++-12'], packages: ['g++-12'], ...x64 },
+  'linux-arm64': {
+    kind: 'glibc',
+    folder: 'linux-arm64',
+    file: 'wengert.glibc.node',
+    needs: [arm.cxx],
+    packages: ['g++-12-aarch64-linux-gnu'],
+    ...arm64,
+  },
+  'linux-arm64-musl': {
+    kind: 'musl',
+    folder: 'linux-arm64',
+    file: 'wengert.musl.node',
+    needs: [arm.cxx],
+    packages: ['g++-12-aarch64-linux-gnu'],
+    ...arm64,
+  },
   'win32-x64': {
     kind: 'windows',
     folder: 'win32-x64',
     file: 'wengert.node',
+    needs: [windows.cxx],
     packages: ['g++-mingw-w64-x86-64-posix'],
     processor: 'x86_64',
     tools: windows,
@@ -66,9 +85,14 @@ export const targets = {
     kind: 'darwin',
     folder: 'darwin-arm64',
     file: 'wengert.node',
+    needs: ['llvm-ar', 'llvm-objdump'],
     packages: ['lld', 'llvm'],
+    prepare: darwinCompilers,
     processor: 'arm64',
     tools: apple('arm64'),
-    openblas: { tools: apple('arm64'), settings: ['CROSS=1', 'TARGET=VORTEX', 'BINARY=64', 'OSNAME=Darwin'] },
+    openblas: {
+      tools: apple('arm64'),
+      settings: ['BLASDIRS=interface driver/level3 driver/others kernel', 'CROSS=1', 'TARGET=VORTEX', 'BINARY=64', 'OSNAME=Darwin'],
+    },
   },
 }
