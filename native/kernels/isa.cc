@@ -2,7 +2,7 @@
 
 #include <initializer_list>
 
-#include "../environment.h"
+#include "environment.h"
 
 #if WENGERT_HAS_X86_ISAS
 #include <cpuid.h>

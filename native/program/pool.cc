@@ -12,8 +12,8 @@
 #include <thread>
 #include <vector>
 
-#include "../environment.h"
 #include "../kernels/blas.h"
+#include "../kernels/environment.h"
 #include "processors.h"
 #include "thread.h"
 
