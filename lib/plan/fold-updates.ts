@@ -1,7 +1,8 @@
 /**
  * The update of a weight folded into the product that makes its gradient: S ← S ± s·(A·B) becomes one accumulating product
  * on S itself, saving the gradient's buffer and a pass over both. It applies by dependence alone: where the product is
- * read by nothing else (clipping, reports or tied weights read it) and what is assigned is S plus a multiple of it.
+ * read by nothing else (clipping, reports or tied weights read it), what is assigned is S plus a multiple of it, and the
+ * product reads no state that is assigned.
  */
 
 import { matmulRow } from '../primitives/linalg.js'
@@ -9,6 +10,7 @@ import { microOps } from '../primitives/micro-ops.js'
 import { sameShape } from '../util/shape.js'
 import { consumersOf, type Graph, isOp, type Node, removeDead, scalarConstant, sizeOfNode } from './graph.js'
 import { applies } from './simplify.js'
+import { baseOf } from './views.js'
 
 /** state[slot] += alpha · scale · (the product `value`), by the product's own kernel. */
 export interface Accumulation {
@@ -23,6 +25,12 @@ export interface Accumulation {
 export function foldUpdates(graph: Graph): Accumulation[] {
   const consumers = consumersOf(graph)
   const roots = new Set(graph.effects.map((effect) => effect.value))
+  const assigned = new Set(graph.effects.flatMap((effect) => (effect.kind === 'assign' ? [effect.slot] : [])))
+  // What a product accumulates on is written while its operands are read: none of them may lie in what this program assigns.
+  const keeps = (node: Node) => {
+    const { origin } = baseOf(node)
+    return origin.kind === 'state' && assigned.has(origin.slot)
+  }
   const single = (node: Node) => consumers.get(node)?.length === 1 && !roots.has(node)
   const folded: Accumulation[] = []
   graph.effects = graph.effects.filter((effect) => {
@@ -31,6 +39,7 @@ export function foldUpdates(graph: Graph): Accumulation[] {
     if (!found || graph.effects.some((other) => other !== effect && other.value === effect.value)) return true
     // Everything between the product and the assignment is read by nobody else.
     if (!found.path.every(single)) return true
+    if ([...found.product.inputs, ...(found.scale ? [found.scale] : [])].some(keeps)) return true
     folded.push({ slot: effect.slot, value: found.product, alpha: found.alpha, ...(found.scale ? { scale: found.scale } : {}) })
     return false
   })

@@ -8,9 +8,7 @@
  */
 
 import { type ElementwiseOp, elementwiseLimits } from '../backend/program.js'
-import { barrierRow } from '../primitives/barrier.js'
 import { chainOf, computesInFloat32, microOps } from '../primitives/micro-ops.js'
-import { reshapeRow } from '../primitives/movement.js'
 import { foldGrid, type Shape, sameShape } from '../util/shape.js'
 import { consumersOf, type Graph, isOp, type Node, scalarConstant } from './graph.js'
 import { applies } from './simplify.js'
@@ -32,11 +30,6 @@ export function isElementwise(node: Node): boolean {
 export function chainOfNode(node: Node): readonly ElementwiseOp[] {
   const chain = isOp(node) && chainOf(node.origin.primitive, (node.inputs.at(-1) as Node).dtype, node.dtype)
   return chain || []
-}
-
-/** Whether a node needs no work: its value lies where its input's does. */
-export function isView(node: Node): boolean {
-  return applies(node, reshapeRow) || applies(node, barrierRow)
 }
 
 const computeType = (node: Node): 'float32' | 'float64' => (computesInFloat32(node.inputs, node) ? 'float32' : 'float64')

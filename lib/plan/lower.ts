@@ -8,11 +8,12 @@ import { wordsOf } from '../primitives/micro-ops.js'
 import { bytesPerElement, type Dtype, type TypedArray } from '../util/dtype.js'
 import { foldGrid, type Grid, sizeOf } from '../util/shape.js'
 import { Arena } from './arena.js'
-import { type Cluster, chainOfNode, isView, operandsOf } from './fuse.js'
+import { type Cluster, chainOfNode, operandsOf } from './fuse.js'
 import { isOp, type Node, scalarConstant, sizeOfNode } from './graph.js'
 import type { InputSpec } from './record.js'
-import { baseOf, type Destination, type Item, readsOf } from './schedule.js'
+import { type Destination, type Item, readsOf } from './schedule.js'
 import type { StateLayout } from './state-layout.js'
+import { baseOf, isView } from './views.js'
 
 export interface Lowered {
   program: Program

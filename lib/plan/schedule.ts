@@ -5,8 +5,9 @@
 
 import { stopGradientRow } from '../primitives/movement.js'
 import type { Accumulation } from './fold-updates.js'
-import { type Cluster, isView, operandsOf } from './fuse.js'
+import { type Cluster, operandsOf } from './fuse.js'
 import type { Effect, Graph, Node } from './graph.js'
+import { baseOf } from './views.js'
 
 /** One kernel call to be, or a view (no call). `writes` maps values to the state slots or outputs they are written to directly. */
 export type Item =
@@ -16,13 +17,6 @@ export type Item =
   | { kind: 'report'; value: Node; entry: number }
 
 export type Destination = { kind: 'state'; slot: number } | { kind: 'output'; input: number }
-
-/** The node whose memory a node's value lies in. */
-export function baseOf(node: Node): Node {
-  let base = node
-  while (isView(base)) base = base.inputs[0] as Node
-  return base
-}
 
 /** What an item reads. */
 export function readsOf(item: Item): Node[] {
