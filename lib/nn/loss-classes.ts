@@ -2,7 +2,7 @@
 
 import { customGradient } from '../autodiff/custom.js'
 import { WengertError } from '../errors.js'
-import { abs, add, div, log, log1p, maximum, mul, neg, relu, sigmoid, softplus, sub } from '../primitives/elementwise.js'
+import { abs, add, div, less, log, log1p, maximum, mul, neg, relu, sigmoid, softplus, sub, where } from '../primitives/elementwise.js'
 import { gather, oneHot, takeAlong } from '../primitives/indexing.js'
 import { cast } from '../primitives/movement.js'
 import { sum } from '../primitives/reduce.js'
@@ -29,12 +29,16 @@ const bceValues = customGradient((a, y) => {
   // ln 0 is −∞, and 0 · −∞ would be NaN: logarithms stop at −100, as PyTorch's do.
   const clamped = (p: Tensor) => maximum(log(p), -100)
   const value = neg(add(mul(y, clamped(a)), mul(sub(1, y), maximum(log1p(neg(a)), -100))))
-  return [value, (g) => [mul(g, div(sub(a, y), maximum(mul(a, sub(1, a)), 1e-12))), mul(g, sub(maximum(log1p(neg(a)), -100), clamped(a)))]]
+  const product = mul(a, sub(1, a))
+  // In float64 a product below 1e−12 is exact still: only that of 0 itself has to be kept off the denominator.
+  const denominator = a.dtype === 'float64' ? where(less(product, 2 ** -1022), 1e-12, product) : maximum(product, 1e-12)
+  return [value, (g) => [mul(g, div(sub(a, y), denominator)), mul(g, sub(maximum(log1p(neg(a)), -100), clamped(a)))]]
 })
 
 /**
  * Binary cross-entropy, Eq. (3.54): −[y ln a + (1 − y) ln(1 − a)] of each element, a a probability; the logarithms are
- * clamped at −100. Derivative, Eq. (3.55): (a − y)/(a(1 − a)), its denominator at least 1e−12.
+ * clamped at −100. Derivative, Eq. (3.55): (a − y)/(a(1 − a)), its denominator at least 1e−12; in float64 as it is, and 1e−12
+ * in place of 0.
  *
  * @throws ERR_RANGE for a probability outside [0, 1] on either side
  */

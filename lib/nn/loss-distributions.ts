@@ -2,7 +2,8 @@
 
 import { customGradient } from '../autodiff/custom.js'
 import { WengertError } from '../errors.js'
-import { add, div, log, maximum, mul, neg, sub } from '../primitives/elementwise.js'
+import { add, div, equal, log, maximum, mul, neg, sub, where } from '../primitives/elementwise.js'
+import { knownLogarithm } from '../primitives/logarithms.js'
 import { cast } from '../primitives/movement.js'
 import { sum } from '../primitives/reduce.js'
 import type { TensorLike } from '../tensor/creation.js'
@@ -15,10 +16,18 @@ import { checkProbabilities, define, pair, toTensor, weightedAndReduced } from '
 const clampedLog = (p: Tensor) => maximum(log(p), -100)
 
 // Derivatives in q divide by at least 1e−12, so that they are finite at 0, as binary cross-entropy's.
-const crossValues = customGradient((q, p) => [
+const foreignValues = customGradient((q, p) => [
   neg(mul(p, clampedLog(q))),
   (g) => [neg(mul(g, div(p, maximum(q, 1e-12)))), neg(mul(g, clampedLog(q)))],
 ])
+
+/** −p ln q of each element; from the logits where q is known to be their softmax, with its exact slope. */
+function crossValues(q: Tensor, p: Tensor): Tensor {
+  const logarithm = knownLogarithm(q)
+  if (logarithm === undefined) return foreignValues(q, p)
+  // A logit of −∞ is a class ruled out: 0 ln 0 is 0.
+  return neg(mul(p, where(equal(logarithm, -Infinity), -100, logarithm)))
+}
 
 const entropyValues = customGradient((p) => [neg(mul(p, clampedLog(p))), (g) => neg(mul(g, add(clampedLog(p), 1)))])
 
@@ -31,7 +40,9 @@ function distributions(op: string, prediction: unknown, target: unknown): [Tenso
 
 /**
  * Kullback–Leibler divergence of the target p from the prediction q: p (ln p − ln q) of each element, 0 ln 0 = 0;
- * derivative −p/q, its denominator at least 1e−12. KL(p‖q) = CE(p, q) − H(p) is the sum over a distribution's elements;
+ * derivative −p/q, its denominator at least 1e−12, and ln q at least −100. Where the prediction is the result of `softmax`, or
+ * of `exp` of a `logSoftmax`, its logarithm is taken from the logits and neither bound is needed: the slope in them is
+ * softmax(z) − p however saturated it is. KL(p‖q) = CE(p, q) − H(p) is the sum over a distribution's elements;
  * `mean` is over all elements. The prediction is a probability, not its logarithm.
  *
  * @throws ERR_RANGE for a probability outside [0, 1] on either side; ERR_SHAPE
@@ -48,7 +59,8 @@ export const klDivergence = define({
 
 /**
  * Cross-entropy of a predicted distribution q against a target p: −Σ p ln q over the last axis; derivative −p/q, its
- * denominator at least 1e−12. `mean` is over samples. For logits use `crossEntropy`.
+ * denominator at least 1e−12, and ln q at least −100. Directly after `softmax` (a model that ends in `Softmax`) the logarithm is
+ * taken from the logits, without bounds. `mean` is over samples. For logits use `crossEntropy`.
  *
  * @throws ERR_RANGE for a probability outside [0, 1] on either side; ERR_SHAPE
  * @example loss.crossEntropyOf([0.9, 0.1], [1, 0]).item()  // 0.1053605…

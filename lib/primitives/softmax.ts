@@ -7,6 +7,7 @@ import { checkOptions } from '../util/options.js'
 import { around, formatShape, normalizeAxes, normalizeAxis, type Shape } from '../util/shape.js'
 import { add, exp, mul, sub } from './elementwise.js'
 import { asIndices, type Indices, oneHot } from './indexing.js'
+import { noteAsLogarithm, noteLogarithm } from './logarithms.js'
 import { cast, reshape, transpose } from './movement.js'
 import { type Aval, apply, type GeneralPrimitive, type Primitive, type Sample } from './primitive.js'
 import { type Axis, type ReduceOptions, sum } from './reduce.js'
@@ -126,12 +127,12 @@ const floating = (x: Tensor) => (isFloat(x.dtype) ? x : cast(x, 'float32'))
 
 /** yᵢ = e^(xᵢ) / Σ e^(x) along `axis`, the maximum subtracted first (mathematics §3). */
 export function softmax(x: Tensor, axis = -1): Tensor {
-  return apply(softmaxRow, [floating(x)], { axis: normalizeAxis('softmax', axis, x.rank) })
+  return noteLogarithm(apply(softmaxRow, [floating(x)], { axis: normalizeAxis('softmax', axis, x.rank) }), () => logSoftmax(x, axis))
 }
 
 /** yᵢ = xᵢ − ln Σ eˣ along `axis`, without overflow. */
 export function logSoftmax(x: Tensor, axis = -1): Tensor {
-  return apply(logSoftmaxRow, [floating(x)], { axis: normalizeAxis('logSoftmax', axis, x.rank) })
+  return noteAsLogarithm(apply(logSoftmaxRow, [floating(x)], { axis: normalizeAxis('logSoftmax', axis, x.rank) }))
 }
 
 /** y = ln Σ eˣ over `axis` (all axes by default), without overflow. */
