@@ -26,6 +26,7 @@
  * | takeAlong      | out[outer,k,inner] ← x[outer,n,inner], index[outer,k,inner] int32 | outer, n, inner, k |       |
  * | putAlong       | out[outer,n,inner] F ← x[outer,k,inner] F, index[outer,k,inner] int32 | outer, n, inner, k |   |
  * | oneHot         | out[k,n] ← index[k] int32                   | k, n                              |              |
+ * | toIndex        | out[k] int32 ← x[k] F                       | k, n                              |              |
  * | softmaxCrossEntropy | loss[m] F ← z[m,n] F, label[m] int32   | m, n                              |              |
  * | softmaxCrossEntropyGrad | dz[m,n] F, (loss[m] F) ← z[m,n] F, label[m] int32, g[m] or g[1] F | m, n |      |
  * | accumulate     | r[1] float64 ← x[n] F, int32 or bool        | n                                 |              |
@@ -43,7 +44,7 @@
  *   zero or negative in the source; with fill = 1, `out` is first filled with fillValue (else elements not written stay).
  *   Destination elements are distinct (checked: positive strides that nest, `stride ≥ extent of the smaller ones`, in some order).
  * - index values must lie in 0 … n − 1; each is checked as it is used; a bad one stops the run with status `index`
- *   (see `Failure`). scatterAdd and putAlong start from zero and add.
+ *   (see `Failure`). scatterAdd and putAlong start from zero and add. toIndex checks numbers likewise: each must be an integer there.
  * - softmaxCrossEntropy: loss = logSumExp(z) − z[label]; its gradient dz = g · (softmax(z) − oneHot(label)),
  *   which gives the loss too where there is a second output: the same bits, in one pass.
  * - accumulate: r += Σ x, in float64.
@@ -58,7 +59,7 @@ import type { Dtype, TypedArray } from '../util/dtype.js'
 export const kernelNames = [
   'elementwise', 'matmul', 'sum', 'prod', 'max', 'min', 'any', 'all', 'argmax', 'argmin', 'cumsum',
   'softmax', 'logSoftmax', 'logSumExp', 'copy', 'concat', 'gather', 'scatterAdd', 'takeAlong', 'putAlong', 'oneHot',
-  'softmaxCrossEntropy', 'softmaxCrossEntropyGrad', 'accumulate', 'dropout',
+  'softmaxCrossEntropy', 'softmaxCrossEntropyGrad', 'accumulate', 'dropout', 'toIndex',
 ] as const
 export type KernelName = (typeof kernelNames)[number]
 

@@ -1,7 +1,7 @@
 /** Embedding: a learned row of numbers for each of a set of things. */
 
 import { WengertError } from '../errors.js'
-import { gather } from '../primitives/indexing.js'
+import { gather, toIndex } from '../primitives/indexing.js'
 import { cast } from '../primitives/movement.js'
 import { nextSeed, Random } from '../tensor/random.js'
 import type { Tensor } from '../tensor/tensor.js'
@@ -72,7 +72,7 @@ export class Embedding extends Module {
           },
         )
     }
-    return gather(this.weight, cast(x, 'int32'))
+    return gather(this.weight, isFloat(x.dtype) ? toIndex(x, this.count) : cast(x, 'int32'))
   }
 
   override describe(): string {

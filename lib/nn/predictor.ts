@@ -4,6 +4,7 @@
  */
 
 import type { Executable } from '../backend/backend.js'
+import { indexError } from '../backend/failures.js'
 import { engine } from '../backend/select.js'
 import { WengertError } from '../errors.js'
 import { compile, type Plan } from '../plan/plan.js'
@@ -157,7 +158,8 @@ export class Predictor {
     })
     const runner = engine().createRunner(state, [plan.executable as Executable], [x.data, ...plan.lowered.constants])
     try {
-      await runner.run({ epochs: 1, segments: [{ program: 0, repeat: 1 }], windows: {} })
+      const { failure } = await runner.run({ epochs: 1, segments: [{ program: 0, repeat: 1 }], windows: {} })
+      if (failure?.kind === 'index') throw indexError('predictAsync', failure)
       const result = emptyTensor(compiled.output, compiled.outputDtype)
       state.read(layout.slots[out]?.offset as number, result.data)
       return result

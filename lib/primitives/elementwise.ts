@@ -14,6 +14,7 @@ import { type Dtype, isFloat, promote } from '../util/dtype.js'
 import { describe } from '../util/options.js'
 import { broadcastShapes, foldGrid, sameShape } from '../util/shape.js'
 import { broadcastTo } from './broadcast.js'
+import { isKnownLogarithm, noteLogarithm } from './logarithms.js'
 import { lowerMicro, microOps } from './micro-ops.js'
 import { cast, stopGradient } from './movement.js'
 import {
@@ -421,7 +422,10 @@ export const rsqrt = unaryRows.rsqrt.op
 /** y = 1/x. */
 export const reciprocal = unaryRows.reciprocal.op
 /** y = eˣ. */
-export const exp = unaryRows.exp.op
+export const exp = (x: Operand): Tensor => {
+  const y = unaryRows.exp.op(x)
+  return isKnownLogarithm(x) ? noteLogarithm(y, () => x as Tensor) : y
+}
 /** y = eˣ − 1, exact near 0. */
 export const expm1 = unaryRows.expm1.op
 /** y = ln x. */

@@ -1,11 +1,11 @@
 /** Rows that select by integer tensors. Every index is checked as it is used, in both engines: ERR_INDEX. */
 
 import { WengertError } from '../errors.js'
-import { asTensor } from '../tensor/creation.js'
+import { asTensor, tensor } from '../tensor/creation.js'
 import { Tensor } from '../tensor/tensor.js'
 import type { FloatDtype } from '../util/dtype.js'
 import { checkNumber, checkOptions } from '../util/options.js'
-import { around, formatShape, normalizeAxis, sameShape } from '../util/shape.js'
+import { around, formatShape, normalizeAxis, sameShape, sizeOf } from '../util/shape.js'
 import { reshape } from './movement.js'
 import { type Aval, apply, type LinearPrimitive, type NondifferentiablePrimitive, type Primitive } from './primitive.js'
 
@@ -125,6 +125,20 @@ const oneHotRow: NondifferentiablePrimitive<{ size: number; dtype: FloatDtype }>
   ],
 }
 
+const toIndexRow: NondifferentiablePrimitive<{ size: number }> = {
+  name: 'toIndex',
+  kind: 'nondifferentiable',
+  doc: 'y = x as an index, an integer in 0 … size − 1: another number is refused',
+  rowwise: () => true,
+  infer: (inputs) => ({ shape: at(inputs, 0).shape, dtype: 'int32' }),
+  lower: (inputs, _output, { size }) => ({ kernel: 'toIndex', ints: [sizeOf(at(inputs, 0).shape), size], scalars: [] }),
+  samples: () => [
+    { inputs: [tensor([2, 0, 1])], params: { size: 3 } },
+    { inputs: [tensor(Float64Array.of(0, 6, 3, 3), { shape: [2, 2] })], params: { size: 7 } },
+    { inputs: [{ shape: [0] }], params: { size: 1 } },
+  ],
+}
+
 function refuseIndex(op: string, i: number): void {
   if (i !== 0)
     throw new WengertError(
@@ -139,6 +153,11 @@ export function asIndices(op: string, indices: Indices): Tensor {
   if (index.dtype !== 'int32')
     throw new WengertError('ERR_DTYPE', `${op}: expected int32 indices, got ${index.dtype}`, { expected: 'int32', actual: index.dtype })
   return index
+}
+
+/** Floating numbers as indices below `size`, checked as they are converted. Errors: ERR_INDEX outside, ERR_RANGE for a fraction. */
+export function toIndex(x: Tensor, size: number): Tensor {
+  return apply(toIndexRow, [x], { size })
 }
 
 /**
@@ -208,4 +227,4 @@ export function oneHot(indices: Indices, size: number, options: { dtype?: FloatD
   return apply(oneHotRow, [asIndices('oneHot', indices)], { size, dtype: options.dtype ?? 'float32' })
 }
 
-export const indexingRows = [gatherRow, scatterAddRow, takeAlongRow, putAlongRow, oneHotRow] as unknown as readonly Primitive[]
+export const indexingRows = [gatherRow, scatterAddRow, takeAlongRow, putAlongRow, oneHotRow, toIndexRow] as unknown as readonly Primitive[]

@@ -1,5 +1,6 @@
 /** What stops a training, as errors that say where and what to do. */
 
+import { indexError } from '../backend/failures.js'
 import type { BlockResult, Failure } from '../backend/program.js'
 import { WengertError } from '../errors.js'
 
@@ -23,12 +24,8 @@ export function ranAway(epoch: number, cost: number, limit: number, epochs: numb
 }
 
 /** An index in the data that its axis does not have. */
-export function badIndex({ value, size, position }: Extract<Failure, { kind: 'index' }>, where = 'fit'): WengertError {
-  return new WengertError('ERR_INDEX', `${where}: expected indices in 0 … ${size - 1}, got ${value} at position ${position} of a batch`, {
-    expected: size,
-    actual: value,
-  })
-}
+export const badIndex = (failure: Extract<Failure, { kind: 'index' }>, where = 'fit'): WengertError =>
+  indexError(where, failure, ' of a batch')
 
 /** A failed evaluation. */
 export function evaluationFailure({ failure }: BlockResult, label: string | undefined, rate: number): WengertError {

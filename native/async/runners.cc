@@ -26,7 +26,7 @@ Napi::Object FailureObject(napi_env env, const Failure& failure) {
   set("step", failure.step);
   if (failure.index) {
     set("position", failure.bad.position);
-    set("value", failure.bad.value);
+    object.Set("value", failure.bad.value);
     set("size", failure.bad.size);
   }
   return object;

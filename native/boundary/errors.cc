@@ -1,5 +1,7 @@
 #include "errors.h"
 
+#include <cmath>
+#include <cstdio>
 #include <new>
 
 namespace wengert {
@@ -26,10 +28,13 @@ void SetNumber(napi_env env, napi_value error, const char* name, const std::opti
 Coded IndexError(const std::string& where, const BadIndex& bad) {
   const std::string expected =
       bad.size > 0 ? "an index in 0 … " + std::to_string(bad.size - 1) : "no index into an empty axis";
-  Coded error("ERR_INDEX", where + ": expected " + expected + ", got " + std::to_string(bad.value) + " at position " +
-                               std::to_string(bad.position));
+  char got[32];
+  const bool whole = bad.value == std::floor(bad.value);
+  std::snprintf(got, sizeof(got), whole && std::fabs(bad.value) < 1e15 ? "%.0f" : "%.9g", bad.value);
+  const char* const code = whole ? "ERR_INDEX" : "ERR_RANGE";
+  Coded error(code, where + ": expected " + expected + ", got " + got + " at position " + std::to_string(bad.position));
   error.expected = static_cast<double>(bad.size);
-  error.actual = static_cast<double>(bad.value);
+  error.actual = bad.value;
   return error;
 }
 

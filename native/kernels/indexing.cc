@@ -17,7 +17,7 @@ struct Shape {
   std::size_t outer, n, inner, k;
 };
 
-bool Bad(std::size_t position, std::int32_t value, std::size_t n, Context& context) {
+bool Bad(std::size_t position, double value, std::size_t n, Context& context) {
   context.bad_index = {static_cast<std::int64_t>(position), value, static_cast<std::int64_t>(n)};
   return false;
 }
@@ -184,6 +184,30 @@ class OneHot final : public Instruction {
   std::size_t k_, n_;
 };
 
+// out[j] = x[j], which must be an integer in 0 … n − 1.
+template <class F>
+class ToIndex final : public Instruction {
+ public:
+  ToIndex(std::size_t k, std::size_t n) : k_(k), n_(n) {}
+
+  bool Run(void* const* operands, Context& context) const override {
+    std::int32_t* out = static_cast<std::int32_t*>(operands[0]);
+    const F* x = static_cast<const F*>(operands[1]);
+    for (std::size_t j = 0; j < k_; j++) {
+      const F value = x[j];
+      // NaN fails the comparisons.
+      const bool fits = value >= F(0) && value < F(2147483648.0);
+      const std::int32_t index = fits ? static_cast<std::int32_t>(value) : -1;
+      if (!Inside(index, n_) || static_cast<F>(index) != value) return Bad(j, static_cast<double>(value), n_, context);
+      out[j] = index;
+    }
+    return true;
+  }
+
+ private:
+  std::size_t k_, n_;
+};
+
 // `along`: the index operand is [outer, k, inner], else [k]. `adds`: out is the indexed operand.
 Shape CheckIndexed(const char* op, const Call& call, bool along, bool adds) {
   const std::int64_t* dims = CheckDims(op, call, 4);
@@ -226,6 +250,19 @@ std::unique_ptr<Instruction> PrepareTakeAlong(const Call& call) {
 }
 std::unique_ptr<Instruction> PreparePutAlong(const Call& call) {
   return ByFloat<PutAlong>(call, CheckIndexed("putAlong", call, true, true));
+}
+
+std::unique_ptr<Instruction> PrepareToIndex(const Call& call) {
+  const char* op = "toIndex";
+  const std::int64_t* dims = CheckDims(op, call, 2);
+  CheckScalars(op, call, 0);
+  CheckCounts(op, call, 1, 1);
+  CheckOperand(op, "out", call.outputs[0], Kind::kInt32, dims[0]);
+  const Dtype dtype = CheckOperand(op, "x", call.inputs[0], Kind::kFloat, dims[0]);
+  const std::size_t k = static_cast<std::size_t>(dims[0]);
+  const std::size_t n = static_cast<std::size_t>(dims[1]);
+  if (dtype == Dtype::kFloat32) return std::make_unique<ToIndex<float>>(k, n);
+  return std::make_unique<ToIndex<double>>(k, n);
 }
 
 std::unique_ptr<Instruction> PrepareOneHot(const Call& call) {

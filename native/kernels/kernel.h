@@ -55,7 +55,7 @@ class Malformed : public std::runtime_error {
 // A bad index met while running: the element of the index operand, its value, the size that it had to be below.
 struct BadIndex {
   std::int64_t position;
-  std::int64_t value;
+  double value;
   std::int64_t size;
 };
 

@@ -12,7 +12,8 @@ namespace wengert {
   X(all, All) X(argmax, Argmax) X(argmin, Argmin) X(cumsum, Cumsum) X(softmax, Softmax) X(logSoftmax, LogSoftmax) \
   X(logSumExp, LogSumExp) X(copy, Copy) X(concat, Concat) X(gather, Gather) X(scatterAdd, ScatterAdd) \
   X(takeAlong, TakeAlong) X(putAlong, PutAlong) X(oneHot, OneHot) X(softmaxCrossEntropy, SoftmaxCrossEntropy) \
-  X(softmaxCrossEntropyGrad, SoftmaxCrossEntropyGrad) X(accumulate, Accumulate) X(dropout, Dropout)
+  X(softmaxCrossEntropyGrad, SoftmaxCrossEntropyGrad) X(accumulate, Accumulate) X(dropout, Dropout) \
+  X(toIndex, ToIndex)
 // clang-format on
 
 #define WENGERT_PREPARE(name, Name) std::unique_ptr<Instruction> Prepare##Name(const Call& call);

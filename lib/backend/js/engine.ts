@@ -6,10 +6,11 @@
 import { dtypeOf, type TypedArray } from '../../util/dtype.js'
 import { permutation } from '../../util/random.js'
 import type { Backend } from '../backend.js'
+import { indexError } from '../failures.js'
 import type { Call } from '../program.js'
 import { BadIndex, malformed, Ref } from './kernel.js'
 import { checkOverlap, type Span } from './overlap.js'
-import { badIndexError, JsExecutable, spanOf } from './program.js'
+import { JsExecutable, spanOf } from './program.js'
 import { registry } from './registry.js'
 import { JsRunner } from './runner.js'
 import { JsState } from './state.js'
@@ -34,7 +35,7 @@ function run(call: Call, outputs: readonly TypedArray[], inputs: readonly TypedA
   try {
     prepared.bind(outputs.map(refOf), inputs.map(refOf))()
   } catch (error) {
-    throw error instanceof BadIndex ? badIndexError(call.kernel, error) : error
+    throw error instanceof BadIndex ? indexError(call.kernel, error) : error
   }
 }
 

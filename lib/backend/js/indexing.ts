@@ -122,6 +122,28 @@ export const putAlong = indexed(true, true, ({ outer, n, inner, k }, y, x, index
   }
 })
 
+/** out[j] = x[j], which must be an integer in 0 … n − 1. */
+export const toIndex: Prepare = (call, outputs, inputs) => {
+  const [k, n] = dimensions(call, 2) as Pair
+  scalarsOf(call, 0)
+  checkCounts(call, outputs, inputs, 1, 1)
+  checkOperand(call, 'out', outputs[0], 'int32', k)
+  checkOperand(call, 'x', inputs[0], 'float', k)
+  return {
+    bind: ([y], [x]) => {
+      const to = y as Ref
+      const from = x as Ref
+      return () => {
+        for (let j = 0; j < k; j++) {
+          const value = pick(from, j, n)
+          if (!Number.isInteger(value)) throw new BadIndex(j, value, n)
+          to.array[to.offset + j] = value
+        }
+      }
+    },
+  }
+}
+
 /** out[j, :] = 0 but for out[j, index[j]] = 1 */
 export const oneHot: Prepare = (call, outputs, inputs) => {
   const [k, n] = dimensions(call, 2) as Pair

@@ -6,7 +6,8 @@
 import { WengertError } from '../../errors.js'
 import { bytesPerElement, type Dtype, dtypeOf, dtypes, isDetached, isFloat, type TypedArray } from '../../util/dtype.js'
 import type { Executable, State } from '../backend.js'
-import { type KernelName, type Program, type ProgramInput, type Slot, type Step, spaces } from '../program.js'
+import { indexError } from '../failures.js'
+import { type Program, type ProgramInput, type Slot, type Step, spaces } from '../program.js'
 import { BadIndex, malformed, type Prepared, Ref, type Run } from './kernel.js'
 import { checkOverlap, type Span } from './overlap.js'
 import { registry } from './registry.js'
@@ -264,7 +265,7 @@ export class JsExecutable implements Executable {
       own.begin()
       finite = own.run()
     } catch (error) {
-      throw error instanceof BadIndex ? badIndexError((program.steps[own.step] as Step).kernel, error, own.step) : error
+      throw error instanceof BadIndex ? indexError(`${(program.steps[own.step] as Step).kernel} (step ${own.step})`, error) : error
     } finally {
       own.end()
       if (block) block.changed()
@@ -285,13 +286,4 @@ export function checkState(program: Program, state: State | undefined): JsState 
   if (!(state instanceof JsState)) throw malformed('program', 'a state made by the JavaScript engine', 'another')
   if (state.bytes < program.stateBytes) throw malformed('program', `a state of ${program.stateBytes} bytes or more`, state.bytes)
   return state
-}
-
-export function badIndexError(kernel: KernelName, { position, value, size }: BadIndex, step?: number): WengertError {
-  const where = step === undefined ? '' : ` (step ${step})`
-  const expected = size > 0 ? `an index in 0 … ${size - 1}` : 'no index into an empty axis'
-  return new WengertError('ERR_INDEX', `${kernel}${where}: expected ${expected}, got ${value} at position ${position}`, {
-    expected: size,
-    actual: value,
-  })
 }

@@ -3,7 +3,7 @@
 import type { KernelName } from '../program.js'
 import { dropout } from './dropout.js'
 import { elementwise } from './elementwise.js'
-import { gather, oneHot, putAlong, scatterAdd, takeAlong } from './indexing.js'
+import { gather, oneHot, putAlong, scatterAdd, takeAlong, toIndex } from './indexing.js'
 import type { Prepare } from './kernel.js'
 import { matmul } from './matmul.js'
 import { concat, copy } from './movement.js'
@@ -36,4 +36,5 @@ export const registry: Readonly<Record<KernelName, Prepare>> = {
   softmaxCrossEntropyGrad,
   accumulate,
   dropout,
+  toIndex,
 }
