@@ -25,8 +25,8 @@ const foreignValues = customGradient((q, p) => [
 function crossValues(q: Tensor, p: Tensor): Tensor {
   const logarithm = knownLogarithm(q)
   if (logarithm === undefined) return foreignValues(q, p)
-  // A logit of −∞ is a class ruled out: 0 ln 0 is 0.
-  return neg(mul(p, where(equal(logarithm, -Infinity), -100, logarithm)))
+  // A logit of −∞ is a class ruled out, q = 0: its logarithm is taken as −100, so that 0 ln 0 is 0.
+  return neg(mul(p, where(equal(logarithm, -Infinity), sub(q, 100), logarithm)))
 }
 
 const entropyValues = customGradient((p) => [neg(mul(p, clampedLog(p))), (g) => neg(mul(g, add(clampedLog(p), 1)))])
