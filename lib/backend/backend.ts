@@ -18,6 +18,8 @@ export interface BackendInfo {
   reason?: string
   blas?: string
   threads: number
+  /** Bytes that compiled programs and their memory take which are kept for the next call of the same shape; bounded for each model and trainer. */
+  cachedBytes?: number
 }
 
 /** A private block of bytes that holds parameters, optimiser state and running statistics; zeroed at birth. */

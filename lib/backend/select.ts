@@ -1,6 +1,7 @@
 /** Which engine runs: the native one where its binary loads, else the JavaScript one, with the reason kept. */
 
 import type { WengertError } from '../errors.js'
+import { cachedBytes } from '../util/bounded-cache.js'
 import { checkChoice, checkNumber } from '../util/options.js'
 import type { Backend, BackendInfo, BackendName } from './backend.js'
 import { jsBackend } from './js/engine.js'
@@ -59,10 +60,10 @@ export function engine(): Backend {
 
 /**
  * What computes: `name` is 'native' or 'js'; `reason` says why it is not native; `blas` is the GEMM kernel; `threads` how many
- * a training may use.
+ * a training may use; `cachedBytes` what is kept for calls of shapes that were seen before.
  */
 export function backend(): BackendInfo {
-  const info = engine().info()
+  const info = { ...engine().info(), cachedBytes: cachedBytes() }
   return reason === undefined ? info : { ...info, reason }
 }
 

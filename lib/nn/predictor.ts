@@ -11,6 +11,7 @@ import { compile, type Plan } from '../plan/plan.js'
 import { StateLayout } from '../plan/state-layout.js'
 import { Abstract } from '../primitives/primitive.js'
 import { emptyTensor, Tensor } from '../tensor/tensor.js'
+import { Tally } from '../util/bounded-cache.js'
 import { type Dtype, dtypeOf, type FloatDtype, isDetached, type TypedArray } from '../util/dtype.js'
 import { formatShape, type Shape, sameShape, sizeOf } from '../util/shape.js'
 import { type Meaning, meaningOf } from './meaning.js'
@@ -35,7 +36,17 @@ interface Compiled {
   plan: Plan | undefined
 }
 
-const capacity = 16
+/** Entries of one model; and the bytes of all of them but the newest. */
+const capacity = 64
+const mostBytes = 64 * 2 ** 20
+/** What a program takes besides the memory that it computes in, roughly. */
+const bytesPerStep = 512
+
+function bytesOf({ plan }: Compiled): number {
+  if (!plan) return 0
+  const { arenaBytes, steps } = plan.executable.program
+  return plan.lowered.constants.reduce((sum, { byteLength }) => sum + byteLength, arenaBytes + bytesPerStep * steps.length)
+}
 
 /** What a predictor needs of a module. */
 export interface Predictable {
@@ -77,6 +88,7 @@ const isMisfit = (error: unknown): error is WengertError =>
 
 export class Predictor {
   readonly #cache: Compiled[] = []
+  readonly #tally = new Tally()
   readonly #meaning: Meaning
 
   constructor(readonly module: Predictable) {
@@ -189,8 +201,22 @@ export class Predictor {
     // Taken afterwards: a field that the forward function itself changes is a note of its own.
     const entry = { ...this.#read(shape, dtype, parameters), outline: this.#outline(parameters) }
     this.#cache.unshift(entry)
-    if (this.#cache.length > capacity) this.#cache.pop()?.plan?.executable.release()
+    this.#trim()
     return entry
+  }
+
+  /** Frees what was not used for longest, where the model keeps too much; the newest stays. */
+  #trim(): void {
+    let bytes = 0
+    let kept = 0
+    for (const entry of this.#cache) {
+      const more = bytesOf(entry)
+      if (kept > 0 && (kept === capacity || bytes + more > mostBytes)) break
+      bytes += more
+      kept++
+    }
+    for (const { plan } of this.#cache.splice(kept)) plan?.executable.release()
+    this.#tally.set(bytes)
   }
 
   /** Modules predict as in use, whatever their flag says. */

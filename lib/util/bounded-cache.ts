@@ -7,7 +7,33 @@ export interface Held {
   release(): void
 }
 
+let total = 0
+const collected = new FinalizationRegistry<{ bytes: number }>(({ bytes }) => {
+  total -= bytes
+})
+
+/** Bytes in all caches of the process. */
+export function cachedBytes(): number {
+  return total
+}
+
+/** What one cache holds, counted among all until the cache is collected. */
+export class Tally {
+  readonly #held = { bytes: 0 }
+
+  constructor() {
+    collected.register(this, this.#held)
+  }
+
+  /** Notes how much the cache holds now. */
+  set(bytes: number): void {
+    total += bytes - this.#held.bytes
+    this.#held.bytes = bytes
+  }
+}
+
 export class BoundedCache<Value extends Held> {
+  readonly #tally = new Tally()
   /** The most recently used come last. */
   readonly #entries = new Map<string, Value>()
 
@@ -41,19 +67,23 @@ export class BoundedCache<Value extends Held> {
     let left = this.bytes
     for (const [oldest, { bytes }] of this.#entries) {
       if (left <= this.limit || oldest === key) break
-      this.delete(oldest)
+      this.#entries.get(oldest)?.release()
+      this.#entries.delete(oldest)
       left -= bytes
     }
+    this.#tally.set(left)
     return value
   }
 
   delete(key: string): void {
     this.#entries.get(key)?.release()
     this.#entries.delete(key)
+    this.#tally.set(this.bytes)
   }
 
   clear(): void {
     for (const value of this.#entries.values()) value.release()
     this.#entries.clear()
+    this.#tally.set(0)
   }
 }

@@ -8,7 +8,7 @@ import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
-import { Dataset, tensor, zeros } from '../../lib/index.js'
+import { backend, Dataset, nn, tensor, zeros } from '../../lib/index.js'
 import { allocate, allocateShared } from '../../lib/util/dtype.js'
 import { codeOf } from '../backend/engines.js'
 import { unless } from '../native/native.js'
@@ -94,4 +94,44 @@ test('what JavaScript cannot allocate is ERR_MEMORY', () => {
   expect(codeOf(() => zeros([2 ** 26, 2 ** 26]))).toBe('ERR_MEMORY')
   const one = tensor([1])
   expect(codeOf(() => new Dataset(one, one).take({ length: 2 ** 52 }))).toBe('ERR_MEMORY')
+})
+
+describe('what is kept for shapes seen before', () => {
+  const wide = () => new nn.Sequential(new nn.Linear(8, 4096), new nn.Tanh(), new nn.Linear(4096, 1))
+  const kept = () => backend().cachedBytes as number
+
+  test('is bounded by bytes: 16 sizes of batches near 2,000', () => {
+    const before = kept()
+    const model = wide()
+    for (let i = 0; i < 16; i++) model.predict(zeros([2000 + i, 8]))
+    const held = kept() - before
+    expect(held).toBeGreaterThan(2000 * 4096 * 4)
+    // All of them would be half a gigabyte.
+    expect(held).toBeLessThan(80 * 2 ** 20)
+    expect(model.predict(zeros([3, 8])).shape).toEqual([3, 1])
+  })
+
+  test('is many where they are small', () => {
+    const model = wide()
+    const before = kept()
+    const held: number[] = []
+    for (let round = 0; round < 3; round++) {
+      for (let rows = 1; rows <= 40; rows++) model.predict(zeros([rows, 8]))
+      held.push(kept() - before)
+    }
+    expect(held).toEqual(new Array(3).fill(held[0]))
+    expect(held[0]).toBeLessThan(64 * 2 ** 20)
+  })
+
+  test.skipIf(globalThis.gc === undefined)('goes with the model', async () => {
+    const before = kept()
+    ;(() => {
+      wide().predict(zeros([500, 8]))
+    })()
+    for (let i = 0; i < 20 && kept() > before; i++) {
+      globalThis.gc?.()
+      await new Promise((done) => setTimeout(done, 10))
+    }
+    expect(kept()).toBeLessThanOrEqual(before)
+  })
 })
