@@ -42,7 +42,7 @@ if (folder) await rm(folder, { recursive: true })
 const flower = { sepal_length: 6.1, sepal_width: 2.8, petal_length: 4.7, petal_width: 1.2 }
 const logits = served.predict(served.preprocess([flower]))
 const [species] = served.classesOf(logits)
-const [probabilities] = logits.softmax(1).toArray() as number[][]
+const [probabilities] = logits.softmax(1).toArray()
 
 if (json) {
   console.log(

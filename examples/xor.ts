@@ -23,7 +23,7 @@ const trainer = new FBGD(model, { loss: loss.bceWithLogits, learningRate: 1 })
 const history = await trainer.fit({ x, y }, { epochs: 2000, seed: 1 })
 
 // The model gives logits; their sigmoid is the probability of 1.
-const probabilities = model.predict(x).sigmoid().toArray() as number[][]
+const probabilities = model.predict(x).sigmoid().toArray()
 const rows = x.map(([a, b], i) => {
   const probability = probabilities[i]?.[0] as number
   return { a, b, probability, answer: probability > 0.5 ? 1 : 0 }

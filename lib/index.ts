@@ -185,7 +185,7 @@ export {
 } from './train/callbacks.js'
 export type { CheckpointOptions } from './train/checkpoint-policy.js'
 export type { FitOptions } from './train/fit-options.js'
-export type { EpochRecord, History, ParameterHealth, Scores, StopReason } from './train/history.js'
+export type { EpochRecord, History, ParameterHealth, Scores, ScoresOf, StopReason } from './train/history.js'
 export type { ProgramProfile, TrainingProfile } from './train/inspect.js'
 export { type CustomMetric, type MeanMetric, type MetricName, type MetricSpec, top } from './train/metrics.js'
 export { type ProgressLine, type ProgressOptions, type ProgressStream, progress } from './train/progress.js'

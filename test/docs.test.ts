@@ -130,6 +130,26 @@ test('the code of all documents has no type error', () => {
   expect(stdout.split('\n').filter((line) => /^[\w-]+\.ts\(/.test(line))).toEqual([])
 })
 
+test('the quick start is TypeScript too, under strict options', () => {
+  const [, code] = /^```js\n([\s\S]*?)^```/m.exec(texts.get('README.md') as string) as RegExpExecArray
+  const strict = join(folder, 'strict')
+  mkdirSync(strict, { recursive: true })
+  writeFileSync(join(strict, 'quick-start.ts'), (code as string).replaceAll("from 'wengert'", "from '../../../lib/index.js'"))
+  const compilerOptions = {
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    noEmit: true,
+    target: 'es2023',
+    module: 'nodenext',
+    types: ['node'],
+    skipLibCheck: true,
+  }
+  writeFileSync(join(strict, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['*.ts'] }))
+  const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc')
+  const { stdout } = spawnSync(process.execPath, [tsc, '-p', strict], { encoding: 'utf8', cwd: root })
+  expect(stdout.split('\n').filter((line) => line.includes('quick-start.ts'))).toEqual([])
+})
+
 test('code and output are told apart', () => {
   const sample = 'x\n```ts\nconsole.log(1) // → 1\n```\n\n```ts no-run\na\n```\n\n```ts\nb\n```\n```text\nout\nput\n```\n'
   expect(blocksOf('f', sample).map(({ line, mark, expected }) => [line, mark, expected])).toEqual([

@@ -13,15 +13,15 @@ import { jvp, vjp } from './transforms.js'
 /** How `checkGradients` measures. */
 export interface CheckOptions {
   /** How many random directions; 3 by default. */
-  directions?: number
+  directions?: number | undefined
   /** Also each element of each input by itself: two evaluations an element. */
-  perElement?: boolean
+  perElement?: boolean | undefined
   /** The largest error that passes; 1e-6 by default. */
-  tolerance?: number
+  tolerance?: number | undefined
   /** Half the distance of a difference, as a part of the inputs' size (at least 1); 6e-6, the cube root of the precision, by default. */
-  step?: number
+  step?: number | undefined
   /** Of the random directions; 0 by default. */
-  seed?: number
+  seed?: number | undefined
 }
 
 /** The comparison with the largest error. */

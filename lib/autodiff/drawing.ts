@@ -10,9 +10,9 @@ import { type Contribution, formatValue, notationOf, type Script } from './writt
 /** What a drawn tape shows besides its operations. */
 export interface DrawOptions {
   /** Write what flows back along each edge, too. */
-  adjoints?: boolean
+  adjoints?: boolean | undefined
   /** Left to right (default) or top to bottom. */
-  direction?: 'LR' | 'TB'
+  direction?: 'LR' | 'TB' | undefined
 }
 
 const ink = '#1f2328'

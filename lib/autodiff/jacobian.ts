@@ -40,13 +40,13 @@ function* basis(x: Tensor): Generator<Tensor> {
  */
 export function jacobian<A extends readonly Tensor[], const R>(
   f: (...args: A) => R,
-  options?: { mode?: JacobianMode },
+  options?: { mode?: JacobianMode | undefined },
 ): (...args: AllGiven<A>) => Derivatives<R, A[0]>
 export function jacobian<A extends readonly unknown[], const R>(
   f: (...args: A) => R,
-  options?: { mode?: JacobianMode },
+  options?: { mode?: JacobianMode | undefined },
 ): (...args: AllGiven<A>) => Derivatives<R, A[0]>
-export function jacobian(f: unknown, options: { mode?: JacobianMode } = {}): AnyFunction {
+export function jacobian(f: unknown, options: { mode?: JacobianMode | undefined } = {}): AnyFunction {
   const body = checkFunction('jacobian', f)
   checkOptions('jacobian', options, ['mode'])
   const mode = checkChoice('jacobian', 'mode', options.mode ?? 'auto', ['forward', 'reverse', 'auto'] as const)

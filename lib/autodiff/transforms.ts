@@ -134,9 +134,9 @@ export function jvp(f: unknown, given: readonly unknown[], tangents: readonly un
 /** What is differentiated, and what comes along. */
 export interface GradOptions<N extends Argnums = Argnums> {
   /** The function returns [scalar, aux]: aux (any tree) is handed through beside the value, not differentiated. */
-  hasAux?: boolean
+  hasAux?: boolean | undefined
   /** Which arguments to differentiate by: a position (default 0) gives one gradient, a list gives a list. */
-  argnums?: N
+  argnums?: N | undefined
 }
 
 /** What has parameters by name: a module. */
@@ -173,12 +173,12 @@ export function valueAndGrad<A extends readonly unknown[], const R, const N exte
 export function valueAndGrad<A extends readonly Tensor[], const R>(
   model: Parameterized,
   f: (...args: A) => R,
-  options?: { hasAux?: boolean },
+  options?: { hasAux?: boolean | undefined },
 ): (...args: A) => [value: R, gradient: NamedGradients]
 export function valueAndGrad<A extends readonly unknown[], const R>(
   model: Parameterized,
   f: (...args: A) => R,
-  options?: { hasAux?: boolean },
+  options?: { hasAux?: boolean | undefined },
 ): (...args: A) => [value: R, gradient: NamedGradients]
 export function valueAndGrad(...given: unknown[]): AnyFunction {
   return differentiated('valueAndGrad', given)
@@ -201,12 +201,12 @@ export function grad<A extends readonly unknown[], const N extends Argnums = 0>(
 export function grad<A extends readonly Tensor[]>(
   model: Parameterized,
   f: (...args: A) => unknown,
-  options?: { hasAux?: boolean },
+  options?: { hasAux?: boolean | undefined },
 ): (...args: A) => NamedGradients
 export function grad<A extends readonly unknown[]>(
   model: Parameterized,
   f: (...args: A) => unknown,
-  options?: { hasAux?: boolean },
+  options?: { hasAux?: boolean | undefined },
 ): (...args: A) => NamedGradients
 export function grad(...given: unknown[]): AnyFunction {
   const both = differentiated('grad', given)

@@ -15,10 +15,10 @@ export interface DataLike {
   x: TensorLike
   y: TensorLike
   /** How much each sample counts: m finite numbers >= 0, not all 0; only their proportions matter. Equally by default. */
-  weights?: TensorLike
-  classes?: readonly string[]
-  features?: readonly string[]
-  encoder?: Encoder
+  weights?: TensorLike | undefined
+  classes?: readonly string[] | undefined
+  features?: readonly string[] | undefined
+  encoder?: Encoder | undefined
 }
 
 /** How records became features: the first of the transforms that a model is saved with. */

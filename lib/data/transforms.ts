@@ -145,7 +145,7 @@ function chosen(where: string, columns: unknown, width: number): readonly number
  * const scale = standardize(train)
  * await trainer.fit(scale(train), { epochs: 30, validation: scale(test) })
  */
-export function standardize(train: DataLike | TensorLike, options: { columns?: readonly number[] } = {}): Transform {
+export function standardize(train: DataLike | TensorLike, options: { columns?: readonly number[] | undefined } = {}): Transform {
   checkOptions('standardize', options, ['columns'])
   const x = training('standardize', train)
   const shape = x.shape.slice(1)
@@ -182,7 +182,7 @@ export function standardize(train: DataLike | TensorLike, options: { columns?: r
  */
 export function minMax(
   train: DataLike | TensorLike,
-  options: { range?: readonly [number, number]; columns?: readonly number[] } = {},
+  options: { range?: readonly [number, number] | undefined; columns?: readonly number[] | undefined } = {},
 ): Transform {
   checkOptions('minMax', options, ['range', 'columns'])
   const [a, b] = options.range ?? [0, 1]
@@ -268,7 +268,10 @@ const mostValues = 1000
  * @throws as `standardize`; ERR_RANGE for a feature with more than 1000 values; when called ERR_LABEL
  * @example const encode = oneHotColumns(train, { columns: [3] })
  */
-export function oneHotColumns(train: DataLike | TensorLike, options: { columns?: readonly number[]; unknown?: Unknown } = {}): Transform {
+export function oneHotColumns(
+  train: DataLike | TensorLike,
+  options: { columns?: readonly number[] | undefined; unknown?: Unknown | undefined } = {},
+): Transform {
   checkOptions('oneHotColumns', options, ['columns', 'unknown'])
   const unknown = checkChoice('oneHotColumns', 'unknown', options.unknown ?? 'refuse', ['refuse', 'zeros'] as const)
   const x = training('oneHotColumns', train)

@@ -32,25 +32,25 @@ export interface CsvOptions {
   /** The column to predict, by name or position (from 0); several of numbers give y several columns. */
   target: string | number | readonly (string | number)[]
   /** Whether the first record names the columns; true by default. Otherwise they are called 0, 1, … */
-  header?: boolean
+  header?: boolean | undefined
   /** ',' by default. */
-  delimiter?: string
+  delimiter?: string | undefined
   /** What divides a number's fraction, '.' or ','; '.' by default. */
-  decimal?: Decimal
+  decimal?: Decimal | undefined
   /** By column name: 'number', 'category', or 'ignore' to leave it out. Others are told by their cells. */
-  types?: Record<string, ColumnType>
+  types?: Record<string, ColumnType> | undefined
   /**
    * What becomes of missing values: 'refuse' (the default), 'drop' the row, or 'mean': the mean of the column (a category:
    * zeros); a record to be encoded may then lack a value where the table lacks one. A row without a target is refused all the
    * same, or dropped.
    */
-  missing?: MissingPolicy
+  missing?: MissingPolicy | undefined
   /** What counts as missing; the empty field, NA, N/A, NaN, nan, null, NULL and ? by default. */
-  missingValues?: readonly string[]
+  missingValues?: readonly string[] | undefined
   /** The most categories of a column; 100 by default. */
-  maxCategories?: number
+  maxCategories?: number | undefined
   /** Of x and of targets that are numbers; 'float32' by default. */
-  dtype?: FloatDtype
+  dtype?: FloatDtype | undefined
 }
 
 /** How a CSV file is streamed: `CsvOptions`, and the size of a batch. */

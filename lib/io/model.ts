@@ -27,7 +27,7 @@ import { decodeSafetensors, writeSafetensors } from './safetensors.js'
 /** What is saved beside the model. */
 export interface SaveModelOptions extends SaveTableOptions {
   /** In the order in which they are applied: a table's `data.encoder` where there is one, then fitted transforms. */
-  transforms?: readonly (Transform | Encoder)[]
+  transforms?: readonly (Transform | Encoder)[] | undefined
   /** Names of the classes, in the order of the model's outputs. */
   classes?: readonly string[] | undefined
   /** What the outputs are, where they are not those of the loss that the model was trained with. */

@@ -202,7 +202,7 @@ export async function readSafetensors(path: string): Promise<Safetensors> {
 export async function writeSafetensors(
   path: string,
   tensors: Record<string, Tensor>,
-  options: { metadata?: Record<string, string> } = {},
+  options: { metadata?: Record<string, string> | undefined } = {},
 ): Promise<void> {
   checkPath('writeSafetensors', path)
   checkOptions('writeSafetensors', options, ['metadata'])
@@ -226,7 +226,7 @@ export async function saveParameters(model: Module, path: string): Promise<void>
  * @param options.strict whether the names must be exactly the model's; true by default
  * @throws (rejects) ERR_FILE, ERR_STATE, ERR_BUSY during a fit
  */
-export async function loadParameters(model: Module, path: string, options: { strict?: boolean } = {}): Promise<void> {
+export async function loadParameters(model: Module, path: string, options: { strict?: boolean | undefined } = {}): Promise<void> {
   checkOptions('loadParameters', options, ['strict'])
   const { tensors } = await readSafetensors(path)
   naming(path, () => model.loadStateDict(tensors, options))

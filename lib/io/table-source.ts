@@ -16,20 +16,20 @@ export type TableSource = string | AsyncIterable<unknown> | Iterable<unknown>
 /** How a table is read. */
 export interface ReadTableOptions {
   /** 'csv' or 'jsonl' (one JSON object a line); told by the file's name and its first character otherwise. */
-  format?: 'csv' | 'jsonl'
+  format?: 'csv' | 'jsonl' | undefined
   /** Between the fields of a CSV; the one of `,` `;` tab and `|` that the first line holds most often otherwise. */
-  delimiter?: string
+  delimiter?: string | undefined
   /** Whether the first line of a CSV names the columns; true by default. Otherwise they are called 0, 1, … */
-  header?: boolean
+  header?: boolean | undefined
   /** By column: 'number', 'date' or 'text'; told by the cells otherwise. */
-  types?: Readonly<Record<string, ColumnType>>
+  types?: Readonly<Record<string, ColumnType>> | undefined
   /** The texts that mean a missing value; by default the empty one, NA, N/A, NaN, null, None, ? and their like. */
-  missingValues?: readonly string[]
+  missingValues?: readonly string[] | undefined
   /** Keep at most so many rows, each equally likely, so that memory does not grow with the source; all by default. */
-  sample?: number
+  sample?: number | undefined
   /** Of the draws of the sample; 0 by default. */
-  seed?: number
-  signal?: AbortSignal
+  seed?: number | undefined
+  signal?: AbortSignal | undefined
 }
 
 /** The longest line of JSON, in characters. */

@@ -61,7 +61,7 @@ export class SELU extends Module {
 /** Of `GELU`. */
 export interface GELUOptions {
   /** 'none', the default, is exact: zΦ(z); 'tanh' is the approximation. */
-  approximate?: 'none' | 'tanh'
+  approximate?: 'none' | 'tanh' | undefined
 }
 
 /** z Φ(z), Φ the normal distribution function. */

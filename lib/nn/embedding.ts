@@ -15,10 +15,10 @@ import { Parameter } from './parameter.js'
 /** Of `Embedding`. */
 export interface EmbeddingOptions {
   /** How the rows start: 'normal' (mean 0, variance 1) by default, 'zeros', or a function. */
-  init?: 'normal' | 'zeros' | Initializer
+  init?: 'normal' | 'zeros' | Initializer | undefined
   /** Where the draws come from; the default generator otherwise. */
-  rng?: Random
-  dtype?: FloatDtype
+  rng?: Random | undefined
+  dtype?: FloatDtype | undefined
 }
 
 /**

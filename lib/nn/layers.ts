@@ -17,12 +17,12 @@ import { Parameter } from './parameter.js'
 /** Of `Linear`. */
 export interface LinearOptions {
   /** Whether there is a bias; true by default. */
-  bias?: boolean
+  bias?: boolean | undefined
   /** How weights start: a name or a function; `'fanIn'` by default (U(±1/√fanIn) for weights and bias). Others start with bias 0. */
-  init?: InitName | Initializer
+  init?: InitName | Initializer | undefined
   /** Where the draws come from; the default generator otherwise. */
-  rng?: Random
-  dtype?: FloatDtype
+  rng?: Random | undefined
+  dtype?: FloatDtype | undefined
 }
 
 /**

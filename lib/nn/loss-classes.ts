@@ -75,7 +75,7 @@ export const bceWithLogits = define({
 /** Of losses over classes. */
 export interface ClassLossOptions extends LossOptions {
   /** One factor a class; a mean then divides by the sum of the weights used (for labels). */
-  weight?: TensorLike
+  weight?: TensorLike | undefined
 }
 
 interface Scores {
@@ -121,7 +121,7 @@ function weightsOfLabels(target: Tensor, { weight }: ClassLossOptions, dtype: Fl
 /** Of `crossEntropy`. */
 export interface CrossEntropyOptions extends ClassLossOptions {
   /** ε in [0, 1]: the target becomes (1 − ε)·p + ε/classes; 0 by default. */
-  labelSmoothing?: number
+  labelSmoothing?: number | undefined
 }
 
 /**

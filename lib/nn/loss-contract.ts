@@ -20,11 +20,11 @@ export type Reduction = 'mean' | 'sum' | 'none'
 /** Of every loss. */
 export interface LossOptions {
   /** How the values become one: 'mean' by default. */
-  reduction?: Reduction
+  reduction?: Reduction | undefined
   /** Factors of the values before reduction: one a sample or one an element; of losses over classes one a class. */
-  weight?: TensorLike
+  weight?: TensorLike | undefined
   /** Factors of the samples before reduction, one each; a mean over samples then divides by their sum: Σ wᵢ Lᵢ / Σ wᵢ. */
-  sampleWeight?: TensorLike
+  sampleWeight?: TensorLike | undefined
 }
 
 /** What a loss teaches from: class labels, probabilities in [0, 1], −1 or 1, or any numbers. */
@@ -86,7 +86,9 @@ export function define<Options extends LossOptions>(definition: Definition<Optio
   const known = ['reduction', 'weight', 'sampleWeight', ...rules.map(([key]) => key)]
   const merged = (options: Options | undefined): Options => {
     checkOptions(name, options, known)
-    const all = { ...bound, ...options } as Options
+    // An option that is there and undefined is one that was left out.
+    const given = Object.entries(options ?? {}).filter(([, setting]) => setting !== undefined)
+    const all = { ...bound, ...Object.fromEntries(given) } as Options
     if (all.reduction !== undefined) checkChoice(name, 'reduction', all.reduction, ['mean', 'sum', 'none'] as const)
     for (const [key, rule] of rules) if (all[key] !== undefined) checkNumber(name, key, all[key], rule)
     return all

@@ -78,7 +78,7 @@ export const crossEntropyOf = define({
 /** Of `entropy`. */
 export interface EntropyOptions {
   /** Base of the logarithm: e by default (nats), 2 for bits; > 0 and not 1. */
-  base?: number
+  base?: number | undefined
 }
 
 /**

@@ -42,7 +42,7 @@ export const mae = define({
 /** Of `huber`. */
 export interface HuberOptions extends LossOptions {
   /** δ > 0, in units of the target, where the square turns into a line; 1 by default. */
-  delta?: number
+  delta?: number | undefined
 }
 
 /**
@@ -66,7 +66,7 @@ export const huber = define<HuberOptions>({
 /** Of `tukeyBisquare`. */
 export interface TukeyOptions extends LossOptions {
   /** c > 0, in units of the target, beyond which a residual has no influence; 4.685 by default (95 % efficiency at unit variance). */
-  c?: number
+  c?: number | undefined
 }
 
 /**

@@ -105,7 +105,7 @@ export abstract class Module {
    * @throws ERR_STATE for missing or unexpected names, other shapes or types; ERR_BUSY during a fit; ERR_NOT_DIFFERENTIABLE inside
    * a function that is being differentiated: there `functionalCall` runs a model with given parameters
    */
-  loadStateDict(dict: Record<string, TensorLike>, options: { strict?: boolean } = {}): void {
+  loadStateDict(dict: Record<string, TensorLike>, options: { strict?: boolean | undefined } = {}): void {
     checkOptions('loadStateDict', options, ['strict'])
     const own = new Map(this.namedState())
     const missing = [...own.keys()].filter((name) => !Object.hasOwn(dict, name))

@@ -16,10 +16,10 @@ import { Parameter } from './parameter.js'
 /** Of `LayerNorm`. */
 export interface LayerNormOptions {
   /** Added to the variance; > 0; 1e−5 by default. */
-  eps?: number
+  eps?: number | undefined
   /** Whether a weight (1 at first) and a bias (0 at first) are learned; true by default. */
-  affine?: boolean
-  dtype?: FloatDtype
+  affine?: boolean | undefined
+  dtype?: FloatDtype | undefined
 }
 
 function checkCommon(where: string, options: LayerNormOptions): { eps: number; affine: boolean; dtype: FloatDtype } {
@@ -95,7 +95,7 @@ export class LayerNorm extends Module {
 /** Of `BatchNorm1d`. */
 export interface BatchNormOptions extends LayerNormOptions {
   /** The share of a batch's statistics in the running ones, per update; in (0, 1]; 0.1 by default. */
-  momentum?: number
+  momentum?: number | undefined
 }
 
 /**

@@ -11,13 +11,13 @@ import { fromLibrary } from './optimizer.js'
 /** Of `adam` and `adamW`. */
 export interface AdamOptions extends CommonOptions {
   /** α, per update; > 0; 0.001 by default. */
-  learningRate?: number
+  learningRate?: number | undefined
   /** [β₁, β₂], each in [0, 1): how much of the running means is kept; [0.9, 0.999] by default. */
-  betas?: readonly [number, number]
+  betas?: readonly [number, number] | undefined
   /** Added to the denominator; >= 0; 1e−8 by default. */
-  eps?: number
+  eps?: number | undefined
   /** Divide by the largest running mean of squares so far; false by default. */
-  amsgrad?: boolean
+  amsgrad?: boolean | undefined
 }
 
 /**

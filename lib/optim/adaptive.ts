@@ -11,15 +11,15 @@ import { fromLibrary } from './optimizer.js'
 /** Of `rmsProp`. */
 export interface RmsPropOptions extends CommonOptions {
   /** α, per update; > 0; 0.01 by default. */
-  learningRate?: number
+  learningRate?: number | undefined
   /** ρ in [0, 1]: how much of the running mean of squares is kept; 0.99 by default. */
-  rho?: number
+  rho?: number | undefined
   /** Added to the denominator; >= 0; 1e−8 by default. */
-  eps?: number
+  eps?: number | undefined
   /** μ >= 0: the share of the last step that is kept; 0 by default. */
-  momentum?: number
+  momentum?: number | undefined
   /** Divide by the standard deviation of the gradient in place of its root mean square; false by default. */
-  centered?: boolean
+  centered?: boolean | undefined
 }
 
 /**
@@ -72,13 +72,13 @@ export function rmsProp(options: RmsPropOptions = {}): AppliedOptimizer {
 /** Of `adagrad`. */
 export interface AdagradOptions extends CommonOptions {
   /** α, per update; > 0; 0.01 by default. */
-  learningRate?: number
+  learningRate?: number | undefined
   /** γ >= 0, per update: the rate of update t is α/(1 + (t − 1)γ); 0 by default. */
-  decay?: number
+  decay?: number | undefined
   /** What the sum of squares starts from; >= 0; 0 by default. */
-  initialAccumulator?: number
+  initialAccumulator?: number | undefined
   /** Added to the denominator; >= 0; 1e−10 by default. */
-  eps?: number
+  eps?: number | undefined
 }
 
 /**

@@ -13,7 +13,7 @@ import type { Optimizer } from './optimizer.js'
 /** Of one update. */
 export interface ApplyOptions {
   /** α of this update in place of the optimiser's own, as a schedule gives it; > 0. */
-  learningRate?: number
+  learningRate?: number | undefined
 }
 
 /** An optimiser that can also be used by hand. */

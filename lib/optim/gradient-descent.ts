@@ -13,9 +13,9 @@ export interface GradientDescentOptions extends CommonOptions {
   /** α, per update; > 0. */
   learningRate: number
   /** μ in [0, 1): the share of the last step's direction that is kept; 0 by default. */
-  momentum?: number
+  momentum?: number | undefined
   /** Look ahead along the momentum (Nesterov); false by default. */
-  nesterov?: boolean
+  nesterov?: boolean | undefined
 }
 
 /**

@@ -14,17 +14,17 @@ export interface ParameterGroup {
   /** A module stands for its parameters. */
   parameters: Parameter | Module | readonly (Parameter | Module)[]
   /** Per update, in place of the optimiser's; > 0. */
-  learningRate?: number
+  learningRate?: number | undefined
   /** In place of the optimiser's; >= 0. */
-  weightDecay?: number
+  weightDecay?: number | undefined
 }
 
 /** Options that every optimiser has. */
 export interface CommonOptions {
   /** λ >= 0: gradients become g + λθ (adamW: θ shrinks by the factor 1 − αλ instead). */
-  weightDecay?: number
+  weightDecay?: number | undefined
   /** Parameters with settings of their own; all others have the optimiser's. */
-  groups?: readonly ParameterGroup[]
+  groups?: readonly ParameterGroup[] | undefined
 }
 
 /** What holds for one parameter: its rate relative to the optimiser's, and its decay. */

@@ -25,14 +25,14 @@ export interface DescentSchedule {
 /** How `minimize` descends. */
 export interface MinimizeOptions {
   /** α, per step, for plain gradient descent; or give `optimizer`. */
-  learningRate?: number
-  optimizer?: Optimizer
+  learningRate?: number | undefined
+  optimizer?: Optimizer | undefined
   /** The most steps; 100 by default. */
-  steps?: number
+  steps?: number | undefined
   /** Converged when the gradient's norm is at most this; 1e-6 by default. */
-  tolerance?: number
+  tolerance?: number | undefined
   /** The learning rate of each step, from { epoch, update, value, gradientNorm } and the optimiser's own. */
-  schedule?: DescentSchedule
+  schedule?: DescentSchedule | undefined
 }
 
 /** The way down: `points[k]` is where `values[k]` and `gradientNorms[k]` were taken; all are finite. */

@@ -13,7 +13,7 @@ export type TimeUnit = 'epoch' | 'update'
 
 interface Timed {
   /** The unit of time: 'epoch' by default (the first update of an epoch already has its rate). */
-  per?: TimeUnit
+  per?: TimeUnit | undefined
 }
 
 function clock(where: string, options: Timed, otherwise: TimeUnit = 'epoch'): (progress: Progress) => number {
@@ -31,7 +31,7 @@ export function constant(): Schedule {
  *
  * @example optim.schedules.step({ every: 30 })
  */
-export function step(options: { every: number; factor?: number } & Timed): Schedule {
+export function step(options: { every: number; factor?: number | undefined } & Timed): Schedule {
   checkOptions('step', options, ['every', 'factor', 'per'])
   const every = checkNumber('step', 'every', options?.every, { integer: true, min: 1 })
   const factor = checkNumber('step', 'factor', options.factor ?? 0.1, { min: 0 })
@@ -60,9 +60,9 @@ export interface CosineOptions extends Timed {
   /** Units of time from the start to the minimum, warm-up included. */
   total: number
   /** Units of time over which the rate rises evenly, from α/(warmup + 1); 0 by default. */
-  warmup?: number
+  warmup?: number | undefined
   /** The rate at the end, and after it; 0 by default. */
-  minimum?: number
+  minimum?: number | undefined
 }
 
 /**
@@ -91,11 +91,11 @@ export interface OneCycleOptions extends Timed {
   /** Units of time of the cycle; time is counted in updates by default. */
   total: number
   /** The share of them during which the rate rises; 0.3 by default. */
-  rise?: number
+  rise?: number | undefined
   /** The rate starts from α/startFactor; 25 by default. */
-  startFactor?: number
+  startFactor?: number | undefined
   /** And ends at α/(startFactor · endFactor); 10,000 by default. */
-  endFactor?: number
+  endFactor?: number | undefined
 }
 
 /** One cycle: half a cosine up to α, the largest rate, then half a cosine down to nearly 0 (PyTorch's OneCycleLR). */
@@ -117,15 +117,15 @@ export function oneCycle(options: OneCycleOptions): Schedule {
 /** Of `plateau`. */
 export interface PlateauOptions {
   /** What the rate is multiplied by; in (0, 1); 0.1 by default. */
-  factor?: number
+  factor?: number | undefined
   /** Epochs without improvement that are waited for; 10 by default. */
-  patience?: number
+  patience?: number | undefined
   /** The relative improvement that counts; 1e−4 by default. */
-  threshold?: number
+  threshold?: number | undefined
   /** Epochs after a reduction during which nothing is counted; 0 by default. */
-  cooldown?: number
+  cooldown?: number | undefined
   /** The smallest rate; 0 by default. */
-  minimum?: number
+  minimum?: number | undefined
 }
 
 /**

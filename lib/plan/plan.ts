@@ -21,9 +21,9 @@ export interface PlanOptions {
   /** The floating type of the program: one a program. */
   dtype: 'float32' | 'float64'
   /** Entries of the report. */
-  report?: number
+  report?: number | undefined
   /** Whether a run begins an update (see `Program.atomic`). */
-  atomic?: boolean
+  atomic?: boolean | undefined
 }
 
 /** A compiled program with the constants it captured. */

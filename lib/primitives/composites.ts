@@ -35,7 +35,7 @@ export function silu(x: Tensor): Tensor {
 }
 
 /** y = x Φ(x); `approximate: 'tanh'` gives ½x(1 + tanh(√(2/π)(x + 0.044715x³))). */
-export function gelu(x: Tensor, options: { approximate?: 'none' | 'tanh' } = {}): Tensor {
+export function gelu(x: Tensor, options: { approximate?: 'none' | 'tanh' | undefined } = {}): Tensor {
   checkOptions('gelu', options, ['approximate'])
   if (checkChoice('gelu', 'approximate', options.approximate ?? 'none', ['none', 'tanh'] as const) === 'none') {
     return mul(mul(x, 0.5), add(erf(mul(x, Math.SQRT1_2)), 1))

@@ -221,7 +221,7 @@ export function putAlong(x: Tensor, indices: Indices, axis: number, size: number
 }
 
 /** 1 at each index along a new last axis of length `size`, else 0. Errors: ERR_INDEX. */
-export function oneHot(indices: Indices, size: number, options: { dtype?: FloatDtype } = {}): Tensor {
+export function oneHot(indices: Indices, size: number, options: { dtype?: FloatDtype | undefined } = {}): Tensor {
   checkOptions('oneHot', options, ['dtype'])
   checkNumber('oneHot', 'size', size, { integer: true, min: 0 })
   return apply(oneHotRow, [asIndices('oneHot', indices)], { size, dtype: options.dtype ?? 'float32' })

@@ -25,7 +25,7 @@ export type Axis = number | readonly number[]
 /** Of reductions. */
 export interface ReduceOptions {
   /** Leave folded axes in place with length 1. */
-  keepDims?: boolean
+  keepDims?: boolean | undefined
 }
 
 /** An extreme's derivative goes to the first of equals along one axis, and is shared between equals over several (PyTorch). */
@@ -179,7 +179,7 @@ export function prod(x: Tensor, axis?: Axis, options: ReduceOptions = {}): Tenso
 
 export interface VarianceOptions extends ReduceOptions {
   /** Divide by n − correction: 1 (Bessel's) by default, 0 for the population's variance. */
-  correction?: number
+  correction?: number | undefined
 }
 
 /** y = Σ (x − mean)² / (n − correction) over `axis` (all axes by default). */
@@ -204,7 +204,7 @@ function rootOrZero(x: Tensor, root: (x: Tensor) => Tensor): Tensor {
 
 export interface NormOptions extends ReduceOptions {
   /** The p of the p-norm: 2 by default; 1; Infinity. */
-  p?: number
+  p?: number | undefined
 }
 
 /** y = (Σ |x|ᵖ)^(1/p) over `axis` (all axes by default), p = 2 unless said; derivative 0 where the norm is 0. */

@@ -60,7 +60,7 @@ export class Random {
     return new Stream({ seed: this.seed, purpose: purposes.user, a: this.#draw++, b: 0 })
   }
 
-  #fill(where: string, shape: Shape, options: { dtype?: FloatDtype }, next: (stream: Stream) => number): Tensor {
+  #fill(where: string, shape: Shape, options: { dtype?: FloatDtype | undefined }, next: (stream: Stream) => number): Tensor {
     checkShape(where, shape)
     checkOptions(where, options, ['dtype'])
     const stream = this.#stream()
@@ -71,12 +71,12 @@ export class Random {
   }
 
   /** Standard normal variates (mean 0, variance 1). */
-  normal(shape: Shape, options: { dtype?: FloatDtype } = {}): Tensor {
+  normal(shape: Shape, options: { dtype?: FloatDtype | undefined } = {}): Tensor {
     return this.#fill('Random.normal', shape, options, (stream) => stream.normal())
   }
 
   /** Uniform variates in [low, high). */
-  uniform(shape: Shape, low = 0, high = 1, options: { dtype?: FloatDtype } = {}): Tensor {
+  uniform(shape: Shape, low = 0, high = 1, options: { dtype?: FloatDtype | undefined } = {}): Tensor {
     checkNumber('Random.uniform', 'low', low)
     checkNumber('Random.uniform', 'high', high, { min: low })
     return this.#fill('Random.uniform', shape, options, (stream) => low + (high - low) * stream.uniform())

@@ -75,15 +75,15 @@ export interface EarlyStoppingOptions {
    * What is watched: 'cost', 'validation.cost', 'validation.accuracy', 'validation.custom.mine', …; the validation cost by
    * default, the cost where there is no validation.
    */
-  monitor?: string
+  monitor?: string | undefined
   /** Epochs without improvement after which the fit ends; an integer >= 1. */
   patience: number
   /** How much better counts as an improvement; >= 0; 0 by default. */
-  minDelta?: number
+  minDelta?: number | undefined
   /** Whether small or large is good; large by default for accuracies, topK, precision, recall, f1, rocAuc and r2. */
-  mode?: 'min' | 'max'
+  mode?: 'min' | 'max' | undefined
   /** Go back to the parameters of the best epoch at the end of the fit, however it ends; true by default. */
-  restoreBest?: boolean
+  restoreBest?: boolean | undefined
 }
 
 const growing = /(accuracy|top\d+|precision|recall|f1|rocAuc|r2)$/

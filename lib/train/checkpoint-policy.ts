@@ -11,15 +11,15 @@ export interface CheckpointOptions {
   /** The file; it always holds the newest checkpoint, whole. */
   path: string
   /** Updates between two checkpoints, counted over the trainer's life; within an epoch where need be. */
-  everyUpdates?: number
+  everyUpdates?: number | undefined
   /** Epochs between two checkpoints, counted over the trainer's life; 1 where nothing else is said. */
-  everyEpochs?: number
+  everyEpochs?: number | undefined
   /** Seconds between two checkpoints, > 0. */
-  everySeconds?: number
+  everySeconds?: number | undefined
   /** How many to keep: the older ones as `path.1` (the one before the newest), `path.2`, …; 1 by default. */
-  keep?: number
+  keep?: number | undefined
   /** Keep the one of the epoch with the lowest validation cost (the cost, where there is no validation) as `path.best`. */
-  best?: boolean
+  best?: boolean | undefined
 }
 
 export type CheckedCheckpoint = Required<Pick<CheckpointOptions, 'path' | 'keep' | 'best'>> &
@@ -99,7 +99,7 @@ export class CheckpointPolicy {
 
   /** Writes the newest, and moves the older ones on: at every moment `path` is a whole checkpoint. */
   async write({ tensors, metadata }: Safetensors): Promise<void> {
-    const { path, keep } = this.options
+    const { path, keep = 1 } = this.options
     await writeAtomic(path, [encodeSafetensors(tensors, metadata)], {
       where: 'checkpoint',
       at: async (stage) => {

@@ -12,35 +12,35 @@ import { checkMetrics, isNamed, type MetricSpec } from './metrics.js'
 import type { Divergence } from './policies.js'
 
 /** Of `fit` and `epochs`. */
-export interface FitOptions {
+export interface FitOptions<M extends readonly MetricSpec[] = readonly MetricSpec[]> {
   /** How many more epochs to train. */
   epochs: number
   /** Stop when the relative change of the cost stays below this for two epochs running. */
-  tolerance?: number
+  tolerance?: number | undefined
   /** Samples to evaluate after each epoch. */
-  validation?: DataLike
+  validation?: DataLike | undefined
   /**
    * Of the training samples as they are met (means over samples: accuracy, top3, top5, top(k), mae, mse, rmse), and of the
    * validation set. Those that need all predictions at once (precision, recall, f1, rocAuc, confusionMatrix, r2, functions)
    * are the validation's alone, and make each epoch one crossing.
    */
-  metrics?: readonly MetricSpec[]
+  metrics?: M | undefined
   /** Called after each epoch, with the parameters as of that epoch: a synchronisation point, each epoch one crossing. */
-  onEpoch?: (epoch: EpochRecord) => void | Promise<void>
+  onEpoch?: ((epoch: EpochRecord) => void | Promise<void>) | undefined
   /** Watch the fit and may stop it, such as `earlyStopping`; those with `onEpoch` are synchronisation points as well. */
-  callbacks?: readonly Callback[]
+  callbacks?: readonly Callback[] | undefined
   /** Ends the fit with the running step whole; the promise rejects with the signal's reason. The next fit on the same data goes on within the epoch. */
-  signal?: AbortSignal
+  signal?: AbortSignal | undefined
   /** Of the order of samples and of random draws; the same seed, data and start give the same bits. After `resume`, the saved one by default. */
-  seed?: number
+  seed?: number | undefined
   /** Stop after the epoch during which so many seconds have passed. */
-  maxSeconds?: number
+  maxSeconds?: number | undefined
   /** Report each parameter's gradient norm and update-to-weight ratio, and warn of layers that do not learn; false by default. */
-  health?: boolean
+  health?: boolean | undefined
   /** When a cost counts as run away (ERR_DIVERGED; the last good parameters stand): above 100 times the first for three epochs by default. */
-  divergence?: Partial<Divergence> | false
+  divergence?: Partial<Divergence> | false | undefined
   /** Write the whole training state to a file now and then. */
-  checkpoint?: CheckpointOptions
+  checkpoint?: CheckpointOptions | undefined
 }
 
 const names = [

@@ -130,8 +130,10 @@ const wholes = {
   r2: { name: 'r2', whole: rSquared },
 } satisfies Record<string, WholeMetric>
 
+/** The metrics that are means over samples. */
+export type MeanName = keyof typeof means
 /** The metrics known by name. */
-export type MetricName = keyof typeof means | keyof typeof wholes
+export type MetricName = MeanName | keyof typeof wholes
 export type MetricValue<Name extends MetricName> = Name extends 'confusionMatrix' ? number[][] : number
 /** A name, `top(k)`, or a function of one's own. */
 export type MetricSpec = MetricName | MeanMetric | CustomMetric

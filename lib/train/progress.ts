@@ -19,11 +19,11 @@ export interface ProgressStream {
 /** Of `progress`. */
 export interface ProgressOptions {
   /** How many epochs the fit will make; among a fit's `callbacks` it is told. */
-  epochs?: number
+  epochs?: number | undefined
   /** What stands at the beginning of the line, such as the trainer and the network. */
-  title?: string
+  title?: string | undefined
   /** Where to write; `process.stderr` by default, so that `process.stdout` holds results alone. */
-  stream?: ProgressStream
+  stream?: ProgressStream | undefined
 }
 
 /** To be given to a fit as one of its `callbacks`, or as `onEpoch`. */

@@ -12,13 +12,13 @@ export interface ReportOptions {
   /** Where the page is written, whole or not at all. */
   path: string
   /** Its summary is shown. */
-  model?: Module
+  model?: Module | undefined
   /** counts[c][k] of class c predicted as k; the last validation's `confusionMatrix` by default. */
-  confusion?: readonly (readonly number[])[]
+  confusion?: readonly (readonly number[])[] | undefined
   /** Names of the classes, for the matrix; 0, 1, … by default. */
-  classes?: readonly string[]
+  classes?: readonly string[] | undefined
   /** 'Training' by default. */
-  title?: string
+  title?: string | undefined
 }
 
 /** One history, several to compare, or several by names of your own. */

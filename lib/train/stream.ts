@@ -16,17 +16,17 @@ export interface StreamOptions {
    * Ends the stream after the running update, or while it waits for an item; the source is closed (`return`, `destroy` or
    * `cancel`), and the promise rejects with the signal's reason.
    */
-  signal?: AbortSignal
+  signal?: AbortSignal | undefined
   /**
    * What becomes of an item that nothing can be learnt from (no { x, y }, of another shape, NaN, a label outside the classes, a
    * cost that is not finite): 'throw', the default, ends the stream; 'skip' goes on and counts it; a function is told of each
    * and the stream goes on.
    */
-  onError?: 'throw' | 'skip' | ((error: WengertError, item: unknown) => void)
+  onError?: ('throw' | 'skip' | ((error: WengertError, item: unknown) => void)) | undefined
   /** Called after every update. */
-  onUpdate?: (progress: StreamProgress) => void
+  onUpdate?: ((progress: StreamProgress) => void) | undefined
   /** End after so many updates of this call. */
-  maxUpdates?: number
+  maxUpdates?: number | undefined
 }
 
 /** How far a stream has come. */

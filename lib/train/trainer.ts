@@ -28,7 +28,7 @@ import { evaluationFailure, notFinite } from './failures.js'
 import { FitLoop } from './fit-loop.js'
 import { checkFitOptions, type FitOptions, outlineOf } from './fit-options.js'
 import type { Batching, FitPlan } from './fit-plan.js'
-import type { EpochRecord, History, Scores, StopReason } from './history.js'
+import type { EpochRecord, History, ScoresOf, StopReason } from './history.js'
 import { describeTraining, profileTraining, type TrainingProfile } from './inspect.js'
 import { checkMetrics, type MeanMetric, type MetricSpec } from './metrics.js'
 import type { Clipping, StepParts } from './parts.js'
@@ -48,14 +48,14 @@ export interface TrainerOptions {
    */
   loss: Loss
   /** α, per update, for plain gradient descent; or give `optimizer`. */
-  learningRate?: number
-  optimizer?: Optimizer
+  learningRate?: number | undefined
+  optimizer?: Optimizer | undefined
   /** The learning rate of each update, from the progress and the optimiser's own. */
-  schedule?: Schedule
+  schedule?: Schedule | undefined
   /** Largest norm of an update's gradient over all parameters, > 0: a longer one is scaled down to it. */
-  clipNorm?: number
+  clipNorm?: number | undefined
   /** Largest absolute value of a gradient's element, > 0: applied before `clipNorm`. */
-  clipValue?: number
+  clipValue?: number | undefined
 }
 
 /** The most that a trainer's programs hold together, in bytes. */
@@ -130,22 +130,25 @@ export abstract class Trainer {
    *   the signal's reason
    * @example await trainer.fit({ x, y }, { epochs: 30, metrics: ['accuracy'], seed: 1 })
    */
-  async fit(data: DataLike, options: FitOptions): Promise<History> {
+  async fit<const M extends readonly MetricSpec[] = []>(data: DataLike, options: FitOptions<M>): Promise<History<M>> {
     const run = this.#run(data, options, false)
     for (;;) {
       const next = await run.next()
-      if (next.done) return next.value
+      if (next.done) return next.value as History<M>
     }
   }
 
   /** The same as `fit`, epoch by epoch: `for await (const epoch of trainer.epochs(data, options))`; leaving the loop ends it. */
-  async *epochs(data: DataLike, options: FitOptions): AsyncGenerator<EpochRecord, History> {
+  async *epochs<const M extends readonly MetricSpec[] = []>(
+    data: DataLike,
+    options: FitOptions<M>,
+  ): AsyncGenerator<EpochRecord<M>, History<M>> {
     const run = this.#run(data, options, true)
     try {
       for (;;) {
         const next = await run.next()
-        if (next.done) return next.value
-        yield* next.value.all
+        if (next.done) return next.value as History<M>
+        yield* next.value.all as Iterable<EpochRecord<M>>
       }
     } finally {
       await run.return(undefined as never)
@@ -291,14 +294,17 @@ export abstract class Trainer {
    * @example const { cost, f1, confusionMatrix } = await trainer.evaluate(test, { metrics: ['f1', 'confusionMatrix'] })
    * @throws (rejects) ERR_OPTION for a metric that does not suit the loss; ERR_DATA, ERR_LABEL, ERR_SHAPE
    */
-  async evaluate(data: DataLike, options: { metrics?: readonly MetricSpec[] } = {}): Promise<Scores> {
+  async evaluate<const M extends readonly MetricSpec[] = []>(
+    data: DataLike,
+    options: { metrics?: M | undefined } = {},
+  ): Promise<ScoresOf<M>> {
     checkOptions('evaluate', options, ['metrics'])
     const metrics = checkMetrics('evaluate', options.metrics)
     const prepared = this.#preparation.prepare('evaluate', data)
     const { learningRate } = this.optimizer
     const failed = (result: BlockResult, plan: FitPlan) =>
       evaluationFailure(result, result.failure && plan.labelOf(result.failure), learningRate)
-    return evaluate(this.#parts(metrics.means), prepared, metrics, failed, this.#kept)
+    return (await evaluate(this.#parts(metrics.means), prepared, metrics, failed, this.#kept)) as ScoresOf<M>
   }
 
   /**

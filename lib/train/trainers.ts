@@ -123,13 +123,13 @@ export interface MBSGDOptions extends TrainerOptions {
   /** Samples an update, m′; multiples of 32 are advised. */
   batchSize: number
   /** Leave out the last batch of an epoch where it is shorter. */
-  dropLast?: boolean
+  dropLast?: boolean | undefined
   /** Every batch holds each class in proportion; for targets of one class label a sample. */
-  stratify?: boolean
+  stratify?: boolean | undefined
   /** Every batch holds each class equally often, whatever its share: rare samples come up again, common ones are drawn. */
-  balance?: boolean
+  balance?: boolean | undefined
   /** Batches an update, >= 1: their gradients are added up, one batch in memory at a time; 1 by default. */
-  accumulate?: number
+  accumulate?: number | undefined
 }
 
 /**

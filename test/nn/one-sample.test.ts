@@ -46,6 +46,14 @@ const layers: Record<string, [make: () => nn.Module, batch: Tensor]> = {
       [3, 3],
     ]),
   ],
+  TableInput: [
+    () => new nn.TableInput(1, [new nn.Embedding(5, 2, { rng: rng() })]),
+    tensor([
+      [0.5, 1],
+      [-2, 4],
+      [1, 0],
+    ]),
+  ],
   'Embedding and Flatten': [
     () => new nn.Sequential(new nn.Embedding(5, 2, { rng: rng() }), new nn.Flatten(), new nn.Linear(4, 3, { rng: rng() })),
     tensor([
