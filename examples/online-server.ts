@@ -23,7 +23,13 @@ const mostBytes = 1 << 16
 function makeTrainer(): SGD {
   const rng = new Random(1)
   const model = new nn.Sequential(new nn.Linear(features, 32, { rng }), new nn.ReLU(), new nn.Linear(32, classes, { rng }))
-  return new SGD(model, { loss: loss.crossEntropy, learningRate: 0.02, schedule: optim.schedules.inverseTime({ decay: 1e-5 }) })
+  return new SGD(model, {
+    loss: loss.crossEntropy,
+    learningRate: 0.02,
+    schedule: optim.schedules.inverseTime({ decay: 1e-5 }),
+    // One absurd request, 1e38, would undo all that was learnt.
+    maxDeviation: 20,
+  })
 }
 
 /** A JSON body of at most 64 KiB. */
@@ -40,6 +46,13 @@ async function body(request: IncomingMessage): Promise<Record<string, unknown>> 
   return value as Record<string, unknown>
 }
 
+/** The features of a request: JSON can write 1e999, which reads as Infinity. */
+function featuresOf({ features: given }: Record<string, unknown>): number[] {
+  if (!Array.isArray(given) || given.length !== features || !given.every(Number.isFinite))
+    throw new RangeError(`expected features to be ${features} finite numbers`)
+  return given as number[]
+}
+
 /** Starts the server; resolves to its port and what ends it. */
 export async function serve(port = 0, file?: string): Promise<{ port: number; close: () => Promise<void> }> {
   const trainer = makeTrainer()
@@ -51,10 +64,11 @@ export async function serve(port = 0, file?: string): Promise<{ port: number; cl
   }
   const routes: Record<string, (given: Record<string, unknown>) => object> = {
     'GET /state': () => ({ updates: trainer.updates, cost }),
-    'POST /predict': (given) => answer(given.features as number[]),
+    'POST /predict': (given) => answer(featuresOf(given)),
     'POST /learn': (given) => {
-      const known = answer(given.features as number[])
-      cost = trainer.step([given.features as number[]], [given.label as number])
+      const x = featuresOf(given)
+      const known = answer(x)
+      cost = trainer.step([x], [given.label as number])
       return { ...known, cost }
     },
   }
@@ -63,7 +77,8 @@ export async function serve(port = 0, file?: string): Promise<{ port: number; cl
       response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(value))
     }
     try {
-      const route = routes[`${request.method} ${request.url}`]
+      const name = `${request.method} ${request.url}`
+      const route = Object.hasOwn(routes, name) ? routes[name] : undefined
       if (!route) return reply(404, { error: 'no such page' })
       reply(200, route(request.method === 'POST' ? await body(request) : {}))
     } catch (error) {

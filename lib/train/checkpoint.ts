@@ -3,6 +3,7 @@
  * unfinished epoch (`sums`) and what callbacks keep (`callback.0.…`), and whose metadata hold the counters as JSON.
  */
 
+import type { SeenSums } from '../data/seen.js'
 import { WengertError } from '../errors.js'
 import { parseJSON } from '../io/json.js'
 import type { Safetensors } from '../io/safetensors.js'
@@ -31,7 +32,7 @@ export interface Checkpoint {
 
 /** The tensors and metadata of a checkpoint. */
 export function encodeCheckpoint({ trainer, optimizer, course, schedule, slots, lagging }: Checkpoint): Safetensors {
-  const { epoch, updates, baseline, seed, unfinished } = course
+  const { epoch, updates, baseline, seed, unfinished, seen } = course
   const { partial, callbacks, policies, best } = unfinished ?? {}
   const kept = callbacks?.flatMap(({ tensors = {} }, i) =>
     Object.entries(tensors).map(([name, t]) => [`callback.${i}.${name}`, t] as const),
@@ -45,6 +46,7 @@ export function encodeCheckpoint({ trainer, optimizer, course, schedule, slots, 
     seed,
     schedule,
     ...(Object.keys(lagging).length > 0 && { lagging }),
+    seen: seen?.count,
     unfinished: unfinished && {
       seed: unfinished.seed,
       policies,
@@ -57,10 +59,18 @@ export function encodeCheckpoint({ trainer, optimizer, course, schedule, slots, 
     tensors: {
       ...Object.fromEntries(Object.entries(slots).map(([name, t]) => [`state.${name}`, t])),
       ...(partial && { sums: new Tensor([partial.sums.length], 'float64', partial.sums) }),
+      ...(seen && { seen: new Tensor([2, seen.mean.length], 'float64', joined(seen)) }),
       ...Object.fromEntries(kept ?? []),
     },
     metadata: { format, version, counters: JSON.stringify(counters) },
   }
+}
+
+function joined({ mean, squares }: SeenSums): Float64Array {
+  const both = new Float64Array(2 * mean.length)
+  both.set(mean)
+  both.set(squares, mean.length)
+  return both
 }
 
 const foreign = (text: string, actual: unknown): WengertError => new WengertError('ERR_FILE', `resume: expected ${text}`, { actual })
@@ -93,15 +103,24 @@ export function decodeCheckpoint({ tensors, metadata }: Safetensors, file: strin
   const slots = Object.fromEntries(
     Object.entries(tensors).flatMap(([name, t]) => (name.startsWith('state.') ? [[name.slice('state.'.length), t] as const] : [])),
   )
+  const seen = fields.seen === undefined ? undefined : decodeSeen(fields.seen, tensors.seen)
   const unfinished = fields.unfinished === undefined ? undefined : decodeUnfinished(fields.unfinished, tensors, file)
   return {
     trainer,
     optimizer,
-    course: { epoch, updates, baseline, seed, unfinished },
+    course: { epoch, updates, baseline, seed, unfinished, seen },
     ...(schedule === undefined ? {} : { schedule: schedule as Record<string, number> }),
     slots,
     lagging: lagging as Record<string, number>,
   }
+}
+
+function decodeSeen(count: unknown, sums: Tensor | undefined): SeenSums {
+  const width = sums?.shape[1]
+  if (!isCount(count) || sums?.dtype !== 'float64' || sums.rank !== 2 || sums.shape[0] !== 2 || !width || !sums.data.every(Number.isFinite))
+    throw foreign('what inputs looked like as a training writes it, got something else', count)
+  const data = sums.data as Float64Array
+  return { count, mean: data.slice(0, width), squares: data.slice(width) }
 }
 
 function decodeUnfinished(value: unknown, tensors: Record<string, Tensor>, file: string): Unfinished {

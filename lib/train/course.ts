@@ -1,5 +1,6 @@
 /** How far a trainer has come: all of it that changes and is no parameter or optimiser state. */
 
+import type { SeenSums } from '../data/seen.js'
 import type { Optimizer, Schedule } from '../optim/optimizer.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { checkNumber } from '../util/options.js'
@@ -28,6 +29,8 @@ export interface Course {
   /** Of random draws in single steps: the last fit's seed. */
   seed: number | undefined
   unfinished: Unfinished | undefined
+  /** What inputs looked like, where `maxDeviation` asks. */
+  seen: SeenSums | undefined
 }
 
 /**

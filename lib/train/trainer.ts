@@ -5,6 +5,7 @@
 
 import type { BlockResult } from '../backend/program.js'
 import type { DataLike } from '../data/dataset.js'
+import { Seen } from '../data/seen.js'
 import { WengertError } from '../errors.js'
 import { checkPath, checkWritable } from '../io/atomic.js'
 import { naming, readBytes } from '../io/read-file.js'
@@ -20,6 +21,7 @@ import { checkOptimizer, isLibraryOptimizer, type Optimizer, type Schedule } fro
 import { asTensor, type TensorLike } from '../tensor/creation.js'
 import { nextSeed } from '../tensor/random.js'
 import { BoundedCache, type Held } from '../util/bounded-cache.js'
+import type { TypedArray } from '../util/dtype.js'
 import { checkNumber, checkOptions, describe } from '../util/options.js'
 import { checkSlots, decodeCheckpoint, encodeCheckpoint } from './checkpoint.js'
 import { type Course, writeScalars } from './course.js'
@@ -56,6 +58,12 @@ export interface TrainerOptions {
   clipNorm?: number | undefined
   /** Largest absolute value of a gradient's element, > 0: applied before `clipNorm`. */
   clipValue?: number | undefined
+  /**
+   * Refuses (ERR_DATA) inputs of `step` and `fitStream` that lie farther than so many deviations from what was seen, > 0: from the
+   * 30th sample on, a feature x with |x − mean| > maxDeviation · max(σ, s), s the root mean square of all features. The first fit's
+   * data count as seen, and so does what was learnt from. Nothing is refused by default; 20 is far outside.
+   */
+  maxDeviation?: number | undefined
 }
 
 /** The most that a trainer's programs hold together, in bytes. */
@@ -75,7 +83,9 @@ export abstract class Trainer {
   readonly #preparation: Preparation
   /** The programs of steps and fits. */
   readonly #cache = new BoundedCache<Held>(cacheBytes)
-  readonly #course: Course = { epoch: 0, updates: 0, baseline: undefined, seed: undefined, unfinished: undefined }
+  readonly #course: Course = { epoch: 0, updates: 0, baseline: undefined, seed: undefined, unfinished: undefined, seen: undefined }
+  readonly #most: number | undefined
+  #seen: Seen | undefined
   #state: TrainingState | undefined
   /** The form of the model that the state was last found to fit. */
   #fitted: Signature | undefined
@@ -93,7 +103,7 @@ export abstract class Trainer {
   constructor(where: string, model: Module, options: TrainerOptions, extra: readonly string[] = []) {
     if (!(model instanceof Module))
       throw new WengertError('ERR_VALUE', `${where}: expected a Module, got ${describe(model)}`, { actual: model })
-    checkOptions(where, options ?? {}, ['loss', 'learningRate', 'optimizer', 'schedule', 'clipNorm', 'clipValue', ...extra])
+    checkOptions(where, options ?? {}, ['loss', 'learningRate', 'optimizer', 'schedule', 'clipNorm', 'clipValue', 'maxDeviation', ...extra])
     const { loss, learningRate, optimizer, schedule } = options ?? {}
     if (typeof loss !== 'function')
       throw new WengertError('ERR_OPTION', `${where}: expected a loss function, got ${describe(loss)}`, { actual: loss })
@@ -110,11 +120,12 @@ export abstract class Trainer {
         ? gradientDescent({ learningRate: checkNumber(where, 'learningRate', learningRate, { min: 0, exclusive: true }) })
         : checkOptimizer(where, optimizer)
     this.schedule = schedule
-    const bound = (name: 'clipNorm' | 'clipValue') => checkNumber(where, name, options[name], { min: 0, exclusive: true })
+    const bound = (name: 'clipNorm' | 'clipValue' | 'maxDeviation') => checkNumber(where, name, options[name], { min: 0, exclusive: true })
     this.#clip = {
       ...(options.clipNorm === undefined ? {} : { norm: bound('clipNorm') }),
       ...(options.clipValue === undefined ? {} : { value: bound('clipValue') }),
     }
+    this.#most = options.maxDeviation === undefined ? undefined : bound('maxDeviation')
     this.#signatures = new Signatures(model)
     this.#preparation = new Preparation(this.#signatures, loss)
   }
@@ -215,7 +226,11 @@ export abstract class Trainer {
       get updates() {
         return course.updates
       },
-      prepare: (where, data) => this.#preparation.prepare(where, data),
+      prepare: (where, data) => {
+        const prepared = this.#preparation.prepare(where, data)
+        if (where === 'fit' && !course.seen) this.#watched(prepared.x.data, prepared.samples)?.take(prepared.x.data)
+        return prepared
+      },
       parts: (metrics) => this.#parts(metrics),
       batching: (set, parts) => this.batching(set, parts),
       cache: this.#kept,
@@ -275,6 +290,8 @@ export abstract class Trainer {
   #update(step: Step, batch: Batch): number {
     const course = this.#course
     const { state, signature } = step.parts
+    const seen = this.#watched(batch.x, step.samples)
+    if (this.#most !== undefined) seen?.check('step', batch.x, this.#most)
     const block = state.claim('step')
     writeScalars(this, step.scalars, 0, { epoch: course.epoch, update: course.updates }, state.groups)
     if (signature.draws) {
@@ -285,7 +302,19 @@ export abstract class Trainer {
     if (Number.isNaN(cost)) throw notFinite(`update ${course.updates + 1}`, undefined, 'nothing was changed', this.optimizer.learningRate)
     course.updates++
     course.unfinished = undefined
+    seen?.take(batch.x)
     return cost
+  }
+
+  /** What inputs like these have looked like, where `maxDeviation` asks: what a checkpoint brought, or what comes from now on. */
+  #watched(x: TypedArray, samples: number): Seen | undefined {
+    if (this.#most === undefined || x instanceof Int32Array || x instanceof Uint8Array) return undefined
+    const width = x.length / samples
+    const { seen } = this.#course
+    if (this.#seen?.width === width && seen === this.#seen) return this.#seen
+    this.#seen = new Seen(width, seen?.mean.length === width ? seen : undefined)
+    this.#course.seen = this.#seen
+    return this.#seen
   }
 
   /**

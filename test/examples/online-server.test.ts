@@ -67,3 +67,32 @@ test('refuses nonsense and learns nothing from it', async () => {
   expect((await ask('/state')).value.updates).toBe(0)
   await server.close()
 })
+
+test('stands absurd requests: the model is what it was', async () => {
+  const server = await serve()
+  const ask = client(server.port)
+  const features = (value: string) => `[${value}${',0'.repeat(63)}]`
+  expect((await ask('/predict', `{"features":${features('1e999')}}`)).status).toBe(400)
+  expect((await ask('/learn', `{"features":${features('-1e999')},"label":1}`)).status).toBe(400)
+  for (let i = 0; i < 100; i++) await ask('/learn', sample(i))
+  const probe = sample(4)
+  const known = (await ask('/predict', probe)).value
+  for (const value of ['1e38', '-3e38', '1e6']) {
+    const { status, value: said } = await ask('/learn', `{"features":${features(value)},"label":1}`)
+    expect(status).toBe(400)
+    expect(said.error).toMatch(/feature 0 of sample 0 .* far outside/)
+  }
+  const start = performance.now()
+  for (const body of [
+    `{"features":"${'1'.repeat(60_000)}x"}`,
+    `{"features":${'['.repeat(30_000)}${']'.repeat(30_000)}}`,
+    `{"features":{"constructor":{"name":{"toString":1}}}}`,
+  ])
+    expect((await ask('/predict', body)).status).toBe(400)
+  expect(performance.now() - start).toBeLessThan(5000)
+  expect((await ask('/toString')).status).toBe(404)
+  expect((await ask('/predict', probe)).value).toEqual(known)
+  expect((await ask('/state')).value.updates).toBe(100)
+  expect((await ask('/learn', sample(101))).status).toBe(200)
+  await server.close()
+})

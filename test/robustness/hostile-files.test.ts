@@ -4,7 +4,7 @@
  */
 
 import { spawnSync } from 'node:child_process'
-import { existsSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
@@ -425,5 +425,17 @@ test.runIf(existsSync(command))('the command knows its own names alone', () => {
     expect({ status, stdout }).toEqual({ status: 64, stdout: '' })
     expect(stderr).toMatch(/^wengert: unknown command '.{1,45}'\n\nUsage/)
     expect(stderr).not.toMatch(/\n\s+at /)
+  }
+})
+
+test('the table of promises names tests that are there', () => {
+  const root = new URL('../../', import.meta.url)
+  const text = readFileSync(new URL('SECURITY.md', root), 'utf8')
+  const named = [...text.matchAll(/`(test\/[\w/.-]+|test:\w+|hostile-files)`/g)].map(([, name]) => name as string)
+  expect(named.length).toBeGreaterThan(20)
+  const { scripts } = JSON.parse(readFileSync(new URL('package.json', root), 'utf8')) as { scripts: Record<string, string> }
+  for (const name of named) {
+    if (name.startsWith('test:')) expect(scripts).toHaveProperty([name])
+    else if (name !== 'hostile-files') expect(existsSync(fileURLToPath(new URL(name, root))), name).toBe(true)
   }
 })
