@@ -31,6 +31,7 @@
  * | softmaxCrossEntropyGrad | dz[m,n] F, (loss[m] F) ← z[m,n] F, label[m] int32, g[m] or g[1] F | m, n |      |
  * | accumulate     | r[1] float64 ← x[n] F, int32 or bool        | n                                 |              |
  * | dropout        | out[rows,n] F ← x[rows,n] F, counter[4] int32 | rows, n, layer, first           | rate         |
+ * | random         | out[n] F or int32 ← counter[4] int32        | n, kind, purpose, byRow, mixLow, mixHigh | low, high |
  *
  * - matmul: c[i] = alpha · s · op(a[i]) · op(b[i]) + beta · c[i]; op(a) is [m,k] (stored [k,m] if transA), op(b) is [k,n]
  *   (stored [n,k] if transB); a starts at i·strideA, b at i·strideB (a stride of 0 repeats one matrix). beta = 0 never
@@ -51,6 +52,9 @@
  * - dropout: out[r, j] = x[r, j] · (1/(1 − rate)) where word j of the stream (seed, purpose dropout + 256 · layer,
  *   a = first + counter[3] + r modulo 2³², b = counter[2]) of util/random.ts is at least rate · 2³², else 0; the seed is
  *   counter[0] + 2³² · counter[1], unsigned. layer < 2²⁴; rate in [0, 1]. out may be x's memory.
+ * - random: kind 0, uniform variates in [low, high); 1, standard normal ones; 2, a permutation of 0 … n − 1 (int32): the draws of
+ *   `fillDraws` from the stream (seed, purpose, a = counter[2], b = counter[3] where byRow is not 0, else 0), the words of the seed
+ *   being counter[0] ^ mixLow and the low 21 bits of counter[1] ^ mixHigh. The same bits on every machine and engine.
  */
 
 import type { Dtype, TypedArray } from '../util/dtype.js'
@@ -59,7 +63,7 @@ import type { Dtype, TypedArray } from '../util/dtype.js'
 export const kernelNames = [
   'elementwise', 'matmul', 'sum', 'prod', 'max', 'min', 'any', 'all', 'argmax', 'argmin', 'cumsum',
   'softmax', 'logSoftmax', 'logSumExp', 'copy', 'concat', 'gather', 'scatterAdd', 'takeAlong', 'putAlong', 'oneHot',
-  'softmaxCrossEntropy', 'softmaxCrossEntropyGrad', 'accumulate', 'dropout', 'toIndex',
+  'softmaxCrossEntropy', 'softmaxCrossEntropyGrad', 'accumulate', 'dropout', 'toIndex', 'random',
 ] as const
 export type KernelName = (typeof kernelNames)[number]
 

@@ -5,53 +5,18 @@
 
 import { WengertError } from '../errors.js'
 import { dropout } from '../primitives/dropout.js'
-import { nextSeed } from '../tensor/random.js'
+import { counterLength, updateDraws, writeCounter } from '../primitives/random.js'
+import { drawsNow, nextSeed, withDrawsFrom } from '../tensor/random.js'
 import { Tensor } from '../tensor/tensor.js'
-import { aboutToDraw, type DrawSource } from '../util/draws.js'
 import { checkNumber, checkOptions } from '../util/options.js'
 import { isConcrete } from './loss-contract.js'
 import { Module } from './module.js'
 
-interface Draws {
-  /** int32 [4]: the seed's low and high 32 bits, the update, the first row's number. */
-  readonly counter: Tensor
-  /** Rows that precede the traced ones. */
-  readonly first: number
-  /** Draws made so far: each place in a model has a stream of its own. */
-  made: number
-}
-
-let current: Draws | undefined
-
-/** Where the draws of a training step stand: a copy, so that a replay counts on its own. */
-const place: DrawSource<Draws | undefined> = {
-  tell: () => current && { ...current },
-  seek: (there) => {
-    current = there && { ...there }
-  },
-}
-
-/** The numbers of a counter. */
-export const counterLength = 4
+export { counterLength, writeCounter } from '../primitives/random.js'
 
 /** Runs `body` (a model's forward function in training) with draws keyed by `counter`. */
-export function withDraws<T>(counter: Tensor | undefined, first: number, body: () => T): T {
-  const outer = current
-  current = counter && { counter, first, made: 0 }
-  try {
-    return body()
-  } finally {
-    current = outer
-  }
-}
-
-/** Writes a counter's numbers. */
-export function writeCounter(out: Int32Array, offset: number, seed: number, update: number, row: number): void {
-  out[offset] = seed | 0
-  out[offset + 1] = Math.floor(seed / 4294967296)
-  out[offset + 2] = update
-  out[offset + 3] = row
-}
+export const withDraws = <T>(counter: Tensor | undefined, first: number, body: () => T, site = 0): T =>
+  counter ? withDrawsFrom(updateDraws(counter, first, site), body) : body()
 
 /**
  * In training: zeroes elements with probability p and scales the others by 1/(1 − p); in use: nothing. The mask is a
@@ -79,8 +44,11 @@ export class Dropout extends Module {
 
   override forward(x: Tensor): Tensor {
     if (!this.training || this.p === 0) return x
-    aboutToDraw(place)
-    if (current) return dropout(x, current.counter, this.p, { layer: current.made++, first: current.first })
+    const draws = drawsNow()
+    if (draws) {
+      const { counter, layer, first } = draws.mask()
+      return dropout(x, counter, this.p, { layer, first })
+    }
     if (!isConcrete(x)) {
       throw new WengertError(
         'ERR_VALUE',
@@ -96,6 +64,3 @@ export class Dropout extends Module {
     return `Dropout ${this.p}`
   }
 }
-
-/** Whether a model draws in training. */
-export const draws = (model: Module): boolean => model.modules().some((module) => module instanceof Dropout)

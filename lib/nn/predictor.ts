@@ -10,6 +10,7 @@ import { WengertError } from '../errors.js'
 import { compile, type Plan } from '../plan/plan.js'
 import { StateLayout } from '../plan/state-layout.js'
 import { Abstract } from '../primitives/primitive.js'
+import { shapesOnly } from '../primitives/random.js'
 import { emptyTensor, Tensor } from '../tensor/tensor.js'
 import { Tally } from '../util/bounded-cache.js'
 import { type Dtype, dtypeOf, type FloatDtype, isDetached, type TypedArray } from '../util/dtype.js'
@@ -168,6 +169,7 @@ export class Predictor {
     parameters.forEach((p, i) => {
       state.write(layout.slots[slots[i] as number]?.offset as number, p.peek())
     })
+    plan.draw()
     const runner = engine().createRunner(state, [plan.executable as Executable], [x.data, ...plan.lowered.constants])
     try {
       const { failure } = await runner.run({ epochs: 1, segments: [{ program: 0, repeat: 1 }], windows: {} })
@@ -260,7 +262,7 @@ export class Predictor {
     const common = { backend: engine(), seen, dtype }
     try {
       const unknown = parameters.map((p) => new Abstract(p.shape, p.dtype))
-      const { shape: result, dtype: outputDtype } = forward(new Abstract(seen, dtype), unknown)
+      const { shape: result, dtype: outputDtype } = shapesOnly(() => forward(new Abstract(seen, dtype), unknown))
       const inputs = [
         { name: 'x', shape: seen, dtype },
         ...parameters.map((p, i) => ({ name: `parameter ${i}`, shape: p.shape, dtype: p.dtype })),
@@ -286,9 +288,11 @@ export function outputShape(module: Predictable, batch: Shape): Shape {
   const run = (x: Tensor, bound: readonly Tensor[]) =>
     inEvalMode(module, () => withBindings(parameters, bound, () => module.forward(x), module)).shape
   try {
-    return run(
-      new Abstract(batch, module.dtype),
-      parameters.map((p) => new Abstract(p.shape, p.dtype)),
+    return shapesOnly(() =>
+      run(
+        new Abstract(batch, module.dtype),
+        parameters.map((p) => new Abstract(p.shape, p.dtype)),
+      ),
     )
   } catch (error) {
     if (!(error instanceof WengertError) || error.code !== 'ERR_VALUE_NEEDED') throw error

@@ -5,6 +5,7 @@
 
 import { type Call, type Program, type Slot, type Step, spaces } from '../backend/program.js'
 import { wordsOf } from '../primitives/micro-ops.js'
+import type { NextDraw } from '../tensor/random.js'
 import { bytesPerElement, type Dtype, type TypedArray } from '../util/dtype.js'
 import { foldGrid, type Grid, sizeOf } from '../util/shape.js'
 import { Arena } from './arena.js'
@@ -19,6 +20,8 @@ export interface Lowered {
   program: Program
   /** Arrays for the inputs that follow the caller's own. */
   constants: TypedArray[]
+  /** Those of the constants that are counters of draws: filled before each run. */
+  draws: { counter: Int32Array; next: NextDraw }[]
   /** For each step, what it computes and where in the model it comes from. */
   labels: string[]
 }
@@ -32,6 +35,7 @@ export function lower(
   const slots: Slot[] = []
   const steps: Step[] = []
   const constants: TypedArray[] = []
+  const draws: Lowered['draws'] = []
   const slotIds = new Map<string, number>()
   const slot = (space: number, offset: number, length: number, dtype: Dtype): number => {
     const key = `${space} ${offset} ${length} ${dtype}`
@@ -57,7 +61,12 @@ export function lower(
     const { origin } = base
     if (origin.kind === 'input') found = { space: spaces.inputs + origin.index, offset: 0 }
     else if (origin.kind === 'state') found = { space: spaces.state, offset: layout.slots[origin.slot]?.offset as number }
-    else if (origin.kind === 'constant') found = { space: spaces.inputs + specs.length + constants.push(origin.value.data) - 1, offset: 0 }
+    else if (origin.kind === 'draw') {
+      const counter = origin.counter.data as Int32Array
+      draws.push({ counter, next: origin.next })
+      found = { space: spaces.inputs + specs.length + constants.push(counter) - 1, offset: 0 }
+    } else if (origin.kind === 'constant')
+      found = { space: spaces.inputs + specs.length + constants.push(origin.value.data) - 1, offset: 0 }
     else throw new Error(`plan: the value of ${origin.primitive.name} is read before it is made`)
     places.set(base, found)
     return found
@@ -171,7 +180,7 @@ export function lower(
     slots,
     steps,
   }
-  return { program, constants, labels }
+  return { program, constants, draws, labels }
 }
 
 /** The ops of a step, and the scope of the last. */

@@ -6,6 +6,8 @@
 import type { Executable, State } from '../backend/backend.js'
 import { spaces } from '../backend/program.js'
 import { engine } from '../backend/select.js'
+import { WengertError } from '../errors.js'
+import { refill } from '../primitives/random.js'
 import type { TypedArray } from '../util/dtype.js'
 import { describeProgram } from './describe.js'
 import { foldUpdates } from './fold-updates.js'
@@ -37,7 +39,13 @@ export class Plan {
   /** One synchronous run. `inputs` are those of the recorded function, in order; `report` is added to. */
   run(state: State | undefined, inputs: readonly TypedArray[], report?: Float64Array): void {
     const { constants } = this.lowered
+    this.draw()
     this.executable.run(state, constants.length === 0 ? inputs : [...inputs, ...constants], report)
+  }
+
+  /** Brings the counters of draws to those of the next run; `run` does it by itself. */
+  draw(): void {
+    for (const { counter, next } of this.lowered.draws) refill(counter, next)
   }
 
   /** The program as a table: each call with its sizes, operations and bytes, and the memory that a run takes. */
@@ -93,6 +101,12 @@ export interface PlanSpec {
 /** Compiles programs that share their inputs: the constants of all follow the inputs in every one. */
 export function compileTogether(specs: readonly PlanSpec[], layout: StateLayout): { plans: Plan[]; constants: TypedArray[] } {
   const lowered = specs.map(({ inputs, options, build }) => lowerFunction(inputs, layout, options, build))
+  // Such a program is repeated by a runner, which would draw the same numbers each time.
+  if (lowered.some((l) => l.draws.length > 0))
+    throw new WengertError(
+      'ERR_VALUE_NEEDED',
+      'program: a generator draws outside of the forward function of a module that the trainer knows; such a model trains eagerly',
+    )
   const constants = lowered.flatMap((l) => l.constants)
   let before = 0
   const plans = lowered.map(({ program, constants: own }, i) => {
@@ -103,6 +117,7 @@ export function compileTogether(specs: readonly PlanSpec[], layout: StateLayout)
     const declared = lowered.flatMap((l, k) => l.program.inputs.slice((specs[k] as PlanSpec).inputs.length))
     return new Plan({
       constants,
+      draws: [],
       labels: (lowered[i] as Lowered).labels,
       program: {
         ...program,

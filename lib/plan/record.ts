@@ -6,7 +6,9 @@
 import { Tape, Variable } from '../autodiff/tape.js'
 import { WengertError } from '../errors.js'
 import { Abstract, atNextLevel } from '../primitives/primitive.js'
-import type { Tensor } from '../tensor/tensor.js'
+import { calledDraws, counterLength } from '../primitives/random.js'
+import { withDrawsFrom } from '../tensor/random.js'
+import { emptyTensor, type Tensor } from '../tensor/tensor.js'
 import type { Dtype } from '../util/dtype.js'
 import { formatShape, type Shape, sameShape, sizeOf } from '../util/shape.js'
 import type { Effect, Graph, Node } from './graph.js'
@@ -65,13 +67,18 @@ export function record(inputs: readonly InputSpec[], layout: StateLayout, build:
       }
       pending.push({ effect, target, value: value.resolve() })
     }
-    build({
+    const draws = calledDraws((next) => {
+      const counter = emptyTensor([counterLength], 'int32')
+      return outside({ kind: 'draw', counter, next }, counter.shape, counter.dtype)
+    })
+    const recorder: Recorder = {
       input: (index) => inputTensors[index] as Tensor,
       state: (slot) => stateTensors[slot] as Tensor,
       assign: (slot, value) => keep('assign', slot, value, layout.slots[slot]),
       report: (entry, value) => keep('report', entry, value),
       output: (index, value) => keep('output', index, value, inputs[index]),
-    })
+    }
+    withDrawsFrom(draws, () => build(recorder))
 
     const byEntry: Node[] = []
     const nodeOf = (x: Tensor, source: number): Node => {

@@ -8,6 +8,7 @@ import { indexingRows } from './indexing.js'
 import { linalgRows } from './linalg.js'
 import { movementRows } from './movement.js'
 import type { Primitive } from './primitive.js'
+import { randomRows } from './random.js'
 import { reduceRows } from './reduce.js'
 import { softmaxRows } from './softmax.js'
 
@@ -21,4 +22,5 @@ export const opTable: readonly Primitive[] = [
   ...indexingRows,
   ...softmaxRows,
   ...dropoutRows,
+  ...randomRows,
 ]

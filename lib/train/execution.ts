@@ -53,7 +53,7 @@ export class Execution implements Held {
       if (!(error instanceof WengertError) || error.code !== 'ERR_VALUE_NEEDED') throw error
       if (!said)
         process.emitWarning(
-          `${model.describe()} reads values in forward(), so it trains eagerly: correct, but slower and on the main thread`,
+          `${model.describe()} ${error.message.startsWith('program: a generator') ? 'or its loss draws where no counter of the trainer is known' : 'reads values in forward()'}, so it trains eagerly: correct, but slower and on the main thread`,
           { type: 'WengertEager' },
         )
       said = true

@@ -142,8 +142,10 @@ function differentiate(r: Recorder, parts: StepParts, x: Tensor, y: Tensor, shar
       [...trained, ...frozen].map((p) => p.parameter),
       [...weights, ...(place.held ?? at(frozen))],
       () => {
-        const prediction = withDraws(place.counter, place.first, () => model.forward(x))
-        const losses = withScope(lossName(loss), () => lossesOf(loss, prediction, y))
+        const [prediction, losses] = withDraws(place.counter, place.first, () => {
+          const output = model.forward(x)
+          return [output, withScope(lossName(loss), () => lossesOf(loss, output, y))]
+        })
         const held = frozen.map(({ parameter }) => parameter.resolve())
         const total = sum(share.weights ? mul(losses, share.weights) : losses)
         return [mul(total, share.factor), { losses: reported(losses, share), prediction, held }]

@@ -3,7 +3,7 @@
  * which of them are frozen. Every cached plan of a trainer is known by the signature that it was made for.
  */
 
-import { draws } from '../nn/dropout.js'
+import { draws } from '../nn/draws.js'
 import type { Module } from '../nn/module.js'
 import { Outline } from '../nn/outline.js'
 import type { Parameter } from '../nn/parameter.js'

@@ -9,7 +9,7 @@
  */
 
 /** What a stream of numbers is for; part of the counter, so that streams never overlap. */
-export const purposes = { user: 0, order: 1, dropout: 2, init: 3, split: 4, directions: 5 } as const
+export const purposes = { user: 0, order: 1, dropout: 2, init: 3, split: 4, directions: 5, draw: 6 } as const
 
 /** Identifies one stream: a 53-bit seed, a purpose, and two free coordinates such as epoch and update. */
 export interface StreamKey {
@@ -56,6 +56,49 @@ export function philox(out: Uint32Array, c0: number, c1: number, c2: number, c3:
   out[3] = c3
 }
 
+/** ln x for x in (0, 1], as fdlibm computes it: unlike `Math.log`, the same bits in every runtime. */
+function log(x: number): number {
+  let k = 0
+  while (x < 0.7071067811865476) {
+    x *= 2
+    k--
+  }
+  const f = x - 1
+  const hfsq = 0.5 * f * f
+  const s = f / (2 + f)
+  const z = s * s
+  const w = z * z
+  const even = w * (0.3999999999940942 + w * (0.22222198432149784 + w * 0.15313837699209373))
+  const odd = z * (0.6666666666666735 + w * (0.2857142874366239 + w * (0.1818357216161805 + w * 0.14798198605116586)))
+  const r = even + odd
+  return s * (hfsq + r) + k * 1.9082149292705877e-10 - hfsq + f + k * 0.6931471803691238
+}
+
+/** cos 2πu for u in [0, 1): the nearest quarter turn is taken off exactly, the rest is a polynomial of fdlibm's. */
+function cosTurn(u: number): number {
+  const t = 4 * u
+  const q = Math.floor(t + 0.5)
+  const x = (t - q) * (Math.PI / 2)
+  const z = x * x
+  if ((q & 1) === 0) {
+    const r =
+      z *
+      (0.0416666666666666 +
+        z *
+          (-0.001388888888887411 +
+            z * (2.480158728947673e-5 + z * (-2.7557314351390663e-7 + z * (2.087572321298175e-9 + z * -1.1359647557788195e-11)))))
+    const hz = 0.5 * z
+    const one = 1 - hz
+    const c = one + (1 - one - hz + z * r)
+    return (q & 3) === 0 ? c : -c
+  }
+  const r =
+    0.00833333333332249 +
+    z * (-0.0001984126982985795 + z * (2.7557313707070068e-6 + z * (-2.5050760253406863e-8 + z * 1.58969099521155e-10)))
+  const s = x + z * x * (-0.16666666666666632 + z * r)
+  return (q & 3) === 1 ? -s : s
+}
+
 /** A sequential reader of one stream. */
 export class Stream {
   readonly #words = new Uint32Array(4)
@@ -85,8 +128,8 @@ export class Stream {
 
   /** A standard normal variate (Box–Muller, the cosine branch; two uniforms each). */
   normal(): number {
-    const radius = Math.sqrt(-2 * Math.log(1 - this.uniform()))
-    return radius * Math.cos(2 * Math.PI * this.uniform())
+    const radius = Math.sqrt(-2 * log(1 - this.uniform()))
+    return radius * cosTurn(this.uniform())
   }
 
   /** An unbiased integer in 0 … n − 1, 1 ≤ n ≤ 2³² − 1. */
@@ -114,4 +157,20 @@ export function permutation(out: Int32Array, key: StreamKey): void {
     out[i] = out[j] as number
     out[j] = kept
   }
+}
+
+/** What may be drawn, as the kernel of draws numbers it. */
+export const drawKinds = ['uniform', 'normal', 'permutation'] as const
+export type DrawKind = (typeof drawKinds)[number]
+
+/** Fills `out` with draws from the stream `key`; uniform ones are in [low, high). */
+export function fillDraws(out: { readonly length: number; [i: number]: number }, kind: DrawKind, key: StreamKey, low = 0, high = 1): void {
+  if (kind === 'permutation') {
+    permutation(out as Int32Array, key)
+    return
+  }
+  const stream = new Stream(key)
+  const n = out.length
+  if (kind === 'normal') for (let i = 0; i < n; i++) out[i] = stream.normal()
+  else for (let i = 0; i < n; i++) out[i] = low + (high - low) * stream.uniform()
 }

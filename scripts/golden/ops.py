@@ -63,6 +63,25 @@ def dropout(p, x, counter):
     return x * mask / (1 - p["rate"]) if p["rate"] < 1 else x * mask
 
 
+def random(p, counter):
+    low, high, a, row = counter.tolist()
+    seed = (low ^ p["mix"][0]) + ((high ^ p["mix"][1]) << 32)
+    n = int(np.prod(p["shape"]))
+    s = Stream(seed, p["purpose"], a, row if p["byRow"] else 0)
+    uniform = lambda: ((s.word() >> 5) * 2**26 + (s.word() >> 6)) / 2**53
+    if p["kind"] == "permutation":
+        order = list(range(n))
+        for i in range(n - 1, 0, -1):
+            j = s.bounded(i + 1)
+            order[i], order[j] = order[j], order[i]
+        return torch.tensor(order)
+    if p["kind"] == "normal":
+        values = [math.sqrt(-2 * math.log(1 - uniform())) * math.cos(2 * math.pi * uniform()) for _ in range(n)]
+    else:
+        values = [p["low"] + (p["high"] - p["low"]) * uniform() for _ in range(n)]
+    return torch.tensor(values, dtype=torch.float64).reshape(p["shape"])
+
+
 def unary(f):
     return lambda p, x: f(x)
 
@@ -105,8 +124,10 @@ ROWS = {
     "logSumExp": lambda p, x: torch.logsumexp(x, p["axis"]),
     "softmaxCrossEntropy": lambda p, z, y: F.cross_entropy(z, y, reduction="none"),
     "softmaxCrossEntropyGrad": lambda p, z, y, g: g[:, None] * (torch.softmax(z, 1) - F.one_hot(y, z.shape[1])),
-    "dropout": dropout,
+    "dropout": dropout, "random": random,
 }
+
+
 
 i64 = lambda *v: torch.tensor(v)
 COMPOSITES = {

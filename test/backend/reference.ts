@@ -5,7 +5,7 @@
 
 import { type Call, type ElementwiseOp, elementwiseCodes, elementwiseOps, type KernelName } from '../../lib/backend/program.js'
 import { allocate, type Dtype, type TypedArray } from '../../lib/util/dtype.js'
-import { Stream } from '../../lib/util/random.js'
+import { type DrawKind, drawKinds, fillDraws, Stream } from '../../lib/util/random.js'
 import { call } from './engines.js'
 
 /** A call with its inputs, the type and length of its output, and what the output should be. */
@@ -262,6 +262,24 @@ function dropoutCase(draw: Draw, dtype: Dtype): Case {
   }
 }
 
+function randomCase(draw: Draw, dtype: Dtype): Case {
+  const [kind, n, purpose, byRow] = [draw.int(0, 2), draw.of([0, 1, 2, 3, 8, 65]), draw.int(0, 9999), draw.int(0, 1)]
+  const [low, high] = [draw.int(0, 2 ** 31 - 1), draw.int(0, 2 ** 31 - 1)]
+  const counter = Int32Array.from({ length: 4 }, () => draw.int(-(2 ** 31), 2 ** 31 - 1))
+  const [c0, c1, c2, c3] = counter as unknown as [number, number, number, number]
+  const seed = ((c0 ^ low) >>> 0) + 2 ** 32 * ((c1 ^ high) & 0x1fffff)
+  const expected = allocate(kind === 2 ? 'int32' : dtype, n)
+  fillDraws(expected, drawKinds[kind] as DrawKind, { seed, purpose, a: c2 >>> 0, b: byRow ? c3 >>> 0 : 0 }, -2, 3)
+  return {
+    name: `${expected.constructor.name} [${n}] ${drawKinds[kind]}`,
+    call: call('random', [n, kind, purpose, byRow, low, high], [-2, 3]),
+    inputs: [counter],
+    before: allocate(kind === 2 ? 'int32' : dtype, n),
+    expected: Array.from(expected),
+    tolerance: 0,
+  }
+}
+
 /** Straight-line programs of these are exact enough to compare at any depth. */
 const smooth: ElementwiseOp[] = [
   'add',
@@ -382,6 +400,8 @@ export function random(kernel: KernelName, draw: Draw): Case {
       return lossCase(draw, kernel === 'softmaxCrossEntropyGrad', float)
     case 'accumulate':
       return accumulateCase(draw, any)
+    case 'random':
+      return randomCase(draw, float)
     case 'dropout':
       return dropoutCase(draw, float)
     default:

@@ -1,6 +1,7 @@
 /** The kernels of this engine by name. */
 
 import type { KernelName } from '../program.js'
+import { random } from './draws.js'
 import { dropout } from './dropout.js'
 import { elementwise } from './elementwise.js'
 import { gather, oneHot, putAlong, scatterAdd, takeAlong, toIndex } from './indexing.js'
@@ -37,4 +38,5 @@ export const registry: Readonly<Record<KernelName, Prepare>> = {
   accumulate,
   dropout,
   toIndex,
+  random,
 }
