@@ -59,7 +59,7 @@ export function philox(out: Uint32Array, c0: number, c1: number, c2: number, c3:
 /** ln x for x in (0, 1], as fdlibm computes it: unlike `Math.log`, the same bits in every runtime. */
 function log(x: number): number {
   let k = 0
-  while (x < 0.7071067811865476) {
+  while (x < Math.SQRT1_2) {
     x *= 2
     k--
   }
