@@ -75,8 +75,80 @@ const seeds = [
   ),
   [0, 128, 0, 0, 0, 1, 2, 1, 0, 24, 1, 0, 3, 0, 24, 0, 0, 0, 24, 0, kernel.softmax, 1, 1, 3, 0, 1, 0, 4, 6, 1],
 ]
+
+/** A right program of several small steps, each of a type of its own: what becomes lines, and what must not. */
+function mixed() {
+  const slots = []
+  const ends = [0, 0]
+  const slot = (dtype, length) => {
+    // The state of a program fits into those that are at hand; the last slot ends where the memory does.
+    const bytes = length * [4, 8, 4, 1][dtype]
+    const space = below(2) === 0 && ends[1] + bytes <= 128 ? 1 : 0
+    slots.push([space, ends[space], length, dtype])
+    ends[space] += Math.ceil(bytes / 8) * 8
+    return slots.length - 1
+  }
+  const known = []
+  const operand = (dtype, length) => {
+    const fitting = known.filter((id) => slots[id][2] === length && slots[id][3] === dtype)
+    return fitting.length > 0 && below(3) > 0 ? of(fitting) : slot(dtype, length)
+  }
+  const result = (dtype, length) => {
+    known.push(slot(dtype, length))
+    return known.at(-1)
+  }
+  const step = (name, outs, ins, ints, scalars = []) => [
+    kernel[name],
+    outs.length,
+    ins.length,
+    ints.length,
+    scalars.length,
+    ...outs,
+    ...ins,
+    ...ints,
+    ...scalars,
+  ]
+  const kinds = [
+    (t) => {
+      const [m, n, k] = [1 + below(3), 1 + below(3), 1 + below(3)]
+      const ins = [operand(t, m * k), operand(t, k * n)]
+      return step('matmul', [result(t, m * n)], ins, [1, m, n, k, 0, 0, m * k, k * n], [1, 0])
+    },
+    (t) => {
+      const [outer, n, inner] = [1 + below(3), 1 + below(4), 1 + below(3)]
+      const ins = [operand(t, outer * n * inner)]
+      return step(of(['sum', 'max', 'prod']), [result(t, outer * inner)], ins, [outer, n, inner])
+    },
+    (t) => {
+      const n = 1 + below(4)
+      const [from, to] = [of([t, t, below(4)]), of([t, t, below(4)])]
+      const ins = [operand(from, n), operand(t, n)]
+      const micro = below(addon.describe().elementwise.length)
+      // Of one operand, two or three: a wrong count is refused.
+      const words = of([
+        [micro, 0, 0, 0],
+        [micro, 0, 1, 0],
+        [micro, 0, 1, 1],
+      ])
+      return step('elementwise', [result(to, n)], ins, [below(2), 1, n, 2, 1, 0, 1, n, 1, n, 1, 2, ...words])
+    },
+    (t) => {
+      const [n, inner] = [1 + below(3), 1 + below(4)]
+      return step('gather', [result(t, inner)], [operand(t, n * inner), operand(2, 1)], [1, n, inner, 1])
+    },
+    (t) => step('toIndex', [result(2, 2)], [operand(t, 2)], [2, 1 + below(5)]),
+    (t) => step('accumulate', [-1], [operand(t, 3)], [3]),
+  ]
+  const steps = Array.from({ length: 2 + below(6) }, () => of(kinds)(below(2)))
+  slots.push([2, 0, 1, 1])
+  const report = slots.length - 1
+  for (const words of steps) if (words[0] === kernel.accumulate) words[5] = report
+  return [below(2), ends[0], ends[1], 1, below(2), 0, slots.length, steps.length, ...slots.flat(), ...steps.flat()]
+}
+
 function words() {
-  const list = [...of(seeds)]
+  if (below(3) === 0) return Float64Array.from(mixed())
+  const list = below(4) === 0 ? mixed() : [...of(seeds)]
   for (let n = below(5); n > 0; n--) {
     const at = below(list.length)
     const kind = below(4)
@@ -122,8 +194,8 @@ const near = {
   compile: () => [words()],
   run: () => [
     of(handles.programs),
-    of([undefined, of(handles.states)]),
-    of([undefined, new Float64Array(below(4))]),
+    of([undefined, of(handles.states), of(handles.states)]),
+    of([undefined, new Float64Array(below(4)), new Float64Array(1)]),
     ...Array.from({ length: below(3) }, array),
   ],
   createState: () => [of([0, 8, 128, 1000, number()]), below(2) === 0 ? Float64Array.of(0, below(20), 1) : numberWords()],

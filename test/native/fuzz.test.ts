@@ -46,6 +46,19 @@ function everyKernel(dtype: 'float32' | 'float64'): Program {
   b.step(call('softmaxCrossEntropy', [4, 6]), [b.scratch(4)], [x, index])
   b.step(call('softmaxCrossEntropyGrad', [4, 6]), [t()], [x, index, b.scratch(1)])
   b.step(call('accumulate', [24]), [b.entry(0)], [x])
+  b.step(call('dropout', [4, 6, 1, 0], [0.5]), [t()], [x, index])
+  b.step(call('toIndex', [4, 6]), [b.scratch(4, 'int32')], [b.scratch(4)])
+  // Small steps of the other type among those of this one: what becomes a line, and what must not.
+  const other = dtype === 'float32' ? 'float64' : 'float32'
+  const small = b.scratch(4, other)
+  const elsewhere = [1 - f, 1, 4, 1, 1, 0, 1, 4, 1, 1, elementwiseCodes.copy, 0, 0, 0]
+  b.step(call('elementwise', [1, ...elsewhere.slice(1)]), [small], [b.scratch(4)])
+  b.step(call('matmul', [1, 2, 2, 2, 0, 0, 4, 4], [1, 0]), [b.scratch(4, other)], [small, b.stored(4, other)])
+  b.step(call('sum', [2, 2, 1]), [b.stored(2, other)], [small])
+  b.step(call('gather', [1, 2, 2, 1]), [b.scratch(2, other)], [small, b.scratch(1, 'int32')])
+  b.step(call('elementwise', elsewhere), [b.scratch(4, other)], [small])
+  b.step(call('accumulate', [4]), [b.entry(0)], [small])
+  b.step(call('elementwise', [1, ...elsewhere.slice(1)]), [b.scratch(4)], [small])
   const inputs = [
     { name: 'x', dtype, length: 24, advance: 1 },
     { name: 'index', dtype: 'int32', length: 4, advance: 4 },

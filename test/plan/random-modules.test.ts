@@ -1,0 +1,96 @@
+/**
+ * Modules made at random through every way of updating: a compiled fit, an eager one, steps, a stream, on both engines. All
+ * must leave the same parameters and statistics. `npm run test:random` runs as many as you like.
+ */
+
+import { expect, test } from 'vitest'
+import * as w from '../../lib/index.js'
+import type { Tensor } from '../../lib/tensor/tensor.js'
+import { announce, present, using } from '../support/engines.js'
+import { floats } from '../support/models.js'
+import { type RandomTask, Reading, randomTask } from '../support/random-modules.js'
+import { farthest } from '../support/tolerance.js'
+
+announce('random modules')
+
+const count = Number(process.env.WENGERT_RANDOM_COUNT ?? 40)
+const from = Number(process.env.WENGERT_RANDOM_FROM ?? 0)
+const epochs = 3
+
+const stateOf = (model: w.nn.Module): Tensor[] => Object.values(model.stateDict()) as Tensor[]
+const trainer = (task: RandomTask, model: w.nn.Module) =>
+  new w.FBGD(model, { loss: task.loss, optimizer: task.optimizer(), ...(task.clipNorm ? { clipNorm: task.clipNorm } : {}) })
+
+/** What a model holds after each way of making the same updates; those that draw can only be compared where the draws are keyed alike. */
+const ways: Record<string, (task: RandomTask) => Promise<Tensor[]>> = {
+  fit: async (task) => {
+    const model = task.make()
+    await trainer(task, model).fit({ x: task.x, y: task.y }, { epochs, seed: 5, divergence: false })
+    return stateOf(model)
+  },
+  'eager fit': async (task) => {
+    const model = task.make()
+    await trainer(task, new Reading(model)).fit({ x: task.x, y: task.y }, { epochs, seed: 5, divergence: false })
+    return stateOf(model)
+  },
+  steps: async (task) => {
+    const model = task.make()
+    const updating = trainer(task, model)
+    for (let i = 0; i < epochs; i++) updating.step(task.x, task.y)
+    return stateOf(model)
+  },
+  stream: async (task) => {
+    const model = task.make()
+    const batches = (function* () {
+      for (let i = 0; i < epochs; i++) yield { x: task.x, y: task.y }
+    })()
+    await trainer(task, model).fitStream(batches)
+    return stateOf(model)
+  },
+}
+
+const differ = (a: readonly Tensor[], b: readonly Tensor[], narrow: boolean): string => {
+  for (const [i, y] of a.entries()) {
+    const difference = farthest(y.data, b[i]?.data ?? [], narrow ? 2e-3 : 1e-8)
+    if (difference) return `value ${i}: ${difference}`
+  }
+  return ''
+}
+
+test.each(floats)(
+  `${count} modules through every way of updating, on ${present.join(' and ')}, %s`,
+  { timeout: 240_000 },
+  async (dtype) => {
+    const wrong: string[] = []
+    let open = 0
+    for (let number = from; number < from + count && wrong.length < 10; number++) {
+      const task = randomTask(number, dtype)
+      const names = Object.keys(ways).filter((name) => !task.draws || name.endsWith('fit'))
+      try {
+        let first: Tensor[] | undefined
+        const found: string[] = []
+        for (const engine of present) {
+          for (const name of names) {
+            const state = await using(engine, () => (ways[name] as (task: RandomTask) => Promise<Tensor[]>)(task))
+            first ??= state
+            const difference = differ(state, first, task.narrow)
+            if (difference) found.push(`${name} on ${engine}, ${difference}`)
+          }
+        }
+        if (found.length === 0) continue
+        // A rounding of the data that changes as much says that this point decides by one.
+        const by = task.narrow ? 1e-6 : 1e-14
+        const moved = await using(present[0] as 'js', () =>
+          (ways.fit as (task: RandomTask) => Promise<Tensor[]>)({ ...task, x: task.x.add(by) }),
+        )
+        if (differ(moved, first as Tensor[], task.narrow)) open++
+        else wrong.push(`module ${number} (${task.description}): ${found.join('; ')}`)
+      } catch (error) {
+        wrong.push(`module ${number} (${task.description}): ${(error as Error).stack?.split('\n').slice(0, 4).join(' ')}`)
+      }
+    }
+    console.log(`${dtype}: ${count} modules, ${open} of them at points where a rounding decides`)
+    expect(wrong).toEqual([])
+    expect(open).toBeLessThan(Math.max(5, count / 5))
+  },
+)
