@@ -7,7 +7,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { linear, loss, type Tensor, tensor, trace, valueAndGrad } from 'wengert'
+import { linear, loss, nn, type Tensor, tensor, trace, valueAndGrad } from 'wengert'
 
 const { values: flags } = parseArgs({ options: { out: { type: 'string', default: 'docs/figures' } } })
 
@@ -31,11 +31,15 @@ function step(w: Weights, x: Tensor, y: Tensor): Record<string, Tensor> {
 }
 const training = trace(step, weights, tensor([[0.05, 0.1]], f64), tensor([[0.01]], f64))
 
+const network = new nn.Sequential(new nn.Linear(2, 2, f64), new nn.Sigmoid(), new nn.Linear(2, 1, f64))
+network.loadStateDict({ '0.weight': weights.W1, '0.bias': weights.b1, '2.weight': weights.W2, '2.bias': weights.b2 })
+
 mkdirSync(flags.out, { recursive: true })
 const figures = {
   'tape-values': await running.toSvg(),
   'tape-adjoints': await running.toSvg({ adjoints: true }),
   'tape-training-step': await training.toSvg({ direction: 'TB' }),
+  network: network.toSvg({ sample: [0.05, 0.1] }),
 }
 for (const [name, svg] of Object.entries(figures)) {
   const path = join(flags.out, `${name}.svg`)

@@ -9,10 +9,10 @@ import { atNextLevel } from '../primitives/primitive.js'
 import { asTensor, ones, type TensorLike, zeros } from '../tensor/creation.js'
 import { Tensor } from '../tensor/tensor.js'
 import { describe } from '../util/options.js'
-import { formatShape } from '../util/shape.js'
 import { flattened } from './collapse.js'
 import { Linear, Sequential } from './layers.js'
 import { type Loss, squaredError } from './loss.js'
+import { lossesOf } from './loss-use.js'
 import type { Module } from './module.js'
 
 /** One layer: the affine map and the activations after it, up to the next affine map. */
@@ -61,7 +61,8 @@ function cut(model: Module): { head: Module[]; groups: [Linear, ...Module[]][] }
  * @param model a `Sequential` of `Linear` layers and activations (nested ones are opened)
  * @param sample one sample, [dIn], or a batch, [m, dIn]: the results have the same leading axis, δ each sample's own
  * @param target what the loss takes beside the prediction
- * @param loss (prediction, target, { reduction: 'none' }); `squaredError` by default
+ * @param loss as a trainer takes it: one value a sample, or one an element, of which a sample's loss is the mean; `squaredError`
+ *   by default. A trainer's gradient is the mean of the samples': ∂J/∂Wˡ = (1/m) Σ δˡ aˡ⁻¹ᵀ.
  * @throws ERR_VALUE for a model without Linear layers; ERR_SHAPE
  * @example
  * const { layers } = layerTrace(model, [0.05, 0.1], [0.01])
@@ -89,15 +90,9 @@ export function layerTrace(model: Module, sample: TensorLike, target: TensorLike
       a = pass(rest, z)
       return { layer, z, a }
     })
-    const m = a.shape[0] as number
     // One sample's target gets the batch's axis: values like the prediction, or a class label.
     const batched = y.size === a.size ? a.shape : y.rank === 0 ? [1] : [1, ...y.shape]
-    const losses = loss(a, single ? reshape(y, batched) : y, { reduction: 'none' })
-    if (losses.rank === 0 || losses.shape[0] !== m)
-      throw new WengertError('ERR_SHAPE', `${op}: expected one loss for each of ${m} samples, got shape ${formatShape(losses.shape)}`, {
-        expected: [m],
-        actual: losses.shape,
-      })
+    const losses = lossesOf(loss, a, single ? reshape(y, batched) : y)
     const deltas = new Map<number, Tensor>()
     sweep(tape, new Map([[tape.indexOf(losses), ones(losses.shape, { dtype: losses.dtype })]]), (index, adjoint) => {
       deltas.set(index, adjoint)

@@ -59,6 +59,11 @@ export class Linear extends Module {
     return linear(x, this.weight, this.bias)
   }
 
+  override connections(): { weight: Parameter; bias: Parameter | undefined } | undefined {
+    // A subclass may compute something else.
+    return this.forward === Linear.prototype.forward ? { weight: this.weight, bias: this.bias } : undefined
+  }
+
   override config(): Record<string, unknown> {
     return { inFeatures: this.inFeatures, outFeatures: this.outFeatures, bias: this.bias !== undefined, dtype: this.weight.dtype }
   }
@@ -105,6 +110,10 @@ export class Sequential extends Module {
       }
     })
     return y
+  }
+
+  override layersInOrder(): Module[] {
+    return this.forward === Sequential.prototype.forward ? this.layers.flatMap((layer) => layer.layersInOrder()) : [this]
   }
 
   override config(): Record<string, unknown> {

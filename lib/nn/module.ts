@@ -12,6 +12,7 @@ import { checkOptions, describe, listed } from '../util/options.js'
 import { formatShape, sameShape } from '../util/shape.js'
 import { Buffer } from './buffer.js'
 import { eachHeld } from './fields.js'
+import { type Connections, type NetworkSvgOptions, networkSvg } from './network-svg.js'
 import { Parameter } from './parameter.js'
 import { Predictor } from './predictor.js'
 import { summarize } from './summary.js'
@@ -168,6 +169,27 @@ export abstract class Module {
   /** The layers, their parameters and totals, as a table. */
   summary(): string {
     return summarize(this)
+  }
+
+  /** The layers that this module applies one after the other, as far as that is all it does; itself otherwise. */
+  layersInOrder(): Module[] {
+    return [this]
+  }
+
+  /** The weights by which this layer joins its inputs to its outputs, where that is all it does. */
+  connections(): Connections | undefined {
+    return undefined
+  }
+
+  /**
+   * The network as a drawing, an SVG document: nodes, weights, and with a sample its activations. The middle of large layers is left
+   * out; what is not a weight between nodes is a box or a caption. For the graph of operations see `trace(…).toSvg()`.
+   *
+   * @throws ERR_SHAPE for a sample that does not fit; ERR_OPTION, ERR_RANGE
+   * @example await writeFile('network.svg', model.toSvg({ sample: [0.05, 0.1] }))
+   */
+  toSvg(options: NetworkSvgOptions = {}): string {
+    return networkSvg(this, options)
   }
 
   /** The floating type of the parameters; float32 where there are none. */

@@ -1,7 +1,7 @@
 /** z, a and δ of every layer: Example 3.1's numbers, and the four equations of backpropagation against the tape. */
 
 import { describe, expect, test } from 'vitest'
-import { grad, loss, nn, Random, Tensor, tensor } from '../../lib/index.js'
+import { FBGD, grad, loss, nn, Random, Tensor, tensor } from '../../lib/index.js'
 import { withBindings } from '../../lib/nn/parameter.js'
 
 const f64 = { dtype: 'float64' } as const
@@ -105,6 +105,36 @@ describe('other shapes and losses', () => {
       })
       close(batch.loss.slice(i), one.loss)
     }
+  })
+
+  test.each([loss.mse, loss.mae, loss.huber, loss.squaredError])('δ is that of the loss as a trainer takes it: $name', (of) => {
+    const make = () =>
+      new nn.Sequential(
+        new nn.Linear(3, 4, { rng: new Random(5), ...f64 }),
+        new nn.Tanh(),
+        new nn.Linear(4, 3, { rng: new Random(6), ...f64 }),
+      )
+    const model = make()
+    const [x, y] = [rng.normal([5, 3], f64), rng.normal([5, 3], f64)]
+    const { input, layers, loss: losses } = nn.layerTrace(model, x, y, of)
+    const trained = make()
+    const cost = new FBGD(trained, { loss: of, learningRate: 1 }).step(x, y)
+    expect(losses.shape).toEqual([5])
+    expect(losses.mean().item()).toBeCloseTo(cost, 12)
+    const [before, after] = [model.parameters(), trained.parameters()]
+    layers.forEach(({ delta }, l) => {
+      // BP3 and BP4, averaged over the samples: what one update with α = 1 moves.
+      const moved = (i: number) => (before[i] as Tensor).sub(after[i] as Tensor)
+      close(
+        delta
+          .transpose()
+          .matmul(layers[l - 1]?.a ?? input)
+          .div(5),
+        moved(2 * l),
+        1e-10,
+      )
+      close(delta.mean(0), moved(2 * l + 1), 1e-10)
+    })
   })
 
   test('refuses a model without Linear layers, and a scalar sample', () => {
