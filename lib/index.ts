@@ -178,6 +178,7 @@ export {
 export {
   type Callback,
   type CallbackState,
+  type EarlyStopping,
   type EarlyStoppingOptions,
   earlyStopping,
   type FitOutline,

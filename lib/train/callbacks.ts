@@ -5,6 +5,7 @@ import type { Module } from '../nn/module.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { checkChoice, checkNumber, checkOptions, describe, listed, nearest, short } from '../util/options.js'
 import type { EpochRecord, History } from './history.js'
+import type { BlockRecords } from './records.js'
 
 /** The trainer as a callback sees it. Its parameters may be read, and are those of the epoch. */
 export interface Watched {
@@ -25,6 +26,7 @@ export interface FitOutline {
 /** What a callback remembers, for checkpoints: JSON values and tensors by name. */
 export interface CallbackState {
   values: Record<string, unknown>
+  /** Not changed afterwards: what changes is given as a copy. */
   tensors?: Record<string, Tensor>
 }
 
@@ -37,11 +39,17 @@ export interface Callback {
   readonly name?: string
   /** Called once before the first epoch; what it throws ends the fit before anything has changed. */
   onStart?(trainer: Watched, fit: FitOutline): void | Promise<void>
-  /** Called after each epoch, awaited; `false` ends the fit (`history.stopped` is 'callback'). */
+  /**
+   * Called after each epoch, awaited; `false` ends the fit (`history.stopped` is 'callback'). What it throws ends the fit too, when
+   * all have been told of the epoch.
+   */
   onEpoch?(record: EpochRecord, trainer: Watched): unknown
-  /** Called once when the fit is over; without a history where it failed or was aborted. */
+  /**
+   * Called once when the fit is over, where `onStart` went well; without a history where it failed or was aborted. What it throws
+   * never stands in the way of the others, nor of the fit's own error.
+   */
   onEnd?(history: History | undefined, trainer: Watched): void | Promise<void>
-  /** What a checkpoint keeps of the callback. */
+  /** What a checkpoint keeps of the callback: asked for after each epoch, and what a failed or aborted fit goes back to. */
   state?(): CallbackState
   /** Takes back what `state` gave, when a training is resumed. */
   restore?(state: CallbackState): void
@@ -69,6 +77,76 @@ export function checkCallbacks(callbacks: unknown): readonly Callback[] {
   return list as Callback[]
 }
 
+/** What came of telling everyone. */
+export interface Told {
+  /** Somebody wants the fit to end. */
+  readonly stop: boolean
+  /** Somebody threw, and what. */
+  readonly failed: boolean
+  readonly error: unknown
+}
+
+/** Of errors beside the one that is thrown. */
+export function warnOf(hook: string, errors: readonly unknown[]): void {
+  for (const error of errors) {
+    const text = error instanceof Error ? error.message : describe(error)
+    process.emitWarning(`fit: a callback failed in ${hook}: ${text}`, { type: 'WengertCallback' })
+  }
+}
+
+/** Those who watch one fit. */
+export class Watchers {
+  #started = 0
+
+  constructor(
+    readonly callbacks: readonly Callback[],
+    readonly trainer: Watched,
+  ) {}
+
+  /** @param memory what callbacks of an earlier fit remembered, by their names */
+  async start(fit: FitOutline, memory: readonly ({ name: string } & CallbackState)[] = []): Promise<void> {
+    for (const [i, callback] of this.callbacks.entries()) {
+      await callback.onStart?.(this.trainer, fit)
+      this.#started = i + 1
+      const own = memory.find(({ name }) => name === (callback.name ?? `${i}`))
+      if (own) callback.restore?.(own)
+    }
+  }
+
+  /** Hands on finished epochs to all, also where one of them fails: all remember the same epochs. */
+  async tell(records: BlockRecords): Promise<Told> {
+    let stop = false
+    const errors: unknown[] = []
+    for (const callback of this.callbacks) {
+      if (!callback.onEpoch) continue
+      try {
+        for (const record of records.all) if ((await callback.onEpoch(record, this.trainer)) === false) stop = true
+      } catch (error) {
+        errors.push(error)
+      }
+    }
+    warnOf('onEpoch', errors.slice(1))
+    return { stop, failed: errors.length > 0, error: errors[0] }
+  }
+
+  /**
+   * Tells all who were told of the start that the fit is over, whatever the others do. Of a fit that went well the first error is
+   * thrown; else the fit's own error stands, and these are warnings.
+   */
+  async end(history: History | undefined): Promise<void> {
+    const errors: unknown[] = []
+    for (const callback of this.callbacks.slice(0, this.#started)) {
+      try {
+        await callback.onEnd?.(history, this.trainer)
+      } catch (error) {
+        errors.push(error)
+      }
+    }
+    warnOf('onEnd', history ? errors.slice(1) : errors)
+    if (history && errors.length > 0) throw errors[0]
+  }
+}
+
 /** When `earlyStopping` stops, and what it leaves. */
 export interface EarlyStoppingOptions {
   /**
@@ -82,8 +160,21 @@ export interface EarlyStoppingOptions {
   minDelta?: number | undefined
   /** Whether small or large is good; large by default for accuracies, topK, precision, recall, f1, rocAuc and r2. */
   mode?: 'min' | 'max' | undefined
-  /** Go back to the parameters of the best epoch at the end of the fit, however it ends; true by default. */
+  /**
+   * Go back to the parameters of the best epoch at the end of the fit; true by default. A fit that fails or is aborted may be gone
+   * on with and keeps the newest ones; the best stand in `bestParameters`.
+   */
   restoreBest?: boolean | undefined
+}
+
+/** What `earlyStopping` knows of the fit so far. */
+export interface EarlyStopping extends Callback {
+  /** What was watched, at its best. */
+  readonly best: number | undefined
+  /** The epoch of that; 0 before the first. */
+  readonly bestEpoch: number
+  /** Its parameters and buffers, for `loadStateDict`; undefined with `restoreBest: false`. */
+  readonly bestParameters: Record<string, Tensor> | undefined
 }
 
 const growing = /(accuracy|top\d+|precision|recall|f1|rocAuc|r2)$/
@@ -112,7 +203,7 @@ function noNumber(path: string, numbers: readonly string[]): WengertError {
  * @throws ERR_OPTION, ERR_RANGE
  * @example await trainer.fit(train, { epochs: 500, validation, callbacks: [earlyStopping({ patience: 10 })] })
  */
-export function earlyStopping(options: EarlyStoppingOptions): Callback & { readonly best: number | undefined; readonly bestEpoch: number } {
+export function earlyStopping(options: EarlyStoppingOptions): EarlyStopping {
   checkOptions('earlyStopping', options, ['monitor', 'patience', 'minDelta', 'mode', 'restoreBest'])
   const patience = checkNumber('earlyStopping', 'patience', options?.patience, { integer: true, min: 1 })
   const minDelta = checkNumber('earlyStopping', 'minDelta', options.minDelta ?? 0, { min: 0 })
@@ -131,6 +222,9 @@ export function earlyStopping(options: EarlyStoppingOptions): Callback & { reado
     },
     get bestEpoch() {
       return bestEpoch
+    },
+    get bestParameters() {
+      return parameters && { ...parameters }
     },
     onStart: (_trainer, { numbers }) => {
       if (monitor !== undefined && !numbers.includes(monitor)) throw noNumber(monitor, numbers)
@@ -151,8 +245,8 @@ export function earlyStopping(options: EarlyStoppingOptions): Callback & { reado
       } else waited++
       return waited < patience
     },
-    onEnd: (_history, { model }) => {
-      if (parameters) model.loadStateDict(parameters)
+    onEnd: (history, { model }) => {
+      if (history && parameters) model.loadStateDict(parameters)
     },
     state: () => ({
       values: { ...(best === undefined ? {} : { best }), bestEpoch, waited },

@@ -7,6 +7,13 @@ import { checkNumber } from '../util/options.js'
 import type { PolicyState } from './policies.js'
 import type { PartialEpoch } from './position.js'
 
+/** What a callback remembers, by its name. */
+export interface CallbackMemory {
+  readonly name: string
+  readonly values: Record<string, unknown>
+  readonly tensors?: Record<string, Tensor>
+}
+
 /** What a fit that was stopped hands to the next one. */
 export interface Unfinished {
   /** The default of the next fit's seed. */
@@ -15,7 +22,7 @@ export interface Unfinished {
   /** From a checkpoint that a fit wrote: the memory of its policies and callbacks. */
   policies?: PolicyState
   best?: number
-  callbacks?: readonly { name: string; values: Record<string, unknown>; tensors?: Record<string, Tensor> }[]
+  callbacks?: readonly CallbackMemory[]
   /** The file that it was read from, for messages. */
   file?: string
 }

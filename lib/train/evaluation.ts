@@ -1,10 +1,12 @@
 /** Cost and metrics of a set of samples, from the sums and predictions that programs leave. */
 
 import type { BlockResult } from '../backend/program.js'
+import { WengertError } from '../errors.js'
 import type { Loss } from '../nn/loss.js'
 import { Tensor } from '../tensor/tensor.js'
 import type { BoundedCache, Held } from '../util/bounded-cache.js'
 import { isFloat, type TypedArray } from '../util/dtype.js'
+import { describe, short } from '../util/options.js'
 import { sizeOf } from '../util/shape.js'
 import { FitPlan } from './fit-plan.js'
 import type { Scores } from './history.js'
@@ -38,6 +40,18 @@ function put(scores: Scores, name: string, value: number | number[][]): void {
   else scores.custom = { ...scores.custom, [name]: value as number }
 }
 
+/** What a metric of a user's own gave. Errors: ERR_VALUE. */
+function numberOf(name: string, value: unknown): number {
+  const number = value instanceof Tensor && value.size === 1 ? value.item() : value
+  if (typeof number === 'number') return number
+  const hint = value instanceof Promise ? '; a metric is no async function' : ''
+  throw new WengertError(
+    'ERR_VALUE',
+    `metrics: expected ${short(name)} to return a number or a tensor of one, got ${describe(value)}${hint}`,
+    { actual: value },
+  )
+}
+
 /** Means, and the metrics of all predictions. */
 export function scoresOf(
   report: Float64Array,
@@ -58,7 +72,7 @@ export function scoresOf(
       new Tensor([data.samples, ...data.output], isFloat(dtype) ? dtype : 'float32', predictions.slice() as TypedArray),
       data.y,
     )
-    put(scores, name, typeof value === 'number' ? value : value.item())
+    put(scores, name, numberOf(name, value))
   }
   return scores
 }

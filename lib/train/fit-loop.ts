@@ -10,14 +10,13 @@ import { WengertError } from '../errors.js'
 import type { Safetensors } from '../io/safetensors.js'
 import type { Loss } from '../nn/loss.js'
 import type { Optimizer, Schedule } from '../optim/optimizer.js'
-import type { Tensor } from '../tensor/tensor.js'
 import type { BoundedCache, Held } from '../util/bounded-cache.js'
 import { formatShape, sameShape } from '../util/shape.js'
-import type { Watched } from './callbacks.js'
+import { type Told, type Watched, warnOf } from './callbacks.js'
 import { encodeCheckpoint, fingerprint } from './checkpoint.js'
 import { CheckpointPolicy } from './checkpoint-policy.js'
 import type { Course, Unfinished } from './course.js'
-import { meansOf, needsPredictions, putMeans, scoresOf } from './evaluation.js'
+import { needsPredictions, putMeans, scoresOf } from './evaluation.js'
 import { badIndex, notFinite, ranAway } from './failures.js'
 import { Blocks, type Rates } from './fit-blocks.js'
 import type { FitOptions, FitSettings } from './fit-options.js'
@@ -25,8 +24,9 @@ import { type Batching, FitPlan } from './fit-plan.js'
 import { HealthWatch, healthOf } from './health.js'
 import type { EpochRecord, History, StopReason } from './history.js'
 import type { MeanMetric } from './metrics.js'
+import { Moments, memoriesOf } from './moments.js'
 import { type ReportLayout, reportLayout, type StepParts } from './parts.js'
-import { Policies, type PolicyState } from './policies.js'
+import { Policies } from './policies.js'
 import { type PartialEpoch, Position, type Stretch } from './position.js'
 import { alikeWeighted, type Prepared, sampleOf } from './prepare.js'
 import { BlockRecords } from './records.js'
@@ -50,13 +50,6 @@ export type Outcome = Omit<History, 'epochs' | 'last'>
 const blockUpdates = 1 << 17
 const blockIndices = 1 << 18
 
-/** A state to go back to. */
-interface Kept {
-  epoch: number
-  updates: number
-  slots: Record<string, Tensor>
-}
-
 export class FitLoop {
   readonly #started = performance.now()
   readonly #set: Prepared
@@ -71,8 +64,10 @@ export class FitLoop {
   readonly #checkpoints: CheckpointPolicy | undefined
   readonly #watch: HealthWatch | undefined
   readonly #keyOnce: () => string
-  /** The state of the last epoch whose cost had not run away. */
-  #good: Kept | undefined
+  /** Moments to go back to, from the beginning of `run` on. */
+  #moments: Moments | undefined
+  /** What an earlier fit left to be gone on with, for a fit that makes nothing. */
+  readonly #before: Unfinished | undefined
 
   /** Everything that can be refused is refused here. */
   constructor(
@@ -97,7 +92,8 @@ export class FitLoop {
     this.#layout = reportLayout(metrics.means.length, true, this.#validation !== undefined, health ? trained.length : 0)
     this.#parts = health ? { ...parts, health: this.#layout.health } : parts
     const batching = host.batching(this.#set, this.#parts)
-    const unfinished = host.course.unfinished
+    const { unfinished } = host.course
+    this.#before = unfinished
     this.#plan = new FitPlan({
       parts: this.#parts,
       report: this.#layout,
@@ -156,13 +152,18 @@ export class FitLoop {
     )
   }
 
-  /** Yields the records of each block of epochs; what is sent back ends the fit. */
-  async *run(observed: boolean): AsyncGenerator<BlockRecords, Outcome, StopReason | undefined> {
+  /**
+   * Yields the records of each block of epochs. Whatever fails, the training is afterwards as it was at one moment: after the last
+   * block of which everybody was told, or before that where a cost had run away.
+   *
+   * @param tell hands records to whoever watches, all of them whatever one does
+   */
+  async *run(observed: boolean, tell: (records: BlockRecords) => Promise<Told>): AsyncGenerator<BlockRecords, Outcome> {
     const { host, settings } = this
-    const { course } = host
+    const { course, schedule } = host
     const { timetable } = this.#plan
     const position = this.#position
-    const { signal } = settings
+    const { signal, callbacks } = settings
     const cancel = () => this.#runner.cancel()
     signal?.addEventListener('abort', cancel, { once: true })
     const [made, last] = [course.updates, course.epoch + settings.epochs]
@@ -172,8 +173,13 @@ export class FitLoop {
     )
     const perBlock = observed || this.#observed ? 1 : most
     let stopped: StopReason = 'epochs'
+    /** Whether something is under way that a failure undoes. */
+    let open = false
+    let complete = false
     try {
-      this.#keepGood()
+      const whole = { course, state: this.#parts.state, position, policies: this.#policies, schedule, callbacks }
+      const moments = new Moments(whole)
+      this.#moments = moments
       // Callbacks may have taken their time before the first block.
       signal?.throwIfAborted()
       while (course.epoch < last && stopped === 'epochs') {
@@ -182,49 +188,57 @@ export class FitLoop {
         const room = this.#checkpoints?.room(updates) ?? Infinity
         const stretch = position.next(Math.min(perBlock, last - course.epoch, this.#checkpoints?.epochs(course.epoch) ?? Infinity), room)
         const cut = stretch.from > 0 || stretch.to < timetable.updates
+        open = true
         const { result, rates } = await this.#blocks.run(stretch, {
           next: cut ? 0 : Math.min(stretch.epochs, last - course.epoch - stretch.epochs),
         })
         if (result.status === 'failed') throw await this.#failed(result, stretch)
         const records = this.#records(result, rates, stretch)
-        this.#advance(result, stretch)
+        if (this.#advance(result, stretch)) {
+          await this.#judge(records)
+          const told = records.length > 0 ? await tell(records) : undefined
+          moments.commit()
+          open = false
+          if (told?.failed) throw told.error
+          if (told?.stop) stopped = 'callback'
+          else if (told && this.#policies.settled) stopped = 'tolerance'
+          else if (told && this.#seconds >= settings.maxSeconds) stopped = 'time'
+        } else await this.#return(moments.last.epoch + result.epochs)
+        open = false
         if ('error' in result) throw result.error
         if (result.status === 'cancelled') {
           if (this.#checkpoints) await this.#checkpoints.write(this.#encode())
           signal?.throwIfAborted()
           throw new WengertError('ERR_CANCELLED', 'fit: expected to run on, got cancelled by the end of its environment')
         }
-        for (let i = 0; i < records.length; i++) {
-          const cost = records.cost(i)
-          course.baseline ??= cost
-          this.#policies.after(cost, course.baseline)
-          if (host.schedule?.observe) host.schedule.observe(records.record(i).validation?.cost ?? cost)
-          if (this.#watch) this.#watch.look(records.record(i).health ?? {})
-          if (this.#policies.diverged) throw await this.#ranAway(records.record(i).epoch, cost)
-        }
         if (records.length > 0) {
-          if (this.#policies.high === 0 && course.epoch < last) this.#keepGood()
-          const wish = yield records
-          if (wish) stopped = wish
-          else if (this.#policies.settled) stopped = 'tolerance'
-          else if (this.#seconds >= settings.maxSeconds) stopped = 'time'
+          // Whoever leaves here has ended the fit.
+          complete = true
+          yield records
         }
+        complete = course.epoch >= last || stopped !== 'epochs'
         const written = await this.#checkpoint(records, course.updates - updates, (performance.now() - before) / 1000)
-        if (signal?.aborted && stopped === 'epochs' && course.epoch < last) {
+        if (signal?.aborted && !complete) {
           if (this.#checkpoints && !written) await this.#checkpoints.write(this.#encode())
           signal.throwIfAborted()
         }
       }
+      complete = true
     } finally {
+      if (open) this.#moments?.back(this.#moments.last)
       signal?.removeEventListener('abort', cancel)
       this.#parts.state.busy = false
       this.#runner.close()
       this.#plan.close()
-      // Stopped between two epochs or within one: the next fit goes on with the same orders.
-      const cutOff = signal?.aborted && course.epoch < last && course.updates > made
-      if (position.at > 0 || cutOff) course.unfinished = this.#unfinished
+      // The next fit goes on from here, as a resumed one does from a file.
+      if (!complete) course.unfinished = course.updates > made ? this.#left() : this.#before
     }
-    return { trainer: host.name, updates: course.updates, seconds: this.#seconds, seed: settings.seed, stopped }
+    return this.outcome(stopped)
+  }
+
+  outcome(stopped: StopReason): Outcome {
+    const { host, settings } = this
+    return { trainer: host.name, updates: host.course.updates, seconds: this.#seconds, seed: settings.seed, stopped }
   }
 
   /** Gives back what the constructor took, for a fit that never ran. */
@@ -232,14 +246,43 @@ export class FitLoop {
     this.#parts.state.busy = false
     this.#runner.close()
     this.#plan.close()
+    this.host.course.unfinished = this.#before
   }
 
-  /** Counts what a block has done. */
-  #advance(result: BlockResult, stretch: Stretch): void {
+  /** Decides after finished epochs whether to go on. Errors: ERR_DIVERGED. */
+  async #judge(records: BlockRecords): Promise<void> {
+    const { schedule } = this.host
+    for (let i = 0; i < records.length; i++) {
+      const cost = records.cost(i)
+      this.#weigh(cost)
+      if (schedule?.observe) schedule.observe(records.record(i).validation?.cost ?? cost)
+      if (this.#watch) this.#watch.look(records.record(i).health ?? {})
+      if (this.#policies.diverged) throw await this.#ranAway(records.record(i).epoch, cost)
+    }
+  }
+
+  /** Takes note of an epoch's cost; whether it has run away. */
+  #weigh(cost: number): boolean {
     const { course } = this.host
-    const done = this.#position.advance(result, stretch)
+    course.baseline ??= cost
+    this.#policies.after(cost, course.baseline)
+    return this.#policies.diverged
+  }
+
+  /** The cost of a block's i-th epoch. */
+  #costOf(result: BlockResult, i: number): number {
+    return ((this.#position.row(result, i) as Float64Array)[0] as number) / this.#plan.timetable.seen
+  }
+
+  /** Counts what a block has done; false where it ended in the middle of what cannot be gone on with. */
+  #advance(result: BlockResult, stretch: Stretch): boolean {
+    const { course } = this.host
+    const position = this.#position
+    const done = position.advance(result, stretch)
     course.updates += done.updates
     course.epoch += done.epochs
+    const whole = done.updates === done.epochs * this.#plan.timetable.updates - (done.epochs > 0 ? stretch.from : 0)
+    return whole || (position.at > 0 && position.at < this.#plan.timetable.updates)
   }
 
   get #seconds(): number {
@@ -280,23 +323,42 @@ export class FitLoop {
     return records
   }
 
-  get #unfinished(): Unfinished {
-    const { partial } = this.#position
-    return { seed: this.settings.seed, ...(partial && { partial: { ...partial, key: this.#keyOnce() } }) }
+  /** What is left to the next fit, whatever callbacks do. */
+  #left(): Unfinished {
+    try {
+      return this.#unfinished
+    } catch (error) {
+      warnOf('state', [error])
+      return { seed: this.settings.seed, policies: this.#policies.state }
+    }
   }
 
-  /** The whole training state, as a resumed fit goes on from it. */
-  #encode(): Safetensors {
-    const { host, settings } = this
-    const policies: PolicyState = this.#policies.state
-    const callbacks = settings.callbacks.map(({ name, state }, i) => ({ name: name ?? `${i}`, ...(state?.() ?? { values: {} }) }))
+  /** What a fit that goes on from here has to know. */
+  get #unfinished(): Unfinished {
+    const { partial } = this.#position
+    const { policies, callbacks: followers } = (this.#moments as Moments).last
+    const others = memoriesOf(this.settings.callbacks, ({ onEpoch }) => onEpoch === undefined)
+    const callbacks = followers.flatMap((memory, i) => memory ?? others[i] ?? [])
     const best = this.#checkpoints?.best
+    return {
+      seed: this.settings.seed,
+      ...(partial && { partial: { ...partial, key: this.#keyOnce() } }),
+      policies,
+      callbacks,
+      ...(best !== undefined && { best }),
+    }
+  }
+
+  /** The newest moment, as a resumed fit goes on from it. */
+  #encode(): Safetensors {
+    const { host } = this
+    const { slots, schedule } = (this.#moments as Moments).last
     return encodeCheckpoint({
       trainer: host.name,
       optimizer: host.optimizer.name,
-      course: { ...host.course, unfinished: { ...this.#unfinished, policies, callbacks, ...(best !== undefined && { best }) } },
-      ...(host.schedule?.state && { schedule: host.schedule.state() }),
-      slots: this.#parts.state.slots(),
+      course: { ...host.course, unfinished: this.#unfinished },
+      ...(schedule && { schedule }),
+      slots,
       lagging: this.#parts.state.lagging(host.course.updates),
     })
   }
@@ -313,25 +375,19 @@ export class FitLoop {
     return due
   }
 
-  /** Remembers the state as one to go back to. */
-  #keepGood(): void {
-    if (!this.settings.divergence) return
-    const { epoch, updates } = this.host.course
-    this.#good = { epoch, updates, slots: this.#parts.state.slots(this.#good?.slots) }
-  }
-
-  /** Goes back to a finished epoch: to the state last remembered, from which epochs of the same block are made again. */
+  /** Goes back to the end of an epoch: to a moment at or before it, from which epochs of the same block are made again. */
   async #return(epoch: number): Promise<void> {
-    const { course } = this.host
-    const good = this.#good as Kept
-    this.#parts.state.restore(good.slots)
-    course.epoch = good.epoch
-    course.updates = good.updates
-    this.#position.forget()
-    if (epoch <= good.epoch) return
-    const stretch = this.#plan.timetable.whole(epoch - good.epoch)
+    const moments = this.#moments as Moments
+    const from = moments.last.epoch <= epoch ? moments.last : moments.good
+    moments.back(from)
+    if (epoch <= from.epoch) return
+    const stretch = this.#plan.timetable.whole(epoch - from.epoch)
     const { result } = await this.#blocks.run(stretch)
+    // What is not made again stays undone.
+    if (result.status !== 'done') return moments.back(from)
     this.#advance(result, stretch)
+    for (let i = 0; i < result.epochs; i++) this.#weigh(this.#costOf(result, i))
+    moments.commit()
   }
 
   /** The cost of some epochs has run away: the parameters before the first of them stand. */
@@ -350,39 +406,36 @@ export class FitLoop {
   }
 
   /**
-   * After a failed block the parameters are those before it, or better before the epochs in which the cost ran away; the
-   * epochs from there run once more with every step checked, which finds the first bad operation.
+   * After a failed block the parameters are those of the epoch before, or better before the epochs in which the cost ran away. A
+   * number that is not finite: the epochs from there run once more with every step checked, which finds the first bad operation.
    */
   async #failed(result: BlockResult, stretch: Stretch): Promise<WengertError> {
-    const { failure, kept } = result
+    const { failure } = result
     const { course, optimizer } = this.host
+    const moments = this.#moments as Moments
     const plan = this.#plan
     const { timetable } = plan
     const { from, to } = stretch
-    if (failure?.kind === 'index') return badIndex(failure)
     const at = failure?.epoch ?? result.epochs
     const made = failure ? timetable.updatesBefore(failure, stretch) + 1 : 0
     const where = `update ${course.updates + at * timetable.updates + made} (epoch ${course.epoch + at + 1})`
     const failing = course.epoch + at
-    if (this.#good && from === 0 && to === timetable.updates) {
-      for (let i = 0; i < at; i++) {
-        const { cost } = meansOf(this.#position.row(result, i) as Float64Array, 0, this.settings.metrics, timetable.seen)
-        course.baseline ??= cost
-        this.#policies.after(cost, course.baseline)
-        if (this.#policies.diverged) return this.#ranAway(course.epoch + i + 1, cost)
-      }
-      await this.#return(failing - this.#policies.high)
-    } else {
-      course.epoch += kept
-      course.updates += kept * (to - from)
+    if (failure?.kind === 'index') {
+      await this.#return(failing)
+      return badIndex(failure)
     }
-    const slots = this.#parts.state.slots()
+    for (let i = 0; i < at; i++) {
+      const cost = this.#costOf(result, i)
+      if (this.#weigh(cost)) return this.#ranAway(course.epoch + i + 1, cost)
+    }
+    await this.#return(failing - this.#policies.high)
+    const kept = this.#kept()
     const again = plan.eager
       ? undefined
       : (await this.#blocks.run({ epochs: failing - course.epoch + 1, from, to }, { checked: true })).result
-    this.#parts.state.restore(slots)
+    moments.back(moments.last)
     const found = again?.status === 'failed' ? again.failure : failure
-    return notFinite(where, found && plan.labelOf(found), this.#kept(), optimizer.learningRate)
+    return notFinite(where, found && plan.labelOf(found), kept, optimizer.learningRate)
   }
 }
 

@@ -33,6 +33,11 @@ export class Policies {
     return { ...this.#state }
   }
 
+  /** Goes back to what `state` gave. */
+  restore(state: PolicyState): void {
+    this.#state = { ...state }
+  }
+
   /** The relative change of the cost has stayed below the tolerance for two epochs running. */
   get settled(): boolean {
     return this.tolerance !== undefined && this.#state.calm >= 2

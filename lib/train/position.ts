@@ -16,6 +16,9 @@ export interface PartialEpoch {
   key: string
 }
 
+/** How far an epoch had come, to go back to. */
+export type Mark = Readonly<{ at: number; sums: Float64Array | undefined; seed: number }>
+
 /** What one block covers: some whole epochs, or the updates `from` … `to` − 1 of one. */
 export interface Stretch {
   readonly epochs: number
@@ -173,11 +176,15 @@ export class Position {
     return this.#sums && this.#at > 0 ? { seed: this.#seed, updates: this.#at, sums: this.#sums } : undefined
   }
 
-  /** The unfinished epoch is given up. */
-  forget(): void {
-    this.#at = 0
-    this.#sums = undefined
-    this.#seed = this.seed
+  get mark(): Mark {
+    return { at: this.#at, sums: this.#sums, seed: this.#seed }
+  }
+
+  /** Goes back to where `mark` was taken. */
+  reset({ at, sums, seed }: Mark): void {
+    this.#at = at
+    this.#sums = sums
+    this.#seed = seed
   }
 
   /**

@@ -23,6 +23,7 @@ import { nextSeed } from '../tensor/random.js'
 import { BoundedCache, type Held } from '../util/bounded-cache.js'
 import type { TypedArray } from '../util/dtype.js'
 import { checkNumber, checkOptions, describe } from '../util/options.js'
+import { Watchers } from './callbacks.js'
 import { checkSlots, decodeCheckpoint, encodeCheckpoint } from './checkpoint.js'
 import { type Course, writeScalars } from './course.js'
 import { evaluate } from './evaluation.js'
@@ -30,7 +31,7 @@ import { evaluationFailure, notFinite } from './failures.js'
 import { FitLoop } from './fit-loop.js'
 import { checkFitOptions, type FitOptions, outlineOf } from './fit-options.js'
 import type { Batching, FitPlan } from './fit-plan.js'
-import type { EpochRecord, History, ScoresOf, StopReason } from './history.js'
+import type { EpochRecord, History, ScoresOf } from './history.js'
 import { describeTraining, profileTraining, type TrainingProfile } from './inspect.js'
 import { checkMetrics, type MeanMetric, type MetricSpec } from './metrics.js'
 import type { Clipping, StepParts } from './parts.js'
@@ -171,41 +172,34 @@ export abstract class Trainer {
     this.#state?.refuseWhileBusy()
     const { unfinished } = this.#course
     const settings = checkFitOptions(options, unfinished?.seed)
-    const { callbacks } = settings
+    const watchers = new Watchers(settings.callbacks, this)
     const loop = new FitLoop(this.#host(), data, options, settings)
     const blocks: BlockRecords[] = []
     let history: History | undefined
     let run: ReturnType<FitLoop['run']> | undefined
+    let failed = false
     try {
       if (settings.checkpoint) await checkWritable('fit: checkpoint', settings.checkpoint.path)
-      const outline = outlineOf(settings, options, this.model)
-      for (const [i, callback] of callbacks.entries()) {
-        await callback.onStart?.(this, outline)
-        const memory = unfinished?.callbacks?.find(({ name }) => name === (callback.name ?? `${i}`))
-        if (memory) callback.restore?.(memory)
-      }
-      run = loop.run(observed)
-      let wish: StopReason | undefined
+      await watchers.start(outlineOf(settings, options, this.model), unfinished?.callbacks)
+      run = loop.run(observed, (records) => watchers.tell(records))
       for (;;) {
-        const next = await (wish ? run.next(wish) : run.next())
+        const next = await run.next()
         if (next.done) {
           history = historyOf(next.value, blocks)
           return history
         }
         blocks.push(next.value)
-        for (const callback of callbacks) {
-          if (!callback.onEpoch) continue
-          for (const record of next.value.all) if ((await callback.onEpoch(record, this)) === false) wish = 'callback'
-        }
         yield next.value
       }
+    } catch (error) {
+      failed = true
+      throw error
     } finally {
       if (run) await run.return(undefined as never)
-      else {
-        loop.close()
-        this.#course.unfinished = unfinished
-      }
-      for (const callback of callbacks) await callback.onEnd?.(history, this)
+      else loop.close()
+      // Whoever leaves the loop over epochs ends the fit.
+      if (!failed) history ??= historyOf(loop.outcome('callback'), blocks)
+      await watchers.end(history)
     }
   }
 
