@@ -69,8 +69,7 @@ function sameFields(object: Fields, keys: readonly string[], values: readonly un
   let n = 0
   // Own fields: of what a class brings along, nothing is enumerable.
   for (const key in object) {
-    if (key !== keys[n]) return false
-    if (!Object.is(object[key], values[n]) && key !== ignored) return false
+    if (key !== keys[n] || (object[key] !== values[n] && key !== ignored && !Object.is(object[key], values[n]))) return false
     n++
   }
   return n === keys.length
@@ -79,7 +78,7 @@ function sameFields(object: Fields, keys: readonly string[], values: readonly un
 function sameMembers({ object, values }: Exclude<Node, { kind: 'fields' }>): boolean {
   if (Array.isArray(object)) {
     if (object.length !== values.length) return false
-    for (let i = 0; i < values.length; i++) if (!Object.is(object[i], values[i])) return false
+    for (let i = 0; i < values.length; i++) if (object[i] !== values[i] && !Object.is(object[i], values[i])) return false
     return true
   }
   const now = object instanceof Map ? [...object].flat() : [...(object as Set<unknown>)]

@@ -22,6 +22,8 @@ export interface Home {
    * then stay for the rest of the running piece of JavaScript, so that reads one after the other are of one epoch.
    */
   pull(parameter: Parameter): void
+  /** The parameter has gone to another home. */
+  left(parameter: Parameter): void
   /** The values in JavaScript's array may have been changed: take them before the next update. */
   touched(parameter: Parameter): void
 }
@@ -95,6 +97,7 @@ export class Parameter extends Bindable {
     if (this.#home === home) return
     this.refuseWhileBusy('fit')
     this.#home?.pull(this)
+    this.#home?.left(this)
     this.#home = home
   }
 

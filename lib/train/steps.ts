@@ -23,6 +23,8 @@ export class Step implements Held {
   readonly scalars: Float64Array
   /** The counter of its draws. */
   readonly counter = new Int32Array(counterLength)
+  /** The learning rate of the scalars, where every update at this rate has the same ones. */
+  steadyRate: number | undefined
   readonly #execution: Execution
   readonly #rates: TypedArray
   readonly #report = new Float64Array(1)
@@ -51,14 +53,19 @@ export class Step implements Held {
     return this.#execution.bytes
   }
 
-  /** One update with the scalars and the counter as they stand; the mean cost before it, NaN where that is not finite and nothing was changed. */
+  /** Takes the scalars as they stand, written for this rate. */
+  prepared(rate: number): void {
+    this.#rates.set(this.scalars)
+    if (this.parts.steady) this.steadyRate = rate
+  }
+
+  /** One update with the scalars last taken and the counter as it stands; the mean cost before it, NaN where that is not finite and nothing was changed. */
   run(state: State, { x, y, weights }: Batch): number {
     const arrays = this.#arrays
     const report = this.#report
     arrays[this.#at.x] = x
     arrays[this.#at.y] = y
     if (weights) arrays[this.#at.weights] = weights
-    this.#rates.set(this.scalars)
     report[0] = 0
     return this.#execution.run(state, arrays, report) ? (report[0] as number) / this.samples : NaN
   }

@@ -51,7 +51,8 @@ export function openSource(source: unknown, signal: AbortSignal | undefined): So
   return {
     next() {
       const step = feed.next()
-      if (isPromise(step)) return awaited(step)
+      // Nothing but a signal ends the wait.
+      if (isPromise(step)) return signal ? awaited(step) : Promise.resolve(step)
       // Without `await` for items that are there already: it costs as much as the update of a small network.
       if (!isPromise(step.value)) return step
       return awaited(step.value).then((value) => ({ done: false, value }))

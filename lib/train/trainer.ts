@@ -271,9 +271,9 @@ export abstract class Trainer {
     return stepFor(this.#cache, this.#parts([], 'step'), sampleOf(data), data.samples)
   }
 
-  /** Whether a step is the one for the model as it is, and nothing was assigned or taken away since the last. */
+  /** Whether a step is the one for the model as it is. */
   #still({ parts }: Step): boolean {
-    return parts.state === this.#state && parts.state.current && parts.signature.holds
+    return parts.state === this.#state && parts.signature.holds
   }
 
   #learn(step: Step, { x, y, weights }: Prepared): number {
@@ -287,13 +287,17 @@ export abstract class Trainer {
     const seen = this.#watched(batch.x, step.samples)
     if (this.#most !== undefined) seen?.check('step', batch.x, this.#most)
     const block = state.claim('step')
-    writeScalars(this, step.scalars, 0, { epoch: course.epoch, update: course.updates }, state.groups)
+    const { learningRate } = this.optimizer
+    if (step.steadyRate !== learningRate) {
+      writeScalars(this, step.scalars, 0, { epoch: course.epoch, update: course.updates }, state.groups)
+      step.prepared(learningRate)
+    }
     if (signature.draws) {
       course.seed ??= nextSeed()
       writeCounter(step.counter, 0, course.seed, course.updates, 0)
     }
     const cost = step.run(block, batch)
-    if (Number.isNaN(cost)) throw notFinite(`update ${course.updates + 1}`, undefined, 'nothing was changed', this.optimizer.learningRate)
+    if (Number.isNaN(cost)) throw notFinite(`update ${course.updates + 1}`, undefined, 'nothing was changed', learningRate)
     course.updates++
     course.unfinished = undefined
     seen?.take(batch.x)

@@ -59,6 +59,8 @@ export class TrainingState implements Home {
   readonly #seen = new Map<Parameter, number>()
   readonly #dirty = new Set<Parameter>()
   #held = false
+  /** Whether this is the home of all its parameters. */
+  #complete = false
 
   /** @param accumulates whether gradients are added up from run to run */
   constructor(
@@ -160,11 +162,13 @@ export class TrainingState implements Home {
     )
   }
 
-  /** Whether the block claimed last may be worked on as it is: nothing was assigned, frozen or taken away since, and no fit runs. */
-  get current(): boolean {
-    if (this.busy || this.#dirty.size > 0 || !this.#state || this.#backend !== engine()) return false
-    for (const { parameter, trained } of this.parameters) if (parameter.home !== this || trained === parameter.frozen) return false
-    return true
+  /** Whether the block claimed last may be worked on as it is: nothing was assigned or taken away since, and no fit runs. */
+  get #upToDate(): boolean {
+    return this.#complete && !this.busy && this.#dirty.size === 0 && this.#state !== undefined && this.#backend === engine()
+  }
+
+  left(): void {
+    this.#complete = false
   }
 
   /** Errors: ERR_BUSY where another's fit trains a parameter. */
@@ -174,6 +178,7 @@ export class TrainingState implements Home {
 
   /** Takes the parameters from whoever holds them and brings the block up to date. Errors: ERR_BUSY. */
   claim(where = 'fit'): State {
+    if (this.#upToDate) return this.#state as State
     this.refuseWhileBusy(where)
     this.refuseForeign(where)
     const state = this.#current()
@@ -183,6 +188,7 @@ export class TrainingState implements Home {
       this.#seen.set(parameter, state.version)
       this.#dirty.add(parameter)
     }
+    this.#complete = true
     if (this.#dirty.size > 0) {
       // All are read before any is written: a write is a new version, which a later read would bring over.
       const newer = Array.from(this.#dirty, (parameter) => ({ parameter, values: parameter.peek() }))
