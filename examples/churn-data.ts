@@ -48,13 +48,13 @@ function customer(i: number, count: number, leak: boolean, u: (k: number) => num
   const tickets = Math.max(0, Math.floor(-1.4 * Math.log(1 - 0.999 * u(5))))
   const topic = tickets === 0 ? 5 : Math.floor(u(6) * 5)
   const score =
-    -3.6 +
+    -3.7 +
     0.55 * tickets -
     0.14 * (active - 14) +
     (plan === 'free' ? 0.7 : plan === 'pro' ? -0.5 : 0) +
     0.9 * Math.sin(city) +
     (topic === 3 ? 1.1 : 0) +
-    (age < 30 && plan !== 'pro' ? 0.8 : 0) +
+    (age < 35 === active > 14 ? 0.8 : -0.8) +
     0.5 * Math.cos((2 * Math.PI * day) / 365) -
     0.25 * Math.log(spend)
   const churned = u(7) < 1 / (1 + Math.exp(-score))

@@ -47,7 +47,7 @@ export {
   saveParameters,
   writeSafetensors,
 } from './io/safetensors.js'
-export { type ReadTableOptions, readTable, type TableSource } from './io/table-source.js'
+export { type ReadTableOptions, readTable, type StreamTableOptions, streamTable, type TableSource } from './io/table-source.js'
 export { functionalCall } from './nn/functional.js'
 /** Modules, layers, activations as layers, initialisers, and what is said of a network: summary, collapse, a sample's path. */
 export * as nn from './nn/index.js'
@@ -156,14 +156,18 @@ export type { TableRecord } from './table/cell.js'
 export type { ColumnType } from './table/column.js'
 export { type DateOptions, date } from './table/date.js'
 export type { ColumnSpec, KindName } from './table/encoding.js'
+export { scoreTable, type TableScores } from './table/evaluate.js'
+export { type Dependence, type Importance, type ImportanceOptions, partialDependence, permutationImportance } from './table/explain.js'
 export { type ColumnReport, type FitTableOptions, type FittedTable, fitTable, tableFromJSON } from './table/fit.js'
 export { ignore } from './table/kinds.js'
+export { findLeaks, type Leak } from './table/leaks.js'
 export { boolean, type NumberOptions, number, type Scale } from './table/number.js'
 export { TablePredictor } from './table/predictor.js'
 export { type FoldOptions, folds, type PartsOf, split, type TableSplitOptions } from './table/split.js'
 export { type ColumnView, Table } from './table/table.js'
 export { labels, type Task } from './table/target.js'
 export { type TextOptions, text } from './table/text.js'
+export { classWeights } from './table/weights.js'
 export { arange, eye, full, linspace, ones, tensor, zeros } from './tensor/creation.js'
 export { Random, seed } from './tensor/random.js'
 export {

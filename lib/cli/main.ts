@@ -3,39 +3,55 @@
 
 import { parseArgs } from 'node:util'
 import { describe } from '../util/options.js'
-import { doctor } from './doctor.js'
 
-const commands: Record<string, { says: string; run: (options: { json: boolean }) => Promise<number> }> = {
-  doctor: { says: 'what the library found on this machine, whether both engines learn, and what to do', run: doctor },
+interface Command {
+  says: string
+  /** Loads the command and runs it on the arguments after its name. Gives the exit code: 0, 1 for a failure, 64 for misuse. */
+  run(args: readonly string[]): Promise<number>
 }
 
-const help = `Usage: wengert <command> [--json]\n\n${Object.entries(commands)
+const commands: Record<string, Command> = {
+  train: { says: 'from a file of rows to a model', run: async (args) => (await import('./train.js')).train(args) },
+  evaluate: {
+    says: 'how good a model is on rows that it has not seen',
+    run: async (args) => (await import('./evaluate.js')).evaluate(args),
+  },
+  predict: {
+    says: 'rows in, rows with predictions out; files or pipes',
+    run: async (args) => (await import('./predict.js')).predict(args),
+  },
+  inspect: { says: 'what a model file holds', run: async (args) => (await import('./inspect.js')).inspect(args) },
+  doctor: {
+    says: 'what the library found on this machine, whether both engines learn, and what to do',
+    run: async (args) => {
+      const { values } = parseArgs({ args: [...args], options: { json: { type: 'boolean', default: false }, help: helpFlag } })
+      return values.help ? told(0) : (await import('./doctor.js')).doctor(values)
+    },
+  },
+}
+
+const helpFlag = { type: 'boolean', short: 'h', default: false } as const
+
+const help = `Usage: wengert <command> [--help] [--json]\n\n${Object.entries(commands)
   .map(([name, { says }]) => `  ${name.padEnd(10)}${says}`)
   .join('\n')}\n`
 
-async function main(): Promise<number> {
-  let parsed: ReturnType<typeof parse>
+function told(code: number, message = ''): number {
+  ;(code === 0 ? process.stdout : process.stderr).write(message === '' ? help : `wengert: ${message}\n\n${help}`)
+  return code
+}
+
+async function main([name, ...args]: readonly string[]): Promise<number> {
+  if (name === undefined) return told(64)
+  if (name === '--help' || name === '-h') return told(0)
+  const command = Object.hasOwn(commands, name) ? commands[name] : undefined
+  if (!command) return told(64, name.startsWith('-') ? `Unknown option ${describe(name)}` : `unknown command ${describe(name)}`)
   try {
-    parsed = parse()
+    return await command.run(args)
   } catch (error) {
-    process.stderr.write(`wengert: ${(error as Error).message}\n\n${help}`)
-    return 64
+    if ((error as NodeJS.ErrnoException).code?.startsWith('ERR_PARSE_ARGS')) return told(64, (error as Error).message)
+    throw error
   }
-  const [name] = parsed.positionals
-  const command = name !== undefined && Object.hasOwn(commands, name) ? commands[name] : undefined
-  if (command && !parsed.values.help) return command.run(parsed.values)
-  const asked = parsed.values.help
-  ;(asked ? process.stdout : process.stderr).write(
-    name !== undefined && !command ? `wengert: unknown command ${describe(name)}\n\n${help}` : help,
-  )
-  return asked ? 0 : 64
 }
 
-function parse() {
-  return parseArgs({
-    allowPositionals: true,
-    options: { json: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h', default: false } },
-  })
-}
-
-process.exitCode = await main()
+process.exitCode = await main(process.argv.slice(2))

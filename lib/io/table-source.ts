@@ -3,7 +3,7 @@
 import { WengertError } from '../errors.js'
 import { missingTexts } from '../table/cell.js'
 import type { ColumnType } from '../table/column.js'
-import { type Table, TableBuilder } from '../table/table.js'
+import { type RowSink, type Table, TableBuilder } from '../table/table.js'
 import { checkChoice, checkNumber, checkOptions, describe } from '../util/options.js'
 import { purposes, Stream } from '../util/random.js'
 import { isPlainObject } from '../util/tree.js'
@@ -27,6 +27,8 @@ export interface ReadTableOptions {
   missingValues?: readonly string[] | undefined
   /** Keep at most so many rows, each equally likely, so that memory does not grow with the source; all by default. */
   sample?: number | undefined
+  /** About how many bytes the table may take: where the source holds more, rows are kept at random, as by `sample`. */
+  memory?: number | undefined
   /** Of the draws of the sample; 0 by default. */
   seed?: number | undefined
   signal?: AbortSignal | undefined
@@ -137,7 +139,7 @@ async function* linesOf(source: AsyncIterable<Uint8Array>): AsyncGenerator<strin
 }
 
 /** Rows handed to the builder, a batch at a time: after each, the caller may stop. */
-async function* fromCsv(source: AsyncIterable<Uint8Array>, delimiter: string, s: Settings, into: TableBuilder): AsyncGenerator<void> {
+async function* fromCsv(source: AsyncIterable<Uint8Array>, delimiter: string, s: Settings, into: RowSink): AsyncGenerator<void> {
   let width = 0
   for await (const { cells, lines } of recordsOf(source, { where: 'readTable', delimiter })) {
     let first = 0
@@ -156,7 +158,7 @@ async function* fromCsv(source: AsyncIterable<Uint8Array>, delimiter: string, s:
   }
 }
 
-async function* fromLines(source: AsyncIterable<Uint8Array>, into: TableBuilder): AsyncGenerator<void> {
+async function* fromLines(source: AsyncIterable<Uint8Array>, into: RowSink): AsyncGenerator<void> {
   let line = 0
   for await (const text of linesOf(source)) {
     line++
@@ -179,7 +181,7 @@ async function* fromLines(source: AsyncIterable<Uint8Array>, into: TableBuilder)
   }
 }
 
-async function* fromRecords(records: AsyncIterable<unknown> | Iterable<unknown>, into: TableBuilder): AsyncGenerator<void> {
+async function* fromRecords(records: AsyncIterable<unknown> | Iterable<unknown>, into: RowSink): AsyncGenerator<void> {
   let row = 0
   for await (const record of records) {
     if (typeof record !== 'object' || record === null || Array.isArray(record))
@@ -192,7 +194,7 @@ async function* fromRecords(records: AsyncIterable<unknown> | Iterable<unknown>,
 }
 
 /** Chooses the reader by what the source is and how it begins. */
-async function* readInto(source: TableSource, s: Settings, into: TableBuilder): AsyncGenerator<void> {
+async function* readInto(source: TableSource, s: Settings, into: RowSink): AsyncGenerator<void> {
   if (typeof source !== 'string' && Symbol.iterator in source) {
     yield* fromRecords(source, into)
     return
@@ -221,8 +223,8 @@ async function* readInto(source: TableSource, s: Settings, into: TableBuilder): 
 }
 
 function checkRead(source: unknown, options: ReadTableOptions) {
-  checkOptions('readTable', options, ['format', 'delimiter', 'header', 'types', 'missingValues', 'sample', 'seed', 'signal'])
-  const { format, delimiter, header = true, types = {}, missingValues, sample, seed = 0, signal } = options ?? {}
+  checkOptions('readTable', options, ['format', 'delimiter', 'header', 'types', 'missingValues', 'sample', 'memory', 'seed', 'signal'])
+  const { format, delimiter, header = true, types = {}, missingValues, sample, memory, seed = 0, signal } = options ?? {}
   const iterable = typeof source === 'object' && source !== null && (Symbol.asyncIterator in source || Symbol.iterator in source)
   if (typeof source !== 'string' && !iterable)
     throw new WengertError('ERR_VALUE', `readTable: expected a path, a stream or records, got ${describe(source)}`, { actual: source })
@@ -239,6 +241,7 @@ function checkRead(source: unknown, options: ReadTableOptions) {
   if (missingValues !== undefined && !(Array.isArray(missingValues) && missingValues.every((value) => typeof value === 'string')))
     throw new WengertError('ERR_OPTION', `readTable: expected missingValues to be a list of texts, got ${describe(missingValues)}`)
   if (sample !== undefined) checkNumber('readTable', 'sample', sample, { integer: true, min: 2 })
+  if (memory !== undefined) checkNumber('readTable', 'memory', memory, { min: 1 << 16 })
   if (signal !== undefined && !(signal instanceof AbortSignal))
     throw new WengertError('ERR_OPTION', `readTable: expected signal to be an AbortSignal, got ${describe(signal)}`, { actual: signal })
   return {
@@ -251,6 +254,7 @@ function checkRead(source: unknown, options: ReadTableOptions) {
     } satisfies Settings,
     types: new Map(Object.entries(types)),
     sample,
+    memory,
     seed: checkNumber('readTable', 'seed', seed, { integer: true, min: 0, max: Number.MAX_SAFE_INTEGER }),
   }
 }
@@ -265,11 +269,11 @@ function checkRead(source: unknown, options: ReadTableOptions) {
  * @example const rows = await readTable(database.query('select * from customers'))
  */
 export async function readTable(source: TableSource, options: ReadTableOptions = {}): Promise<Table> {
-  const { settings, types, sample, seed } = checkRead(source, options)
+  const { settings, types, sample, memory, seed } = checkRead(source, options)
   const { signal } = settings
   const read = async (given: ReadonlyMap<string, ColumnType>): Promise<TableBuilder> => {
     const stream = new Stream({ seed, purpose: purposes.split, a: 0xffffffff, b: 0 })
-    const builder = new TableBuilder({ types: given, sample, draw: () => stream.uniform() })
+    const builder = new TableBuilder({ types: given, sample, memory, draw: () => stream.uniform() })
     for await (const _ of readInto(source, settings, builder)) signal?.throwIfAborted()
     return builder
   }
@@ -278,4 +282,74 @@ export async function readTable(source: TableSource, options: ReadTableOptions =
   if (typeof source !== 'string' || mixed.size === 0) return builder.finish()
   // Read again, so that the texts are those of the file.
   return (await read(new Map([...Array.from(mixed.keys(), (name): [string, ColumnType] => [name, 'text']), ...types]))).finish(mixed)
+}
+
+/** Of `streamTable`. */
+export interface StreamTableOptions extends Pick<ReadTableOptions, 'format' | 'delimiter' | 'header' | 'missingValues' | 'signal'> {
+  /** Rows of a batch; the last may have fewer; 4096 by default. */
+  rows?: number | undefined
+}
+
+/**
+ * The rows of a source larger than memory, as one table after the other. All columns of a CSV are texts as they stand: a
+ * fitted table reads numbers and dates out of them, and asks of no batch what its columns look like.
+ *
+ * @throws while iterating, as `readTable`
+ * @example for await (const rows of streamTable('new.csv')) console.log(model.predictRecords(rows))
+ */
+export async function* streamTable(source: TableSource, options: StreamTableOptions = {}): AsyncGenerator<Table> {
+  const { rows: size = 4096, ...rest } = options ?? {}
+  checkNumber('streamTable', 'rows', size, { integer: true, min: 1 })
+  const { settings } = checkRead(source, rest)
+  const fresh = () => new TableBuilder({ types: new Map(), everyType: 'text', sample: undefined, draw: () => 0 })
+  const queue = new Batches(size, fresh)
+  for await (const _ of readInto(source, settings, queue)) {
+    settings.signal?.throwIfAborted()
+    yield* queue.full()
+  }
+  yield* queue.rest()
+}
+
+/** A builder that begins anew after every so many rows. */
+class Batches implements RowSink {
+  #current: TableBuilder
+  #ready: Table[] = []
+  #names: readonly string[] = []
+
+  constructor(
+    readonly size: number,
+    readonly fresh: () => TableBuilder,
+  ) {
+    this.#current = fresh()
+  }
+
+  declare(names: readonly string[]): void {
+    this.#names = names
+    this.#current.declare(names)
+  }
+
+  pushCells(cells: readonly string[], row: number): void {
+    this.#current.pushCells(cells, row)
+    this.#pushed()
+  }
+
+  pushRecord(record: Record<string, unknown>, row: number, where: (column: string) => string): void {
+    this.#current.pushRecord(record, row, where)
+    this.#pushed()
+  }
+
+  #pushed(): void {
+    if (this.#current.seen < this.size) return
+    this.#ready.push(this.#current.finish())
+    this.#current = this.fresh()
+    this.#current.declare(this.#names)
+  }
+
+  full(): Table[] {
+    return this.#ready.splice(0)
+  }
+
+  rest(): Table[] {
+    return this.#current.seen > 0 ? [...this.full(), this.#current.finish()] : this.full()
+  }
 }

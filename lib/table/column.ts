@@ -131,6 +131,10 @@ class Growing<A extends Float64Array | Uint32Array> {
     return this.#pieces.length * pieceLength + this.#filled
   }
 
+  get bytes(): number {
+    return (this.#pieces.length * pieceLength + this.#last.length) * this.#last.BYTES_PER_ELEMENT
+  }
+
   push(value: number): void {
     if (this.#filled === this.#last.length) this.#more()
     this.#last[this.#filled++] = value
@@ -189,6 +193,11 @@ class TextBuilder {
   #text: Buffer | undefined
   #end = 0
   #offsets = words()
+
+  /** What it takes, a dictionary's texts guessed. */
+  get bytes(): number {
+    return (this.#text?.length ?? 64 * this.#dictionary.length) + this.#codes.bytes + this.#offsets.bytes
+  }
 
   push(text: string): void {
     if (this.#text) {
@@ -323,6 +332,10 @@ export class ColumnBuilder {
     this.mixed = mixed
     const texts = this.#text()
     for (const value of values) texts.push(Number.isNaN(value) ? '' : mixed.was === 'date' ? dateText(value) : String(value))
+  }
+
+  get bytes(): number {
+    return (this.#numbers?.bytes ?? 0) + (this.#texts?.bytes ?? 0)
   }
 
   /** Missing cells up to a length. */

@@ -36,6 +36,8 @@ export interface ColumnReport {
   readonly kind: string
   /** Whether it was guessed. */
   readonly guessed: boolean
+  /** What would say the same in `columns`; not of a table that was loaded. */
+  readonly spec?: ColumnSpec
   readonly says: string
 }
 
@@ -184,7 +186,8 @@ export function fitTable(rows: Table, options: FitTableOptions): FittedTable {
   const report: ColumnReport[] = []
   for (const name of rows.names) {
     if (target.columns.includes(name)) {
-      report.push({ name, role: 'target', kind: target.task, guessed: !specs.has(name), says: target.says })
+      const spec = specs.get(name)
+      report.push({ name, role: 'target', kind: target.task, guessed: !spec, says: target.says, ...(spec && { spec }) })
       continue
     }
     const view = rows.column(name)
@@ -192,14 +195,14 @@ export function fitTable(rows: Table, options: FitTableOptions): FittedTable {
     const { spec, reason } = given ? { spec: given, reason: undefined } : guessColumn(view)
     const guessed = given === undefined
     if (spec.kind === 'ignore') {
-      report.push({ name, role: 'left out', kind: 'ignore', guessed, says: reason ?? 'as told' })
+      report.push({ name, role: 'left out', kind: 'ignore', guessed, says: reason ?? 'as told', spec })
       continue
     }
     const encoding = fitColumn(view, spec)
     encodings.push(encoding)
     const mixed = guessed ? rows.mixed.get(name) : undefined
     const why = mixed ? `text because of ${describe(mixed.cell)} in row ${mixed.row}, where ${mixed.was}s were before` : reason
-    report.push({ name, role: 'feature', kind: spec.kind, guessed, says: `${encoding.says}${why ? `; ${why}` : ''}` })
+    report.push({ name, role: 'feature', kind: spec.kind, guessed, says: `${encoding.says}${why ? `; ${why}` : ''}`, spec })
   }
   if (encodings.every(({ features }) => features.length === 0))
     throw new WengertError('ERR_DATA', `fitTable: no column beside the target says anything:\n${reportText(report)}`)

@@ -7,6 +7,7 @@ import { Tensor } from '../tensor/tensor.js'
 import { allocate, type TypedArray } from '../util/dtype.js'
 import { type AnswerOptions, answering, checkAnswerOptions, probabilitiesOf, type TablePrediction } from './answers.js'
 import { type FittedTable, partsOf } from './fit.js'
+import { type Scaling, unscaled } from './number.js'
 import { encodeRows } from './rows.js'
 import { Table } from './table.js'
 
@@ -49,13 +50,26 @@ export class TablePredictor {
     return this.#answer(values, m)
   }
 
+  /** As `values`, of features that the table has encoded, [m, features]. */
+  valuesOf(x: Tensor): Float64Array {
+    return this.#valuesOf(this.#forward(x), x.shape[0] as number)
+  }
+
+  #valuesOf(values: TypedArray, m: number): Float64Array {
+    const { target } = this.#parts
+    return target.task === 'numbers' ? this.inUnits(values) : probabilitiesOf(target, values, m, this.#options)
+  }
+
+  /** Scaled numbers [m, columns] in their own units. */
+  inUnits(values: TypedArray): Float64Array {
+    const scalings = this.#parts.target.scalings ?? []
+    return Float64Array.from(values as Float64Array, (z, i) => unscaled(scalings[i % scalings.length] as Scaling, z))
+  }
+
   /** Probabilities [m, classes], or numbers in their own units [m, columns], row by row. */
   values(records: Iterable<unknown> | Table): Float64Array {
     const { values, m } = this.#outputs(records)
-    const { target } = this.#parts
-    if (target.task !== 'numbers') return probabilitiesOf(target, values, m, this.#options)
-    const answers = this.#answer(values, m)
-    return Float64Array.from(answers.flatMap((answer) => target.columns.map((name) => answer[name] as number)))
+    return this.#valuesOf(values, m)
   }
 
   /** The model's own outputs [m, outputs], row by row. */
@@ -102,21 +116,24 @@ export class TablePredictor {
     let x: Tensor
     if (records instanceof Table) {
       const data = allocate(dtype, records.length * encoder.width)
-      encodeRows(encodings, records.without(...target.columns.filter((name) => records.has(name))), data as Float32Array, {
-        known: encoder.names,
-        unknown,
-      })
+      const rows = records.without(...target.columns.filter((name) => records.has(name)))
+      encodeRows(encodings, rows, data as Float32Array, { known: encoder.names, unknown })
       x = new Tensor([records.length, encoder.width], dtype, data)
     } else x = encoder.encode(records)
+    return { values: this.#forward(x), m: x.shape[0] as number }
+  }
+
+  #forward(x: Tensor): TypedArray {
+    const { records: encoder, dtype } = this.#parts
     const m = x.shape[0] as number
     const width = this.#width()
-    if (m <= most) return { values: this.model.predict(x).data, m }
+    if (m <= most) return this.model.predict(x).data
     const values = allocate(dtype, m * width)
     for (let from = 0; from < m; from += most) {
       const to = Math.min(m, from + most)
       const part = new Tensor([to - from, encoder.width], dtype, x.data.subarray(from * encoder.width, to * encoder.width))
       values.set(this.model.predict(part).data, from * width)
     }
-    return { values, m }
+    return values
   }
 }

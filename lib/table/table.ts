@@ -63,6 +63,8 @@ export class Table {
     private readonly rows?: Uint32Array,
     /** Columns in which text came after numbers or dates: where it began. */
     readonly mixed: ReadonlyMap<string, Mixed> = new Map(),
+    /** How many rows the source had, where only a part of them was kept. */
+    readonly seen: number = length,
   ) {}
 
   /** The names of the columns, in order. */
@@ -151,14 +153,25 @@ export function unknownColumn(where: string, what: string, name: unknown, names:
 /** How a source becomes a table, and how much of it is kept. */
 export interface BuildOptions {
   types: ReadonlyMap<string, ColumnType>
+  /** The type of all others, where they are not to be told by their cells. */
+  everyType?: ColumnType
   /** The most rows that are kept, chosen at random; all where undefined. */
   sample: number | undefined
+  /** About how many bytes the kept rows may take; where they would take more, they are chosen at random. */
+  memory?: number | undefined
   /** Draws of the sample. */
   draw: () => number
 }
 
+/** What takes the rows of a source. */
+export interface RowSink {
+  declare(names: readonly string[]): void
+  pushCells(cells: readonly string[], row: number): void
+  pushRecord(record: TableRecord, row: number, where: (column: string) => string): void
+}
+
 /** A table while it grows. With `sample`, every row is equally likely to be kept, and memory does not grow with the source. */
-export class TableBuilder {
+export class TableBuilder implements RowSink {
   #builders: ColumnBuilder[] = []
   #places = new Map<string, number>()
   #kept = 0
@@ -183,15 +196,19 @@ export class TableBuilder {
   #add(name: string): ColumnBuilder {
     if (this.#builders.length >= mostColumns)
       throw new WengertError('ERR_DATA', `readTable: the source has more than ${mostColumns} columns; are its keys values?`)
-    const builder = new ColumnBuilder(name, this.options.types.get(name))
+    const builder = new ColumnBuilder(name, this.#typeOf(name))
     this.#places.set(name, this.#builders.push(builder) - 1)
     return builder
   }
 
+  #typeOf(name: string): ColumnType | undefined {
+    return this.options.types.get(name) ?? this.options.everyType
+  }
+
   #chosen(): boolean {
     this.seen++
-    const { sample, draw } = this.options
-    if (sample === undefined) return true
+    const { sample, memory, draw } = this.options
+    if (sample === undefined && memory === undefined) return true
     const u = draw()
     if (u >= this.#share) return false
     this.#draws.push(u)
@@ -225,8 +242,10 @@ export class TableBuilder {
 
   /** Halves the share of rows that are kept, where there are too many. */
   #grown(): void {
-    const { sample } = this.options
-    if (++this.#kept <= (sample ?? Number.POSITIVE_INFINITY)) return
+    const { sample = Number.POSITIVE_INFINITY, memory } = this.options
+    this.#kept++
+    const full = memory !== undefined && this.#kept % 1024 === 0 && this.#builders.reduce((sum, { bytes }) => sum + bytes, 0) > memory
+    if (this.#kept <= sample && !full) return
     this.#share /= 2
     const positions: number[] = []
     this.#draws.forEach((u, i) => {
@@ -236,7 +255,7 @@ export class TableBuilder {
     this.#builders = this.#builders.map((builder) => {
       builder.fill(this.#kept)
       const column = builder.finish().take(positions)
-      const next = new ColumnBuilder(builder.name, this.options.types.get(builder.name))
+      const next = new ColumnBuilder(builder.name, this.#typeOf(builder.name))
       next.mixed = builder.mixed
       for (let i = 0; i < column.length; i++) next.pushValue(column.at(i), 0)
       return next
@@ -256,6 +275,6 @@ export class TableBuilder {
     if (this.#kept === 0) throw new WengertError('ERR_DATA', 'readTable: the source has no rows')
     for (const builder of this.#builders) builder.fill(this.#kept)
     const columns = new Map(this.#builders.map((builder) => [builder.name, builder.finish()]))
-    return new Table(columns, this.#kept, undefined, mixed)
+    return new Table(columns, this.#kept, undefined, mixed, this.seen)
   }
 }

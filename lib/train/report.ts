@@ -3,9 +3,11 @@
 import { WengertError } from '../errors.js'
 import { checkPath, writeAtomic } from '../io/atomic.js'
 import { Module } from '../nn/module.js'
+import type { Dependence, Importance } from '../table/explain.js'
 import { checkOptions, describe } from '../util/options.js'
 import type { EpochRecord, History } from './history.js'
 import { chart, escape, figure, type Line, matrix, table } from './report-charts.js'
+import { dependenceFigure, importanceFigure } from './report-tables.js'
 
 /** Where a report goes, and what it shows besides the histories. */
 export interface ReportOptions {
@@ -19,6 +21,12 @@ export interface ReportOptions {
   classes?: readonly string[] | undefined
   /** 'Training' by default. */
   title?: string | undefined
+  /** Of `permutationImportance`. */
+  importance?: readonly Importance[] | undefined
+  /** Of `partialDependence`, one figure each. */
+  dependence?: readonly Dependence[] | undefined
+  /** Lines of plain text, such as what was chosen. */
+  facts?: string | undefined
 }
 
 /** One history, several to compare, or several by names of your own. */
@@ -142,7 +150,7 @@ function summaryOf(histories: readonly [string, History][]): string {
  * @example await report([fbgd, sgd, mbsgd], { path: 'digits.html', model, title: 'Digits' })
  */
 export async function report(histories: Histories, options: ReportOptions): Promise<void> {
-  checkOptions('report', options, ['path', 'model', 'confusion', 'classes', 'title'])
+  checkOptions('report', options, ['path', 'model', 'confusion', 'classes', 'title', 'importance', 'dependence', 'facts'])
   const { model, classes, title = 'Training' } = options ?? {}
   const path = checkPath('report', options?.path)
   if (model !== undefined && !(model instanceof Module))
@@ -189,6 +197,9 @@ export async function report(histories: Histories, options: ReportOptions): Prom
       ]
     }),
     ...confusions.map(([name, counts]) => matrix(name, counts, classes ?? counts.map((_, c) => String(c)))),
+    importanceFigure(options.importance ?? []),
+    ...(options.dependence ?? []).map(dependenceFigure),
+    options.facts ? `<figure><figcaption>Columns and scores</figcaption><pre>${escape(options.facts)}</pre></figure>` : '',
     model ? `<figure><figcaption>Model</figcaption><pre>${escape(model.summary())}</pre></figure>` : '',
   ]
   const page = `<!doctype html>

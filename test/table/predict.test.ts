@@ -164,7 +164,7 @@ describe('after training', () => {
     const sure = new Sequential(model)
     const temperature = calibrate(sure, table, noisy)
     const right = Math.log(0.8 / 0.2)
-    expect(8 / temperature).toBeCloseTo(right, 3)
+    expect(8 / temperature).toBeCloseTo(right, 1)
     const p = new TablePredictor(sure, table, { temperature }).values(noisy)
     const y = table(noisy).y.data
     expect(calibrationError(p, 2, y)).toBeLessThan(0.01)

@@ -1,0 +1,231 @@
+/** What `train` chooses where no flag says it, and how it tells. */
+
+import {
+  boolean,
+  type ColumnSpec,
+  category,
+  date,
+  type FitTableOptions,
+  type FittedTable,
+  ignore,
+  labels,
+  number,
+  type Table,
+  type TableSplitOptions,
+  text,
+} from '../index.js'
+import { type Given, Misuse, short, thousands } from './arguments.js'
+import type { Aim, Recipe } from './network.js'
+
+/** All that was chosen, before the rate is. */
+export interface Choices {
+  readonly split: TableSplitOptions<readonly [number, number, number]>
+  readonly fit: FitTableOptions
+  readonly recipe: Recipe
+  /** What the threshold is chosen for; undefined where there is none. */
+  readonly aim: Aim | undefined
+  /** The threshold itself, where it was given. */
+  readonly threshold: number | undefined
+}
+
+interface Speaker {
+  say(line: string): void
+  choice(name: string, what: string, flag?: string): void
+}
+
+/** Refuses columns that are not there, with the nearest name. */
+export function checkColumns(rows: Table, flag: string, names: readonly string[]): void {
+  for (const name of names) {
+    try {
+      rows.column(name)
+    } catch (error) {
+      throw new Misuse(`--${flag}: ${(error as Error).message.replace(/^\w+: /, '')}`)
+    }
+  }
+}
+
+/** How the rows are parted. */
+export function splitOf(rows: Table, targets: readonly string[], options: Given): Choices['split'] {
+  const share = (name: string) => options.number(name, { min: 0.01, max: 0.8 }) ?? 0.15
+  const [validation, test] = [share('validation'), share('test')]
+  if (validation + test > 0.9) throw new Misuse('--validation and --test leave less than a tenth to train on')
+  const seed = options.number('seed', { min: 0, integer: true }) ?? 1
+  const [by, groups] = [options.text('time'), options.text('groups')]
+  if (by !== undefined && groups !== undefined) throw new Misuse('--time or --groups, not both')
+  for (const [flag, name] of [
+    ['time', by],
+    ['groups', groups],
+  ] as const)
+    if (name !== undefined) checkColumns(rows, flag, [name])
+  const parts = [1 - validation - test, validation, test] as const
+  const common = { parts, seed }
+  if (by !== undefined) return { ...common, by }
+  if (groups !== undefined) return { ...common, groups }
+  const [target] = targets as [string]
+  // Rows with a class that is rarer than the parts are many cannot be in each.
+  return targets.length === 1 && isClasses(rows, target, options) ? { ...common, stratify: target } : common
+}
+
+function isClasses(rows: Table, target: string, options: Given): boolean {
+  const task = options.text('task')
+  if (task !== undefined) return task === 'classes'
+  return rows.column(target).type === 'text' || fewNumbers(rows, target)
+}
+
+/** Whether a column of numbers holds few different integers: classes rather than amounts. */
+function fewNumbers(rows: Table, name: string): boolean {
+  const view = rows.column(name)
+  if (view.type !== 'number') return false
+  const seen = new Set<number>()
+  for (let i = 0; i < view.length; i++) {
+    const value = view.at(i) as number | undefined
+    if (value === undefined) continue
+    if (!Number.isInteger(value)) return false
+    seen.add(value)
+    if (seen.size > 12) return false
+  }
+  return seen.size * 5 <= rows.length
+}
+
+/** Whether a number spreads over magnitudes, so that its logarithm is the better target. */
+function spreads(rows: Table, name: string): boolean {
+  const values = rows.column(name).numbers()
+  if (values.some((value) => value <= 0)) return false
+  const logs = values.map(Math.log)
+  const skew = (list: Float64Array) => {
+    const mean = list.reduce((a, b) => a + b, 0) / list.length
+    const moment = (p: number) => list.reduce((a, b) => a + (b - mean) ** p, 0) / list.length
+    return Math.abs(moment(3) / (moment(2) ** 1.5 || 1))
+  }
+  return skew(values) > 2 && skew(logs) < skew(values) / 2
+}
+
+const kinds = { number, category, boolean, date, text, ignore } as const
+
+/** What flags say of columns, and what the target is. */
+export function specsOf(train: Table, targets: readonly string[], options: Given): Record<string, ColumnSpec> {
+  const specs: [string, ColumnSpec][] = []
+  for (const pair of options.list('kind')) {
+    const at = pair.lastIndexOf('=')
+    const [name, kind] = [pair.slice(0, at), pair.slice(at + 1)]
+    if (at < 1 || !Object.hasOwn(kinds, kind))
+      throw new Misuse(`--kind takes column=kind with ${Object.keys(kinds).join(', ')}, and got '${pair.slice(0, 60)}'`)
+    checkColumns(train, 'kind', [name])
+    specs.push([name, kinds[kind as keyof typeof kinds]()])
+  }
+  const task = options.text('task')
+  if (task !== undefined && !['classes', 'numbers', 'labels'].includes(task))
+    throw new Misuse(`--task is classes, numbers or labels, and got '${task.slice(0, 40)}'`)
+  for (const target of targets) {
+    if (task === 'labels' && targets.length === 1) specs.push([target, labels()])
+    else if (task === 'classes' || (task === undefined && targets.length === 1 && isClasses(train, target, options)))
+      specs.push([target, category()])
+    else if (train.column(target).type === 'number') {
+      const log = options.on('log-target') || (!options.on('no-log-target') && spreads(train, target))
+      specs.push([target, number({ log })])
+    } else if (task === 'numbers') specs.push([target, number()])
+  }
+  // Own properties, whatever their names.
+  return Object.fromEntries(specs)
+}
+
+/** Sizes of hidden layers for a number of rows. */
+function hiddenFor(rows: number, options: Given): readonly number[] {
+  const given = options.list('hidden')
+  if (given.length === 0) return rows < 1000 ? [16] : rows < 10_000 ? [32, 16] : rows < 100_000 ? [64, 32] : [128, 64]
+  return given.map((size) => {
+    const n = Number(size)
+    if (!Number.isInteger(n) || n < 1 || n > 65_536)
+      throw new Misuse(`--hidden takes sizes such as 64,32, and got '${given.join(',').slice(0, 40)}'`)
+    return n
+  })
+}
+
+function aimOf(options: Given): { aim: Aim | undefined; threshold: number | undefined } {
+  const given = options.text('threshold') ?? 'f1'
+  if (given === 'f1' || given === 'accuracy' || given === 'balanced') return { aim: given, threshold: undefined }
+  const [a, b] = given.split(':').map(Number) as [number, number | undefined]
+  if (b !== undefined && a >= 0 && b >= 0) return { aim: { falsePositive: a, falseNegative: b }, threshold: undefined }
+  if (b === undefined && a > 0 && a < 1) return { aim: undefined, threshold: a }
+  throw new Misuse(`--threshold takes f1, accuracy, balanced, two costs such as 1:10, or a probability, and got '${given.slice(0, 40)}'`)
+}
+
+/** The share of the rarest class. */
+function rarest(table: FittedTable, train: Table): number {
+  if (table.task !== 'classes') return 1
+  const y = table(train.length > 50_000 ? train.head(50_000) : train).y.data
+  const counts = new Float64Array(table.outputs)
+  for (const label of y) counts[label] = (counts[label] as number) + 1
+  return counts.filter((n) => n > 0).reduce((a, b) => Math.min(a, b), y.length) / y.length
+}
+
+/** Everything else that is chosen. */
+export function choicesOf(
+  table: FittedTable,
+  train: Table,
+  specs: Readonly<Record<string, ColumnSpec>>,
+  split: Choices['split'],
+  options: Given,
+): Choices {
+  const n = train.length
+  const binary = table.task === 'classes' && table.outputs === 2
+  const { aim, threshold } = aimOf(options)
+  if (!binary && options.text('threshold') !== undefined)
+    throw new Misuse(`--threshold is for two classes; the target has ${table.outputs} outputs`)
+  return {
+    split,
+    fit: { target: table.target.length === 1 ? (table.target[0] as string) : table.target, columns: specs },
+    recipe: {
+      hidden: hiddenFor(n, options),
+      dropout: options.number('dropout', { min: 0, max: 0.9 }) ?? 0.1,
+      rate: options.number('rate', { min: 1e-9, max: 10 }) ?? 1e-3,
+      batchSize: options.number('batch', { min: 1, integer: true }) ?? (n < 1000 ? 16 : n < 20_000 ? 64 : 256),
+      epochs: options.number('epochs', { min: 1, integer: true }) ?? 200,
+      patience: options.number('patience', { min: 1, integer: true }) ?? 10,
+      weigh: !options.on('no-weigh') && table.task === 'classes' && rarest(table, train) < 0.5 / table.outputs ? 0.5 : 0,
+      seed: split.seed ?? 1,
+    },
+    aim: binary ? aim : undefined,
+    threshold: binary ? threshold : undefined,
+  }
+}
+
+/** Says what was chosen before anything is trained. */
+export function heading(voice: Speaker, table: FittedTable, { split, recipe }: Choices, parts: readonly Table[]): void {
+  const target = table.columns.filter(({ role }) => role === 'target')
+  voice.choice(
+    'target',
+    target.map(({ name, says }) => (says.startsWith(name) ? says : `${name}: ${says}`))[0] as string,
+    '--target, --task',
+  )
+  const by = split.by
+    ? `by time (${split.by})`
+    : split.groups
+      ? `whole groups of ${split.groups}`
+      : split.stratify
+        ? 'at random, classes in proportion'
+        : 'at random'
+  const [train, validation, test] = parts.map(({ length }) => thousands(length))
+  voice.choice(
+    'split',
+    `${train} to train, ${validation} to stop by, ${test} held out; ${by}`,
+    '--time, --groups, --validation, --test, --seed',
+  )
+  for (const { name, role, says, guessed } of table.columns) {
+    if (role === 'target') continue
+    voice.choice(
+      'column',
+      `${name}: ${role === 'left out' ? 'left out, ' : ''}${says}`,
+      guessed ? `--kind ${name}=…, --ignore ${name}` : '',
+    )
+  }
+  if (recipe.weigh > 0)
+    voice.choice('weights', `rare classes count more in training; probabilities are brought back to the true shares`, '--no-weigh')
+  voice.choice(
+    'network',
+    [table.width, ...recipe.hidden, table.outputs].join(' → ') +
+      (recipe.dropout > 0 && recipe.hidden.length > 0 ? `, ReLU, dropout ${short(recipe.dropout)}` : ', ReLU'),
+    '--hidden, --dropout',
+  )
+  voice.choice('updates', `AdamW, batches of ${recipe.batchSize}, at most ${recipe.epochs} epochs`, '--batch, --epochs')
+}
