@@ -22,8 +22,10 @@ function codesOf(view: ColumnView, positions: readonly number[]): { codes: Int32
   if (view.column instanceof NumericColumn) {
     const values = Float64Array.from(positions, (i) => (view.column as NumericColumn).values[view.place(i)] as number)
     const known = values.filter((value) => !Number.isNaN(value))
-    const edges = known.length > 0 ? [...new Set(quantilesOf(known, Math.min(256, Math.max(16, known.length >> 4))))] : []
-    // A value that is an edge is a bin of its own: 0 of a column that is mostly 0.
+    const quantiles = known.length > 0 ? quantilesOf(known, Math.min(256, Math.max(16, known.length >> 4))) : []
+    const edges = [...new Set(quantiles)]
+    const frequent = new Set(quantiles.filter((value, i) => value === quantiles[i + 1]))
+    // A frequent value is a bin of its own: 0 of a column that is mostly 0.
     const place = (value: number) => {
       let [low, high] = [0, edges.length]
       while (low < high) {
@@ -31,7 +33,7 @@ function codesOf(view: ColumnView, positions: readonly number[]): { codes: Int32
         if ((edges[middle] as number) < value) low = middle + 1
         else high = middle
       }
-      return 1 + 2 * low + (edges[low] === value ? 1 : 0)
+      return 1 + 2 * low + (edges[low] === value && frequent.has(value) ? 1 : 0)
     }
     return { codes: Int32Array.from(values, (value) => (Number.isNaN(value) ? 0 : place(value))), count: 2 * edges.length + 3 }
   }
