@@ -32,6 +32,12 @@
  * | accumulate     | r[1] float64 ← x[n] F, int32 or bool        | n                                 |              |
  * | dropout        | out[rows,n] F ← x[rows,n] F, counter[4] int32 | rows, n, layer, first           | rate         |
  * | random         | out[n] F or int32 ← counter[4] int32        | n, kind, purpose, byRow, mixLow, mixHigh | low, high |
+ * | conv           | y[n,p,q,d] F ← x[n,h,w,c] F, w[kh,kw,c/groups,d] F | n, h, w, c, p, q, d, kh, kw, strides[2], paddings[2], dilations[2], groups | |
+ * | convInput      | x F ← y F, w F                              | those of conv                     |              |
+ * | convWeight     | w F ← x F, y F                              | those of conv                     |              |
+ * | maxPool        | y[n,p,q,c] F ← x[n,h,w,c] F                 | n, h, w, c, p, q, kh, kw, strides[2], paddings[2], dilations[2] | |
+ * | poolTake       | y F ← t F, x F (t as x)                     | those of maxPool                  |              |
+ * | poolPut        | out F ← g F, x F (g as y, out as x)         | those of maxPool                  |              |
  *
  * - matmul: c[i] = alpha · s · op(a[i]) · op(b[i]) + beta · c[i]; op(a) is [m,k] (stored [k,m] if transA), op(b) is [k,n]
  *   (stored [n,k] if transB); a starts at i·strideA, b at i·strideB (a stride of 0 repeats one matrix). beta = 0 never
@@ -55,6 +61,11 @@
  * - random: kind 0, uniform variates in [low, high); 1, standard normal ones; 2, a permutation of 0 … n − 1 (int32): the draws of
  *   `fillDraws` from the stream (seed, purpose, a = counter[2], b = counter[3] where byRow is not 0, else 0), the words of the seed
  *   being counter[0] ^ mixLow and the low 21 bits of counter[1] ^ mixHigh. The same bits on every machine and engine.
+ * - conv: window (i, j) has cell (a, b) at row i·stride₀ + a·dilation₀ − padding₀, column likewise; cells that are not on the
+ *   image count as zeros. groups ≥ 1 divides c and d: channel k of y sees the c/groups channels of its group alone.
+ *   convInput and convWeight are its transposes by x and by w.
+ * - maxPool: the largest of a window's cells on the image, NaN where any is; −∞ where there is none. poolTake gives t and
+ *   poolPut adds g, from zero, where that cell stands: the first of equals in row-major order, the last NaN.
  */
 
 import type { Dtype, TypedArray } from '../util/dtype.js'
@@ -64,6 +75,7 @@ export const kernelNames = [
   'elementwise', 'matmul', 'sum', 'prod', 'max', 'min', 'any', 'all', 'argmax', 'argmin', 'cumsum',
   'softmax', 'logSoftmax', 'logSumExp', 'copy', 'concat', 'gather', 'scatterAdd', 'takeAlong', 'putAlong', 'oneHot',
   'softmaxCrossEntropy', 'softmaxCrossEntropyGrad', 'accumulate', 'dropout', 'toIndex', 'random',
+  'conv', 'convInput', 'convWeight', 'maxPool', 'poolTake', 'poolPut',
 ] as const
 export type KernelName = (typeof kernelNames)[number]
 

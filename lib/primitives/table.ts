@@ -2,11 +2,13 @@
 
 import { barrierRows } from './barrier.js'
 import { broadcastRows } from './broadcast.js'
+import { convolutionRows } from './convolution.js'
 import { dropoutRows } from './dropout.js'
 import { elementwiseRows } from './elementwise.js'
 import { indexingRows } from './indexing.js'
 import { linalgRows } from './linalg.js'
 import { movementRows } from './movement.js'
+import { poolingRows } from './pooling.js'
 import type { Primitive } from './primitive.js'
 import { randomRows } from './random.js'
 import { reduceRows } from './reduce.js'
@@ -23,4 +25,6 @@ export const opTable: readonly Primitive[] = [
   ...softmaxRows,
   ...dropoutRows,
   ...randomRows,
+  ...convolutionRows,
+  ...poolingRows,
 ]

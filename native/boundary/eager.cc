@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "../program/memory.h"
 #include "../program/pool.h"
 #include "boundary.h"
 #include "errors.h"
@@ -94,6 +95,9 @@ napi_value EagerCall(napi_env env, napi_callback_info info) {
                  count - outputs);
     Context context;
     context.pool = &Pool::instance();
+    const std::size_t scratch = call.instruction->Workspace();
+    const Memory workspace = scratch > 0 ? Memory(scratch) : Memory();
+    context.workspace = workspace.data();
     if (!call.instruction->Run(cache.pointers.data(), context)) throw IndexError(call.kernel, context.bad_index);
     return nullptr;
   });

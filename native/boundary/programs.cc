@@ -71,7 +71,7 @@ void AttachArrays(napi_env env, const Program& program, const Args& args, std::s
 void MakeReady(ProgramHandle& handle) {
   if (handle.binding) return;
   const Program& program = *handle.program;
-  if (!handle.arena) handle.arena = Memory(static_cast<std::size_t>(program.arena_bytes));
+  if (!handle.arena) handle.arena = Memory(program.scratch_bytes());
   handle.row.resize(static_cast<std::size_t>(program.report));
   handle.binding = std::make_unique<Binding>(handle.program, handle.arena.data(), handle.row.data(), &Pool::instance());
   handle.Account(handle.arena.bytes());

@@ -99,6 +99,57 @@ struct SoftmaxTable {
                                     std::size_t g_stride, F* dz, F* loss, std::int32_t* bad);
 };
 
+// Cells of a window that lie one after the other in memory: where the first is, from a window's corner, and how many elements.
+struct ConvTap {
+  std::ptrdiff_t offset;
+  std::size_t length;
+};
+
+// The positions over which a weight's gradient is summed: rows of columns, x and g stepping through them.
+template <class F>
+struct ConvOuter {
+  std::size_t rows, columns;
+  const F* x;
+  std::ptrdiff_t x_row, x_step, g_row, g_step;
+  std::ptrdiff_t w_step;  // between elements' rows of w
+};
+
+// Numbers of cells, as wide as the values that they stand beside.
+template <class F>
+struct PoolCellOf;
+template <>
+struct PoolCellOf<float> {
+  using Type = std::int32_t;
+};
+template <>
+struct PoolCellOf<double> {
+  using Type = std::int64_t;
+};
+template <class F>
+using PoolCell = typename PoolCellOf<F>::Type;
+
+// Loops of convolution by the width of a panel of channels (in `panel`, growing), and of pooling.
+template <class F>
+struct ConvTable {
+  static constexpr int kWidths = 3;
+  using Row = void (*)(std::size_t positions, const ConvTap* taps, std::size_t count, const F* x, std::ptrdiff_t x_step,
+                       const F* w, F* y, std::ptrdiff_t y_step, std::size_t channels);
+  using Outer = void (*)(std::size_t elements, const ConvOuter<F>& s, const std::ptrdiff_t* offsets, const F* g, F* w,
+                         std::size_t channels);
+  std::size_t panel[kWidths];
+  // y[positions, channels] = the taps' elements of x by the panel w[elements, panel]
+  Row row[kWidths];
+  // w[elements, channels] += x at `offsets` by g[…, panel], over all positions
+  Outer outer[kWidths];
+  // y[n] += a[n] · b[n]
+  void (*add_products)(std::size_t n, F* y, const F* a, const F* b);
+  // best[n] and the number of its cell, against one more cell
+  void (*improve)(std::size_t n, F* best, PoolCell<F>* cell, const F* x, PoolCell<F> number);
+  // y = v, y += v where the cell is that number
+  void (*take_cell)(std::size_t n, F* y, const PoolCell<F>* cell, const F* v, PoolCell<F> number);
+  void (*put_cell)(std::size_t n, F* y, const PoolCell<F>* cell, const F* v, PoolCell<F> number);
+};
+
 #define WENGERT_DECLARE(ns)                              \
   namespace ns {                                         \
   extern const ElementwiseTable<float> kElementwiseF32;  \
@@ -111,6 +162,8 @@ struct SoftmaxTable {
   extern const ReduceTable<double> kReduceF64;           \
   extern const SoftmaxTable<float> kSoftmaxF32;          \
   extern const SoftmaxTable<double> kSoftmaxF64;         \
+  extern const ConvTable<float> kConvF32;                \
+  extern const ConvTable<double> kConvF64;               \
   }
 WENGERT_DECLARE(isa_baseline)
 #if WENGERT_HAS_X86_ISAS

@@ -62,6 +62,7 @@ struct BadIndex {
 // What a running instruction may use. One Context belongs to one thread at a time.
 struct Context {
   Pool* pool = nullptr;      // null: this call stays on one thread
+  void* workspace = nullptr; // what Workspace() asks for, aligned to 64 bytes
   BadIndex bad_index{};      // set by a run that returns false
 };
 
@@ -78,6 +79,8 @@ class Instruction {
     static_cast<void>(input);
     return false;
   }
+  // Bytes of scratch that a run wants in its context; whoever runs instructions has the largest once.
+  virtual std::size_t Workspace() const { return 0; }
   // Writes the call as operations on single numbers that give the same bits: only what is very small. Returns false
   // where it cannot be; what was written so far is then taken back.
   virtual bool Write(LineWriter& line) const {

@@ -13,7 +13,9 @@ namespace wengert {
   X(logSumExp, LogSumExp) X(copy, Copy) X(concat, Concat) X(gather, Gather) X(scatterAdd, ScatterAdd) \
   X(takeAlong, TakeAlong) X(putAlong, PutAlong) X(oneHot, OneHot) X(softmaxCrossEntropy, SoftmaxCrossEntropy) \
   X(softmaxCrossEntropyGrad, SoftmaxCrossEntropyGrad) X(accumulate, Accumulate) X(dropout, Dropout) \
-  X(toIndex, ToIndex) X(random, Random)
+  X(toIndex, ToIndex) X(random, Random) \
+  X(conv, Conv) X(convInput, ConvInput) X(convWeight, ConvWeight) X(maxPool, MaxPool) X(poolTake, PoolTake) \
+  X(poolPut, PoolPut)
 // clang-format on
 
 #define WENGERT_PREPARE(name, Name) std::unique_ptr<Instruction> Prepare##Name(const Call& call);

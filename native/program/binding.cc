@@ -34,6 +34,7 @@ bool AllFinite(const void* data, std::int64_t length, Dtype dtype) {
 Binding::Binding(std::shared_ptr<const Program> program, char* arena, double* row, Pool* pool)
     : program_(std::move(program)), row_(row) {
   context_.pool = pool;
+  context_.workspace = arena + program_->workspace_offset();
   pointers_.resize(program_->operands.size());
   for (std::size_t at = 0; at < pointers_.size(); at++) {
     const Slot& slot = program_->slots[program_->operands[at]];

@@ -17,7 +17,7 @@ enum class RunOutcome { kDone, kNonFinite, kBadIndex, kAbandoned };
 // Belongs to one thread at a time.
 class Binding {
  public:
-  // `arena` holds program->arena_bytes, `row` program->report entries; both belong to the caller and outlive the
+  // `arena` holds program->scratch_bytes(), aligned to 64, `row` program->report entries; both belong to the caller and outlive the
   // binding.
   Binding(std::shared_ptr<const Program> program, char* arena, double* row, Pool* pool);
 

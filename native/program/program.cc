@@ -1,5 +1,7 @@
 #include "program.h"
 
+#include <algorithm>
+
 #include <string>
 
 namespace wengert {
@@ -116,6 +118,7 @@ void ParseStep(Program& program, Words& words, std::size_t index, Scratch& scrat
                   scalars,
                   scalar_count};
   step.instruction = kKernels[step.kernel].prepare(call);
+  program.workspace_bytes = std::max(program.workspace_bytes, step.instruction->Workspace());
   CheckOverlap(name, *step.instruction, scratch.extents.data(), step.output_count,
                scratch.extents.data() + step.output_count, input_count);
   program.steps.push_back(std::move(step));

@@ -49,6 +49,7 @@ struct Step {
 struct Program {
   Dtype dtype;
   std::int64_t arena_bytes;
+  std::size_t workspace_bytes = 0;  // the largest that an instruction asks for
   std::int64_t state_bytes;
   std::int64_t report;
   bool atomic;
@@ -57,6 +58,12 @@ struct Program {
   std::vector<Step> steps;
   std::vector<std::size_t> operands;  // slots of all steps, each step's outputs and then its inputs
   std::vector<Line> lines;            // in order, apart
+
+  // Where the workspace begins in the memory of a run, and what that takes in all: the arena and the workspace behind it.
+  std::size_t workspace_offset() const { return (static_cast<std::size_t>(arena_bytes) + 63) / 64 * 64; }
+  std::size_t scratch_bytes() const {
+    return workspace_bytes == 0 ? static_cast<std::size_t>(arena_bytes) : workspace_offset() + workspace_bytes;
+  }
 
   // Throws Malformed, or std::bad_alloc.
   static std::shared_ptr<const Program> Parse(const double* words, std::size_t count);

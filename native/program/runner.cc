@@ -170,9 +170,9 @@ void Runner::Begin(Block block) {
   if (rows * static_cast<double>(row_.size()) * 8 > static_cast<double>(MemoryLimit())) throw std::bad_alloc();
   Memory report(static_cast<std::size_t>(block.epochs + 1) * row_.size() * sizeof(double));
   if (bindings_.empty()) {
-    std::int64_t arena = 0;
-    for (const auto& program : programs_) arena = std::max(arena, program->arena_bytes);
-    if (!arena_) arena_ = Memory(static_cast<std::size_t>(arena));
+    std::size_t scratch = 0;
+    for (const auto& program : programs_) scratch = std::max(scratch, program->scratch_bytes());
+    if (!arena_) arena_ = Memory(scratch);
     std::vector<std::unique_ptr<Binding>> bindings;
     for (const auto& program : programs_) {
       bindings.push_back(std::make_unique<Binding>(program, arena_.data(), row_.data(), &Pool::instance()));

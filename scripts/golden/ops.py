@@ -90,7 +90,61 @@ def binary(f):
     return lambda p, a, b: f(a, b)
 
 
+def padded(x, p, window, size, value=0.0):
+    """x [N, H, W, C] as [N, C, rows, columns] with exactly the cells that the windows reach."""
+    x = x.permute(0, 3, 1, 2)
+    (top, left), (sh, sw), (dh, dw) = p["padding"], p["stride"], p["dilation"]
+    rows = (size[0] - 1) * sh + (window[0] - 1) * dh + 1
+    columns = (size[1] - 1) * sw + (window[1] - 1) * dw + 1
+    bottom, right = max(0, rows - top - x.shape[2]), max(0, columns - left - x.shape[3])
+    return F.pad(x, (left, right, top, bottom), value=value)[:, :, :rows, :columns]
+
+
+def conv(p, x, w):
+    groups, keys = p["groups"], {"stride": p["stride"], "dilation": p["dilation"]}
+    if x.numel() == 0:
+        return torch.zeros([x.shape[0], *p["size"], w.shape[3]], dtype=x.dtype) + x.sum() + w.sum() * 0
+    y = F.conv2d(padded(x, p, w.shape[:2], p["size"]), w.permute(3, 2, 0, 1), groups=groups, **keys)
+    return y.permute(0, 2, 3, 1)
+
+
+def conv_input(p, g, w):
+    """The transpose of conv, by autograd."""
+    x = torch.zeros([g.shape[0], *p["size"], w.shape[2] * p["groups"]], dtype=g.dtype, requires_grad=True)
+    y = conv({**p, "size": list(g.shape[1:3])}, x, w)
+    return torch.autograd.grad(y, x, g, create_graph=True)[0]
+
+
+def conv_weight(p, x, g):
+    w = torch.zeros([*p["size"], x.shape[3] // p["groups"], g.shape[3]], dtype=g.dtype, requires_grad=True)
+    y = conv({**p, "size": list(g.shape[1:3])}, x, w)
+    return torch.autograd.grad(y, w, g, create_graph=True)[0]
+
+
+def places(p, x):
+    """The values of x's windows, last axis, and where the largest stand."""
+    n, c = x.shape[0], x.shape[3]
+    cells = lambda v, value: F.unfold(
+        padded(v, p, p["window"], p["size"], value), p["window"], stride=p["stride"], dilation=p["dilation"]
+    ).reshape(n, c, -1, p["size"][0] * p["size"][1])
+    return cells, cells(x, -1e300).argmax(2, keepdim=True)
+
+
+def pool_take(p, t, x):
+    if x.numel() == 0:
+        return torch.zeros([x.shape[0], *p["size"], x.shape[3]], dtype=x.dtype) + t.sum() + x.sum() * 0
+    cells, at = places(p, x.detach())
+    return cells(t, 0.0).gather(2, at).squeeze(2).permute(0, 2, 1).reshape(x.shape[0], *p["size"], x.shape[3]) + 0 * x.sum()
+
+
+def pool_put(p, g, x):
+    t = torch.zeros(x.shape, dtype=g.dtype, requires_grad=True)
+    return torch.autograd.grad(pool_take(p, t, x.detach()), t, g, create_graph=True)[0] + 0 * x.sum()
+
+
 ROWS = {
+    "conv": conv, "convInput": conv_input, "convWeight": conv_weight,
+    "maxPool": lambda p, x: pool_take(p, x, x), "poolTake": pool_take, "poolPut": pool_put,
     "neg": unary(torch.neg), "abs": unary(torch.abs), "sign": unary(torch.sign), "floor": unary(torch.floor),
     "ceil": unary(torch.ceil), "round": unary(torch.round), "square": unary(torch.square), "sqrt": unary(torch.sqrt),
     "rsqrt": unary(torch.rsqrt), "reciprocal": unary(torch.reciprocal), "exp": unary(torch.exp), "expm1": unary(torch.expm1),

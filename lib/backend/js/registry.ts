@@ -2,6 +2,7 @@
 
 import type { KernelName } from '../program.js'
 import { random } from './draws.js'
+import { conv, convInput, convWeight, maxPool, poolPut, poolTake } from './convolution.js'
 import { dropout } from './dropout.js'
 import { elementwise } from './elementwise.js'
 import { gather, oneHot, putAlong, scatterAdd, takeAlong, toIndex } from './indexing.js'
@@ -39,4 +40,10 @@ export const registry: Readonly<Record<KernelName, Prepare>> = {
   dropout,
   toIndex,
   random,
+  conv,
+  convInput,
+  convWeight,
+  maxPool,
+  poolTake,
+  poolPut,
 }

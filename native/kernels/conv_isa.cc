@@ -1,0 +1,253 @@
+// The inner loops of convolution, compiled once for each instruction set: see isa.h.
+//
+// Both are small products whose first operand is read where it lies, element by element, and whose second is read in
+// vectors over channels. A sum runs over cells and channels in their order, with fused multiply-adds: its bits depend
+// neither on how work is cut nor on the width of a vector.
+#include "isa.h"
+
+#if defined(__FMA__)
+#include <immintrin.h>
+#endif
+
+namespace wengert {
+namespace WENGERT_ISA_NAMESPACE {
+
+namespace {
+
+// Two widths: a whole vector of the instruction set, and half of one where channels are few.
+#if defined(WENGERT_ISA_avx512)
+constexpr std::size_t kWide = 64;
+#else
+constexpr std::size_t kWide = 32;
+#endif
+
+template <class F, std::size_t bytes>
+struct Vec {
+  typedef F Type __attribute__((vector_size(bytes)));
+  static constexpr std::size_t kLanes = bytes / sizeof(F);
+};
+
+// s += a · b. By reference: as arguments the passing of vectors would depend on the instruction set.
+template <class F, class V>
+WENGERT_INLINE void MultiplyAdd(V& s, const F& a, const V& b) {
+#if defined(WENGERT_ISA_avx512)
+  if constexpr (sizeof(V) == 64 && sizeof(F) == 4) {
+    s = (V)_mm512_fmadd_ps(_mm512_set1_ps(a), (__m512)b, (__m512)s);
+    return;
+  } else if constexpr (sizeof(V) == 64) {
+    s = (V)_mm512_fmadd_pd(_mm512_set1_pd(a), (__m512d)b, (__m512d)s);
+    return;
+  }
+#endif
+#if defined(__FMA__)
+  if constexpr (sizeof(V) == 32 && sizeof(F) == 4) {
+    s = (V)_mm256_fmadd_ps(_mm256_set1_ps(a), (__m256)b, (__m256)s);
+    return;
+  } else if constexpr (sizeof(V) == 32) {
+    s = (V)_mm256_fmadd_pd(_mm256_set1_pd(a), (__m256d)b, (__m256d)s);
+    return;
+  } else if constexpr (sizeof(V) == 16 && sizeof(F) == 4) {
+    s = (V)_mm_fmadd_ps(_mm_set1_ps(a), (__m128)b, (__m128)s);
+    return;
+  } else if constexpr (sizeof(V) == 16) {
+    s = (V)_mm_fmadd_pd(_mm_set1_pd(a), (__m128d)b, (__m128d)s);
+    return;
+  }
+#endif
+  s += a * b;
+}
+
+template <class V, class F>
+WENGERT_INLINE void Load(V& v, const F* x) {
+  __builtin_memcpy(&v, x, sizeof(V));
+}
+
+// `count` of a vector's elements to y; all of them where it has as many.
+template <bool add, class V, class F>
+WENGERT_INLINE void StoreSome(F* y, const V& v, std::size_t count) {
+  constexpr std::size_t L = sizeof(V) / sizeof(F);
+  if (count >= L) {
+    V sum = v;
+    if (add) {
+      Load(sum, y);
+      sum += v;
+    }
+    __builtin_memcpy(y, &sum, sizeof(V));
+    return;
+  }
+  for (std::size_t i = 0; i < count; i++) y[i] = add ? y[i] + v[i] : v[i];
+}
+
+// y[r, :] = Σ over taps and their elements k of x[r, k] · w[k, :], for MR positions and NV vectors of channels.
+template <class F, std::size_t bytes, int NV, int MR>
+void Tile(const ConvTap* taps, std::size_t count, const F* x, std::ptrdiff_t x_step, const F* w, F* y,
+          std::ptrdiff_t y_step, std::size_t channels) {
+  using V = typename Vec<F, bytes>::Type;
+  constexpr std::size_t L = Vec<F, bytes>::kLanes;
+  V s[MR][NV] = {};
+  for (std::size_t t = 0; t < count; t++) {
+    const F* a = x + taps[t].offset;
+    const std::size_t length = taps[t].length;
+    for (std::size_t k = 0; k < length; k++, w += NV * L) {
+      V b[NV];
+#pragma GCC unroll 4
+      for (int j = 0; j < NV; j++) Load(b[j], w + j * L);
+#pragma GCC unroll 16
+      for (int r = 0; r < MR; r++) {
+        const F scale = a[r * x_step + static_cast<std::ptrdiff_t>(k)];
+#pragma GCC unroll 4
+        for (int j = 0; j < NV; j++) MultiplyAdd(s[r][j], scale, b[j]);
+      }
+    }
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < MR; r++) {
+#pragma GCC unroll 4
+    for (int j = 0; j < NV; j++) {
+      if (channels > j * L) StoreSome<false>(y + r * y_step + j * static_cast<std::ptrdiff_t>(L), s[r][j], channels - j * L);
+    }
+  }
+}
+
+// Rows of the tile by their number: the most accumulators that the registers hold beside operands.
+#if defined(WENGERT_ISA_avx512)
+template <int NV>
+constexpr int kRows = NV == 1 ? 14 : 12;
+#else
+template <int NV>
+constexpr int kRows = NV == 1 ? 12 : 6;
+#endif
+
+template <class F, std::size_t bytes, int NV, int MR>
+void TileOf(int rows, const ConvTap* taps, std::size_t count, const F* x, std::ptrdiff_t x_step, const F* w, F* y,
+            std::ptrdiff_t y_step, std::size_t channels) {
+  if (rows == MR) {
+    Tile<F, bytes, NV, MR>(taps, count, x, x_step, w, y, y_step, channels);
+  } else if constexpr (MR > 1) {
+    TileOf<F, bytes, NV, MR - 1>(rows, taps, count, x, x_step, w, y, y_step, channels);
+  }
+}
+
+// A row of positions: tiles of nearly equal height.
+template <class F, std::size_t bytes, int NV>
+void Row(std::size_t positions, const ConvTap* taps, std::size_t count, const F* x, std::ptrdiff_t x_step, const F* w,
+         F* y, std::ptrdiff_t y_step, std::size_t channels) {
+  const std::size_t tiles = (positions + kRows<NV> - 1) / kRows<NV>;
+  std::size_t at = 0;
+  for (std::size_t i = 0; i < tiles; i++) {
+    const std::size_t next = positions * (i + 1) / tiles;
+    TileOf<F, bytes, NV, kRows<NV>>(static_cast<int>(next - at), taps, count, x + static_cast<std::ptrdiff_t>(at) * x_step,
+                                x_step, w, y + static_cast<std::ptrdiff_t>(at) * y_step, y_step, channels);
+    at = next;
+  }
+}
+
+// w[r, :] += Σ over rows i and positions j of x[i, j, offsets[r]] · g[i, j, :], for MR elements and NV vectors.
+template <class F, std::size_t bytes, int NV, int MR>
+void OuterTile(const ConvOuter<F>& s, const std::ptrdiff_t* offsets, const F* g, F* w, std::size_t channels) {
+  using V = typename Vec<F, bytes>::Type;
+  constexpr std::size_t L = Vec<F, bytes>::kLanes;
+  std::ptrdiff_t at[MR];
+#pragma GCC unroll 16
+  for (int r = 0; r < MR; r++) at[r] = offsets[r];
+  V sum[MR][NV] = {};
+  for (std::size_t i = 0; i < s.rows; i++) {
+    const F* a = s.x + static_cast<std::ptrdiff_t>(i) * s.x_row;
+    const F* b = g + static_cast<std::ptrdiff_t>(i) * s.g_row;
+    for (std::size_t j = 0; j < s.columns; j++, a += s.x_step, b += s.g_step) {
+      V v[NV];
+#pragma GCC unroll 4
+      for (int k = 0; k < NV; k++) Load(v[k], b + k * L);
+#pragma GCC unroll 16
+      for (int r = 0; r < MR; r++) {
+        const F scale = a[at[r]];
+#pragma GCC unroll 4
+        for (int k = 0; k < NV; k++) MultiplyAdd(sum[r][k], scale, v[k]);
+      }
+    }
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < MR; r++) {
+#pragma GCC unroll 4
+    for (int k = 0; k < NV; k++) {
+      if (channels > k * L) StoreSome<true>(w + r * s.w_step + k * static_cast<std::ptrdiff_t>(L), sum[r][k], channels - k * L);
+    }
+  }
+}
+
+template <class F, std::size_t bytes, int NV, int MR>
+void OuterOf(int rows, const ConvOuter<F>& s, const std::ptrdiff_t* offsets, const F* g, F* w, std::size_t channels) {
+  if (rows == MR) {
+    OuterTile<F, bytes, NV, MR>(s, offsets, g, w, channels);
+  } else if constexpr (MR > 1) {
+    OuterOf<F, bytes, NV, MR - 1>(rows, s, offsets, g, w, channels);
+  }
+}
+
+template <class F, std::size_t bytes, int NV>
+void Outer(std::size_t elements, const ConvOuter<F>& s, const std::ptrdiff_t* offsets, const F* g, F* w,
+           std::size_t channels) {
+  const std::size_t tiles = (elements + kRows<NV> - 1) / kRows<NV>;
+  std::size_t at = 0;
+  for (std::size_t i = 0; i < tiles; i++) {
+    const std::size_t next = elements * (i + 1) / tiles;
+    OuterOf<F, bytes, NV, kRows<NV>>(static_cast<int>(next - at), s, offsets + at, g,
+                                 w + static_cast<std::ptrdiff_t>(at) * s.w_step, channels);
+    at = next;
+  }
+}
+
+// y[i] = s[i] + a[i] · b[i]: a cell of a depthwise convolution.
+template <class F>
+void AddProducts(std::size_t n, F* y, const F* a, const F* b) {
+  WENGERT_IVDEP
+  for (std::size_t i = 0; i < n; i++) {
+#if defined(__FMA__)
+    y[i] = sizeof(F) == 4 ? __builtin_fmaf(a[i], b[i], y[i]) : __builtin_fma(a[i], b[i], y[i]);
+#else
+    y[i] += a[i] * b[i];
+#endif
+  }
+}
+
+// Takes x where it is greater than the best so far (or NaN), and notes the cell.
+template <class F, class I>
+void Improve(std::size_t n, F* best, I* cell, const F* x, I number) {
+  WENGERT_IVDEP
+  for (std::size_t i = 0; i < n; i++) {
+    const bool better = x[i] > best[i] || x[i] != x[i];
+    cell[i] = better ? number : cell[i];
+    best[i] = better ? x[i] : best[i];
+  }
+}
+
+// y = v where the cell is that number, else as it was; adding where `add`.
+template <class F, class I>
+void TakeCell(std::size_t n, F* y, const I* cell, const F* v, I number) {
+  WENGERT_IVDEP
+  for (std::size_t i = 0; i < n; i++) y[i] = cell[i] == number ? v[i] : y[i];
+}
+template <class F, class I>
+void PutCell(std::size_t n, F* y, const I* cell, const F* v, I number) {
+  WENGERT_IVDEP
+  for (std::size_t i = 0; i < n; i++) y[i] = cell[i] == number ? y[i] + v[i] : y[i];
+}
+
+template <class F>
+constexpr ConvTable<F> kTable = {
+    {Vec<F, kWide / 2>::kLanes, Vec<F, kWide>::kLanes, 2 * Vec<F, kWide>::kLanes},
+    {Row<F, kWide / 2, 1>, Row<F, kWide, 1>, Row<F, kWide, 2>},
+    {Outer<F, kWide / 2, 1>, Outer<F, kWide, 1>, Outer<F, kWide, 2>},
+    AddProducts<F>,
+    Improve<F, PoolCell<F>>,
+    TakeCell<F, PoolCell<F>>,
+    PutCell<F, PoolCell<F>>,
+};
+
+}  // namespace
+
+const ConvTable<float> kConvF32 = kTable<float>;
+const ConvTable<double> kConvF64 = kTable<double>;
+
+}  // namespace WENGERT_ISA_NAMESPACE
+}  // namespace wengert
