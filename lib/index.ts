@@ -149,6 +149,27 @@ export {
   variance,
 } from './primitives/reduce.js'
 export { logSoftmax, logSumExp, softmax, softmaxCrossEntropy } from './primitives/softmax.js'
+export {
+  type AvgPoolOptions,
+  adaptiveAvgPool1d,
+  adaptiveAvgPool2d,
+  avgPool1d,
+  avgPool2d,
+  type ConvOptions,
+  type ConvTransposeOptions,
+  conv1d,
+  conv2d,
+  convTranspose1d,
+  convTranspose2d,
+  type MaxPoolOptions,
+  maxPool1d,
+  maxPool2d,
+  type PoolOptions,
+  type Spatial,
+  type UpsampleOptions,
+  unfold,
+  upsample,
+} from './primitives/spatial.js'
 export type { AnswerOptions, TablePrediction } from './table/answers.js'
 export { calibrate, chooseThreshold, type ThresholdOptions } from './table/calibrate.js'
 export { type CategoryOptions, category } from './table/category.js'

@@ -16,6 +16,14 @@ export {
 export { Buffer } from './buffer.js'
 export { collapseLinear } from './collapse.js'
 export { Flatten, Parallel, Residual } from './composition.js'
+export {
+  Conv1d,
+  Conv2d,
+  type ConvLayerOptions,
+  ConvTranspose1d,
+  ConvTranspose2d,
+  type ConvTransposeLayerOptions,
+} from './convolution.js'
 export { Dropout } from './dropout.js'
 export { Embedding, type EmbeddingOptions } from './embedding.js'
 export { functionalCall } from './functional.js'
@@ -26,5 +34,16 @@ export { Module } from './module.js'
 export type { Connections, NetworkSvgOptions } from './network-svg.js'
 export { BatchNorm1d, type BatchNormOptions, LayerNorm, type LayerNormOptions } from './normalization.js'
 export { Parameter } from './parameter.js'
+export {
+  AdaptiveAvgPool1d,
+  AdaptiveAvgPool2d,
+  AvgPool1d,
+  AvgPool2d,
+  GlobalAvgPool2d,
+  MaxPool1d,
+  MaxPool2d,
+  Upsample,
+  ZeroPad2d,
+} from './pooling.js'
 export { type ModuleClass, registerModule } from './registry.js'
 export { TableInput } from './table-input.js'

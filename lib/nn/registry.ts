@@ -9,11 +9,13 @@ import { describe, listed, short } from '../util/options.js'
 import { isPlainObject } from '../util/tree.js'
 import * as activations from './activations.js'
 import * as composition from './composition.js'
+import * as convolution from './convolution.js'
 import * as dropout from './dropout.js'
 import * as embedding from './embedding.js'
 import * as layers from './layers.js'
 import { Module } from './module.js'
 import * as normalization from './normalization.js'
+import * as pooling from './pooling.js'
 import * as tableInput from './table-input.js'
 
 /** A class that can be saved: rebuilt by `fromConfig(config, itself)`, or by its constructor from the config. */
@@ -33,6 +35,16 @@ export interface SavedModule {
 
 /** The files of built-in layers: every class of modules that they export is known by its name. */
 const files: readonly Record<string, unknown>[] = [layers, activations, composition, normalization, embedding, dropout, tableInput]
+const files: readonly Record<string, unknown>[] = [
+  layers,
+  activations,
+  composition,
+  normalization,
+  embedding,
+  dropout,
+  convolution,
+  pooling,
+]
 
 const isModuleClass = (value: unknown): value is ModuleClass => typeof value === 'function' && value.prototype instanceof Module
 const byName = new Map(

@@ -11,10 +11,10 @@
  */
 
 import type { KernelName } from '../backend/program.js'
-import { type Aval, apply, type GeneralPrimitive, type Primitive, type Sample } from './primitive.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { Shape } from '../util/shape.js'
 import { add } from './elementwise.js'
+import { type Aval, apply, type GeneralPrimitive, type Primitive, type Sample } from './primitive.js'
 
 /** Where the windows of a convolution or of pooling lie. */
 export interface Windows {

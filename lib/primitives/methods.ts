@@ -9,6 +9,7 @@ import { dot, matmul, outer } from './linalg.js'
 import * as movement from './movement.js'
 import * as reduce from './reduce.js'
 import { logSoftmax, logSumExp, softmax } from './softmax.js'
+import * as windows from './spatial.js'
 
 const { where, elementwiseRows: _rows, oneOrNaN: _one, ...pointwise } = elementwise
 const {
@@ -23,12 +24,14 @@ const {
   ...moves
 } = movement
 const { reduceRows: _folds, ...folds } = reduce
+const { spatialOption: _option, ...spatial } = windows
 
 const methods = {
   ...pointwise,
   ...composites,
   ...moves,
   ...folds,
+  ...spatial,
   broadcastTo,
   sumTo,
   tile,

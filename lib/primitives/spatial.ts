@@ -66,9 +66,13 @@ export interface AvgPoolOptions extends PoolOptions {
 export function spatialOption(where: string, name: string, value: unknown, rank: number, min: number): number[] {
   if (typeof value === 'number') return new Array(rank).fill(checkNumber(where, name, value, { integer: true, min }))
   if (!Array.isArray(value) || value.length !== rank) {
-    throw new WengertError('ERR_OPTION', `${where}: ${name} is a whole number${rank > 1 ? ` or a list of ${rank}` : ''}, not ${describe(value)}`, {
-      actual: value,
-    })
+    throw new WengertError(
+      'ERR_OPTION',
+      `${where}: ${name} is a whole number${rank > 1 ? ` or a list of ${rank}` : ''}, not ${describe(value)}`,
+      {
+        actual: value,
+      },
+    )
   }
   return value.map((v) => checkNumber(where, name, v, { integer: true, min }))
 }
@@ -81,7 +85,10 @@ function channelsLast(where: string, x: Tensor, rank: number): { image: Tensor; 
   const form = rank === 1 ? '[N, C, L] or [C, L]' : '[N, C, H, W] or [C, H, W]'
   if (!(x instanceof Tensor)) throw new WengertError('ERR_VALUE', `${where}: x is a tensor ${form}, not ${describe(x)}`, { actual: x })
   if (x.rank !== rank + 1 && x.rank !== rank + 2) {
-    throw new WengertError('ERR_SHAPE', `${where}: expected x of shape ${form}, got ${formatShape(x.shape)}`, { expected: form, actual: x.shape })
+    throw new WengertError('ERR_SHAPE', `${where}: expected x of shape ${form}, got ${formatShape(x.shape)}`, {
+      expected: form,
+      actual: x.shape,
+    })
   }
   const batched = x.rank === rank + 2
   const own = isFloat(x.dtype) ? x : cast(x, 'float32')
@@ -156,11 +163,7 @@ function convolution(where: string, rank: 1 | 2, x: Tensor, weight: Tensor, opti
       actual: options.stride,
     })
   const total =
-    asked === 'same'
-      ? reach
-      : asked === 'valid'
-        ? [0, 0]
-        : widened(spatialOption(where, 'padding', asked, rank, 0), 0).map((p) => 2 * p)
+    asked === 'same' ? reach : asked === 'valid' ? [0, 0] : widened(spatialOption(where, 'padding', asked, rank, 0), 0).map((p) => 2 * p)
   const padding = total.map((p) => Math.floor(p / 2))
   const size = [height, width].map((n, i) => count(n, w.shape[i] as number, stride[i] as number, total[i] as number, dilation[i] as number))
   refuseLarge(where, image, [kh, kw].slice(2 - rank), size)
@@ -189,7 +192,8 @@ function transposed(where: string, rank: 1 | 2, x: Tensor, weight: Tensor, optio
   const extra = widened(spatialOption(where, 'outputPadding', options.outputPadding ?? 0, rank, 0), 0)
   extra.forEach((e, i) => {
     const most = Math.max(stride[i] as number, dilation[i] as number)
-    if (e >= most) throw new WengertError('ERR_RANGE', `${where}: outputPadding is less than stride or dilation (${most}), not ${e}`, { actual: e })
+    if (e >= most)
+      throw new WengertError('ERR_RANGE', `${where}: outputPadding is less than stride or dilation (${most}), not ${e}`, { actual: e })
   })
   const size = [height, width].map((n, i) => {
     const [s, p, step, e] = [stride[i], padding[i], dilation[i], extra[i]] as [number, number, number, number]
@@ -200,19 +204,32 @@ function transposed(where: string, rank: 1 | 2, x: Tensor, weight: Tensor, optio
 }
 
 /** The windows of pooling over an image, and their number. */
-function pooling(where: string, rank: 1 | 2, image: Tensor, size: Spatial, options: MaxPoolOptions): Windows & { window: number[]; size: number[] } {
+function pooling(
+  where: string,
+  rank: 1 | 2,
+  image: Tensor,
+  size: Spatial,
+  options: MaxPoolOptions,
+): Windows & { window: number[]; size: number[] } {
   const window = widened(spatialOption(where, 'size', size, rank, 1), 1)
   const stride = options.stride === undefined ? window : widened(spatialOption(where, 'stride', options.stride, rank, 1), 1)
   const padding = widened(spatialOption(where, 'padding', options.padding ?? 0, rank, 0), 0)
   const dilation = widened(spatialOption(where, 'dilation', options.dilation ?? 1, rank, 1), 1)
   const { ceil = false } = options
-  if (typeof ceil !== 'boolean') throw new WengertError('ERR_OPTION', `${where}: ceil is true or false, not ${describe(ceil)}`, { actual: ceil })
+  if (typeof ceil !== 'boolean')
+    throw new WengertError('ERR_OPTION', `${where}: ceil is true or false, not ${describe(ceil)}`, { actual: ceil })
   padding.forEach((p, i) => {
     if (2 * p > (window[i] as number))
       throw new WengertError('ERR_RANGE', `${where}: padding is at most half of the window (${window[i]}), not ${p}`, { actual: p })
   })
   const windows = [0, 1].map((i) => {
-    const [n, k, s, p, step] = [image.shape[i + 1], window[i], stride[i], padding[i], dilation[i]] as [number, number, number, number, number]
+    const [n, k, s, p, step] = [image.shape[i + 1], window[i], stride[i], padding[i], dilation[i]] as [
+      number,
+      number,
+      number,
+      number,
+      number,
+    ]
     const whole = count(n, k, s, 2 * p, step)
     // A last window that is not whole begins on the image or in the padding before it.
     return ceil && (n + 2 * p - (k - 1) * step - 1) % s !== 0 && whole * s < n + p ? whole + 1 : whole
@@ -232,7 +249,9 @@ function average(where: string, rank: 1 | 2, x: Tensor, size: Spatial, options: 
   checkOptions(where, options, ['stride', 'padding', 'ceil', 'countIncludePad'])
   const { countIncludePad = true, ...windows } = options
   if (typeof countIncludePad !== 'boolean')
-    throw new WengertError('ERR_OPTION', `${where}: countIncludePad is true or false, not ${describe(countIncludePad)}`, { actual: countIncludePad })
+    throw new WengertError('ERR_OPTION', `${where}: countIncludePad is true or false, not ${describe(countIncludePad)}`, {
+      actual: countIncludePad,
+    })
   const { image, back } = channelsLast(where, x, rank)
   const { window, ...lie } = pooling(where, rank, image, size, windows)
   const groups = image.shape[3] as number
@@ -368,7 +387,9 @@ export function upsample(x: Tensor, options: UpsampleOptions): Tensor {
   checkOptions(where, options, ['size', 'scale', 'mode', 'alignCorners'])
   const rank = x.rank - 2
   if (rank !== 1 && rank !== 2)
-    throw new WengertError('ERR_SHAPE', `${where}: expected x of shape [N, C, L] or [N, C, H, W], got ${formatShape(x.shape)}`, { actual: x.shape })
+    throw new WengertError('ERR_SHAPE', `${where}: expected x of shape [N, C, L] or [N, C, H, W], got ${formatShape(x.shape)}`, {
+      actual: x.shape,
+    })
   const { size, scale, alignCorners = false } = options
   const mode = checkChoice(where, 'mode', options.mode ?? 'nearest', ['nearest', 'linear', 'bilinear'] as const)
   if ((size === undefined) === (scale === undefined))
@@ -376,9 +397,10 @@ export function upsample(x: Tensor, options: UpsampleOptions): Tensor {
   const { image, back } = channelsLast(where, x, rank)
   const old = x.shape.slice(2)
   const factors = scale === undefined ? undefined : typeof scale === 'number' ? old.map(() => scale) : scale
-  factors?.forEach((f) => checkNumber(where, 'scale', f, { min: 0, exclusive: true }))
+  for (const f of factors ?? []) checkNumber(where, 'scale', f, { min: 0, exclusive: true })
   const wanted = factors ? old.map((n, i) => Math.floor(n * (factors[i] as number))) : spatialOption(where, 'size', size, rank, 1)
-  if (wanted.some((n) => n < 1)) throw new WengertError('ERR_RANGE', `${where}: each size is 1 or more, not ${wanted.join(' × ')}`, { actual: wanted })
+  if (wanted.some((n) => n < 1))
+    throw new WengertError('ERR_RANGE', `${where}: each size is 1 or more, not ${wanted.join(' × ')}`, { actual: wanted })
   return back(
     wanted.reduce((y, k, i) => {
       const axis = (3 - rank + i) as 1 | 2
@@ -412,7 +434,8 @@ export function upsample(x: Tensor, options: UpsampleOptions): Tensor {
 export function unfold(x: Tensor, size: Spatial, options: Omit<MaxPoolOptions, 'ceil'> = {}): Tensor {
   const where = 'unfold'
   checkOptions(where, options, ['stride', 'padding', 'dilation'])
-  if (x.rank !== 4) throw new WengertError('ERR_SHAPE', `${where}: expected x of shape [N, C, H, W], got ${formatShape(x.shape)}`, { actual: x.shape })
+  if (x.rank !== 4)
+    throw new WengertError('ERR_SHAPE', `${where}: expected x of shape [N, C, H, W], got ${formatShape(x.shape)}`, { actual: x.shape })
   const [kh, kw] = spatialOption(where, 'size', size, 2, 1) as [number, number]
   const [sh, sw] = spatialOption(where, 'stride', options.stride ?? 1, 2, 1) as [number, number]
   const [ph, pw] = spatialOption(where, 'padding', options.padding ?? 0, 2, 0) as [number, number]
@@ -420,8 +443,18 @@ export function unfold(x: Tensor, size: Spatial, options: Omit<MaxPoolOptions, '
   const [n, c, h, w] = x.shape as [number, number, number, number]
   const [rows, columns] = [count(h, kh, sh, 2 * ph, dh), count(w, kw, sw, 2 * pw, dw)]
   if (rows < 1 || columns < 1)
-    throw new WengertError('ERR_SHAPE', `${where}: a window of ${kh} × ${kw} does not fit on x ${formatShape(x.shape)}`, { actual: x.shape })
-  const own = ph + pw > 0 ? pad(x, [[0, 0], [0, 0], [ph, ph], [pw, pw]]) : x
+    throw new WengertError('ERR_SHAPE', `${where}: a window of ${kh} × ${kw} does not fit on x ${formatShape(x.shape)}`, {
+      actual: x.shape,
+    })
+  const own =
+    ph + pw > 0
+      ? pad(x, [
+          [0, 0],
+          [0, 0],
+          [ph, ph],
+          [pw, pw],
+        ])
+      : x
   const cells = Array.from({ length: kh * kw }, (_, k) => {
     const [a, b] = [Math.floor(k / kw) * dh, (k % kw) * dw]
     return slice(own, null, null, [a, a + (rows - 1) * sh + 1, sh], [b, b + (columns - 1) * sw + 1, sw])

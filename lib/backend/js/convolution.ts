@@ -80,7 +80,12 @@ const sizes = (call: Call, g: Geometry): Operands => ({
   y: volume(call, g.n, g.p, g.q, g.d),
 })
 
-function checked(call: Call, outputs: readonly Operand[], inputs: readonly Operand[], roles: readonly ['x' | 'w' | 'y', string][]): Geometry {
+function checked(
+  call: Call,
+  outputs: readonly Operand[],
+  inputs: readonly Operand[],
+  roles: readonly ['x' | 'w' | 'y', string][],
+): Geometry {
   const geometry = convGeometry(call)
   const size = sizes(call, geometry)
   checkCounts(call, outputs, inputs, 1, 2)
@@ -132,7 +137,8 @@ export const conv: Prepare = (call, outputs, inputs) => {
             const group = Math.floor(c / own)
             const row = weight.offset + wAt + (c - group * own) * g.d
             const at = to.offset + yAt
-            for (let d = group * each; d < (group + 1) * each; d++) out[at + d] = (out[at + d] as number) + value * (kernel[row + d] as number)
+            for (let d = group * each; d < (group + 1) * each; d++)
+              out[at + d] = (out[at + d] as number) + value * (kernel[row + d] as number)
           }
         })
       }
@@ -189,7 +195,8 @@ export const convWeight: Prepare = (call, outputs, inputs) => {
             const value = image[from.offset + xAt + c] as number
             const group = Math.floor(c / own)
             const row = to.offset + wAt + (c - group * own) * g.d
-            for (let d = group * each; d < (group + 1) * each; d++) out[row + d] = (out[row + d] as number) + value * (grad[at + d] as number)
+            for (let d = group * each; d < (group + 1) * each; d++)
+              out[row + d] = (out[row + d] as number) + value * (grad[at + d] as number)
           }
         })
       }
