@@ -1,5 +1,5 @@
 /**
- * From a function to something that can be replayed: record → simplify → fold updates → fuse → schedule → lower → compile.
+ * From a function to something that can be replayed: record → layouts → simplify → fold updates → fuse → schedule → lower → compile.
  * Fusion comes after differentiation, so it never stands between a user and a second derivative.
  */
 
@@ -12,6 +12,7 @@ import type { TypedArray } from '../util/dtype.js'
 import { describeProgram } from './describe.js'
 import { foldUpdates } from './fold-updates.js'
 import { fuse } from './fuse.js'
+import { settleLayouts } from './layouts.js'
 import { type Lowered, lower } from './lower.js'
 import { type Profile, profileProgram } from './profile.js'
 import { type InputSpec, type Recorder, record } from './record.js'
@@ -85,6 +86,7 @@ export function lowerFunction(
 ): Lowered {
   const { dtype, report = 0, atomic = true } = options
   const graph = record(inputs, layout, build)
+  settleLayouts(graph)
   simplify(graph)
   const accumulations = foldUpdates(graph)
   const items = schedule(graph, fuse(graph), accumulations)

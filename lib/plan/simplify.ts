@@ -12,7 +12,7 @@ import { foldGrid, sameShape, sizeOf } from '../util/shape.js'
 import { consumersOf, type Graph, isOp, type Node, removeDead, scalarConstant } from './graph.js'
 
 type Row = { readonly name: string }
-type OpNode = Node & { origin: Extract<Node['origin'], { kind: 'op' }> }
+export type OpNode = Node & { origin: Extract<Node['origin'], { kind: 'op' }> }
 
 /** Whether a node applies this row. */
 export function applies(node: Node, row: Row): boolean {

@@ -16,6 +16,7 @@ const {
   movementRows: _moves,
   copyCall: _copy,
   castRow: _c,
+  concatRow: _j,
   reshapeRow: _r,
   stopGradientRow: _s,
   transposeRow: _t,

@@ -310,7 +310,7 @@ export function pad(x: Tensor, widths: readonly (readonly [number, number])[]): 
   )
 }
 
-const concatRow: LinearPrimitive<{ axis: number }> = {
+export const concatRow: LinearPrimitive<{ axis: number }> = {
   name: 'concat',
   kind: 'linear',
   doc: 'the inputs one after the other along an axis',

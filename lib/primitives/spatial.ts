@@ -81,7 +81,7 @@ export function spatialOption(where: string, name: string, value: unknown, rank:
 const widened = (values: readonly number[], one: number): number[] => (values.length === 1 ? [one, ...values] : [...values])
 
 /** x as [N, H, W, C], what undoes it for a result, and the number of spatial axes. */
-function channelsLast(where: string, x: Tensor, rank: number): { image: Tensor; back: (y: Tensor) => Tensor } {
+function channelsLast(where: string, x: Tensor, rank: number): { image: Tensor; back: (y: Tensor, bias?: Tensor) => Tensor } {
   const form = rank === 1 ? '[N, C, L] or [C, L]' : '[N, C, H, W] or [C, H, W]'
   if (!(x instanceof Tensor)) throw new WengertError('ERR_VALUE', `${where}: x is a tensor ${form}, not ${describe(x)}`, { actual: x })
   if (x.rank !== rank + 1 && x.rank !== rank + 2) {
@@ -93,12 +93,14 @@ function channelsLast(where: string, x: Tensor, rank: number): { image: Tensor; 
   const batched = x.rank === rank + 2
   const own = isFloat(x.dtype) ? x : cast(x, 'float32')
   const shape = batched ? own.shape : [1, ...own.shape]
-  const [n, c, ...size] = shape as [number, number, ...number[]]
-  const image = transpose(reshape(own, [n, c, ...widened(size, 1)]), [0, 2, 3, 1])
-  const back = (y: Tensor): Tensor => {
-    const first = transpose(y, [0, 3, 1, 2])
-    const [m, d, h, w] = first.shape as [number, number, number, number]
-    return reshape(first, [...(batched ? [m] : []), d, ...(rank === 1 ? [w] : [h, w])])
+  const last = transpose(reshape(own, shape), rank === 1 ? [0, 2, 1] : [0, 2, 3, 1])
+  const [n, ...rest] = last.shape as [number, ...number[]]
+  const image = rank === 1 ? reshape(last, [n, 1, ...rest]) : last
+  const back = (y: Tensor, bias?: Tensor): Tensor => {
+    const [m, , w, d] = y.shape as [number, number, number, number]
+    const narrow = rank === 1 ? reshape(y, [m, w, d]) : y
+    const first = transpose(withBias(where, narrow, bias), rank === 1 ? [0, 2, 1] : [0, 3, 1, 2])
+    return batched ? first : reshape(first, first.shape.slice(1))
   }
   return { image, back }
 }
@@ -115,7 +117,7 @@ function kernelLast(where: string, weight: Tensor, rank: number, dtype: Tensor['
 
 function withBias(where: string, y: Tensor, bias: Tensor | undefined): Tensor {
   if (bias === undefined) return y
-  const d = y.shape[3] as number
+  const d = y.shape[y.rank - 1] as number
   if (!(bias instanceof Tensor) || bias.rank !== 1 || bias.size !== d) {
     const got = bias instanceof Tensor ? formatShape(bias.shape) : describe(bias)
     throw new WengertError('ERR_SHAPE', `${where}: expected bias of shape [${d}], got ${got}`, { expected: [d], actual: bias })
@@ -167,7 +169,7 @@ function convolution(where: string, rank: 1 | 2, x: Tensor, weight: Tensor, opti
   const padding = total.map((p) => Math.floor(p / 2))
   const size = [height, width].map((n, i) => count(n, w.shape[i] as number, stride[i] as number, total[i] as number, dilation[i] as number))
   refuseLarge(where, image, [kh, kw].slice(2 - rank), size)
-  return back(withBias(where, apply(convRow, [image, w], { stride, padding, dilation, groups, size }), options.bias))
+  return back(apply(convRow, [image, w], { stride, padding, dilation, groups, size }), options.bias)
 }
 
 function transposed(where: string, rank: 1 | 2, x: Tensor, weight: Tensor, options: ConvTransposeOptions): Tensor {
@@ -200,7 +202,7 @@ function transposed(where: string, rank: 1 | 2, x: Tensor, weight: Tensor, optio
     return (n - 1) * s - 2 * p + step * ((w.shape[i] as number) - 1) + e + 1
   })
   refuseLarge(where, image, w.shape.slice(2 - rank, 2), size)
-  return back(withBias(where, apply(convInputRow, [image, w], { stride, padding, dilation, groups, size }), options.bias))
+  return back(apply(convInputRow, [image, w], { stride, padding, dilation, groups, size }), options.bias)
 }
 
 /** The windows of pooling over an image, and their number. */

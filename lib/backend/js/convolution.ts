@@ -220,7 +220,7 @@ function walkExtremes(g: Geometry, image: Floats, offset: number, visit: (x: num
               if (column < 0 || column >= g.w) continue
               const at = ((n * g.h + row) * g.w + column) * g.c + c
               const value = image[offset + at] as number
-              if (place < 0 || value > best || value !== value) {
+              if (place < 0 || value > best || Number.isNaN(value)) {
                 best = value
                 place = at
               }
