@@ -34,7 +34,6 @@ export interface SavedModule {
 }
 
 /** The files of built-in layers: every class of modules that they export is known by its name. */
-const files: readonly Record<string, unknown>[] = [layers, activations, composition, normalization, embedding, dropout, tableInput]
 const files: readonly Record<string, unknown>[] = [
   layers,
   activations,
@@ -44,6 +43,7 @@ const files: readonly Record<string, unknown>[] = [
   dropout,
   convolution,
   pooling,
+  tableInput,
 ]
 
 const isModuleClass = (value: unknown): value is ModuleClass => typeof value === 'function' && value.prototype instanceof Module
