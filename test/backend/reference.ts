@@ -7,6 +7,7 @@ import { type Call, type ElementwiseOp, elementwiseCodes, elementwiseOps, type K
 import { allocate, type Dtype, type TypedArray } from '../../lib/util/dtype.js'
 import { type DrawKind, drawKinds, fillDraws, Stream } from '../../lib/util/random.js'
 import { call } from './engines.js'
+import { convCase, poolCase } from './reference-windows.js'
 
 /** A call with its inputs, the type and length of its output, and what the output should be. */
 export interface Case {
@@ -404,6 +405,14 @@ export function random(kernel: KernelName, draw: Draw): Case {
       return randomCase(draw, float)
     case 'dropout':
       return dropoutCase(draw, float)
+    case 'conv':
+    case 'convInput':
+    case 'convWeight':
+      return convCase(draw, kernel, float)
+    case 'maxPool':
+    case 'poolTake':
+    case 'poolPut':
+      return poolCase(draw, kernel, float)
     default:
       return reductionCase(draw, kernel, any)
   }

@@ -45,6 +45,14 @@ function everyKernel(dtype: 'float32' | 'float64'): Program {
   b.step(call('oneHot', [4, 6]), [t()], [index])
   b.step(call('softmaxCrossEntropy', [4, 6]), [b.scratch(4)], [x, index])
   b.step(call('softmaxCrossEntropyGrad', [4, 6]), [t()], [x, index, b.scratch(1)])
+  const windows = [1, 3, 4, 2, 2, 3, 3, 2, 2, 1, 1, 0, 0, 1, 1, 1]
+  b.step(call('conv', windows), [b.scratch(18)], [x, t()])
+  b.step(call('convInput', windows), [t()], [b.scratch(18), s])
+  b.step(call('convWeight', windows), [t()], [x, b.scratch(18)])
+  const pools = [1, 3, 4, 2, 1, 2, 2, 2, 2, 2, 0, 0, 1, 1]
+  b.step(call('maxPool', pools), [b.scratch(4)], [x])
+  b.step(call('poolTake', pools), [b.scratch(4)], [t(), x])
+  b.step(call('poolPut', pools), [t()], [b.scratch(4), x])
   b.step(call('accumulate', [24]), [b.entry(0)], [x])
   b.step(call('dropout', [4, 6, 1, 0], [0.5]), [t()], [x, index])
   b.step(call('toIndex', [4, 6]), [b.scratch(4, 'int32')], [b.scratch(4)])
