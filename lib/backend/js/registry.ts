@@ -1,8 +1,8 @@
 /** The kernels of this engine by name. */
 
 import type { KernelName } from '../program.js'
-import { random } from './draws.js'
 import { conv, convInput, convWeight, maxPool, poolPut, poolTake } from './convolution.js'
+import { random } from './draws.js'
 import { dropout } from './dropout.js'
 import { elementwise } from './elementwise.js'
 import { gather, oneHot, putAlong, scatterAdd, takeAlong, toIndex } from './indexing.js'
