@@ -35,6 +35,8 @@ export {
 } from './data/transforms.js'
 export { type ErrorCode, type ErrorDetails, errorCodes, WengertError } from './errors.js'
 export { type CsvInfo, type CsvOptions, type CsvStream, readCsv, type StreamCsvOptions, streamCsv } from './io/csv.js'
+export type { ColumnType as CsvColumnType, MissingPolicy } from './io/csv-columns.js'
+export type { CsvSource } from './io/csv-records.js'
 export { type LoadedModel, loadModel, type ModelParts, type SaveModelOptions, saveModel } from './io/model.js'
 export type { SaveTableOptions, TableParts } from './io/model-table.js'
 export { decodeNpy, encodeNpy, readNpy, writeNpy } from './io/npy.js'
@@ -141,11 +143,13 @@ export {
   max,
   mean,
   min,
+  type NormOptions,
   norm,
   prod,
   type ReduceOptions,
   std,
   sum,
+  type VarianceOptions,
   variance,
 } from './primitives/reduce.js'
 export { logSoftmax, logSumExp, softmax, softmaxCrossEntropy } from './primitives/softmax.js'
@@ -213,7 +217,9 @@ export type { CheckpointOptions } from './train/checkpoint-policy.js'
 export type { FitOptions } from './train/fit-options.js'
 export type { EpochRecord, History, ParameterHealth, Scores, ScoresOf, StopReason } from './train/history.js'
 export type { ProgramProfile, TrainingProfile } from './train/inspect.js'
-export { type CustomMetric, type MeanMetric, type MetricName, type MetricSpec, top } from './train/metrics.js'
+export type { MetricContext } from './train/metric-context.js'
+export { type CustomMetric, type MeanMetric, type MetricName, type MetricSpec, type MetricValue, top } from './train/metrics.js'
+export type { Divergence } from './train/policies.js'
 export { type ProgressLine, type ProgressOptions, type ProgressStream, progress } from './train/progress.js'
 export { type Histories, type ReportOptions, report } from './train/report.js'
 export type { StreamItem, StreamOptions, StreamProgress } from './train/stream.js'

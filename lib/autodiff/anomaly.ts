@@ -31,7 +31,7 @@ function userLine(): string {
   return frame?.trim().replace(/^at /, '') ?? 'an unknown line'
 }
 
-const firstBad = (x: Tensor): number => (isFloat(x.dtype) ? (x.data as Float32Array).findIndex((v) => !Number.isFinite(v)) : -1)
+const firstBad = (x: Tensor): number => (isFloat(x.dtype) ? x.data.findIndex((v) => !Number.isFinite(v)) : -1)
 
 function position(x: Tensor, flat: number): string {
   if (x.rank === 0) return ''

@@ -160,7 +160,7 @@ function checkWeights(where: string, given: unknown, m: number, dtype: FloatDtyp
   }
   const weights = t.reshape([m])
   checkFinite(where, 'weights', weights)
-  const negative = (weights.data as Float32Array).findIndex((w) => w < 0)
+  const negative = weights.data.findIndex((w) => w < 0)
   if (negative >= 0) {
     throw new WengertError('ERR_RANGE', `${where}: expected weights of 0 or more, got ${weights.data[negative]} for sample ${negative}`, {
       expected: '>= 0',
@@ -173,7 +173,7 @@ function checkWeights(where: string, given: unknown, m: number, dtype: FloatDtyp
 
 /** Errors: ERR_DATA for weights that are all 0, whose mean nothing defines. */
 export function refuseNoWeight(where: string, weights: Tensor): void {
-  if ((weights.data as Float32Array).some((w) => w > 0)) return
+  if (weights.data.some((w) => w > 0)) return
   throw new WengertError('ERR_DATA', `${where}: expected at least one sample that counts, got weights that are all 0`, { actual: 0 })
 }
 

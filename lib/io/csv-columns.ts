@@ -4,7 +4,9 @@ import { type Decimal, type Field, parseNumber } from '../data/records.js'
 import { WengertError } from '../errors.js'
 import { describe, listed, nearest, short } from '../util/options.js'
 
+/** What a column of a CSV file is read as. */
 export type ColumnType = 'number' | 'category' | 'ignore'
+/** What becomes of missing values. */
 export type MissingPolicy = 'refuse' | 'drop' | 'mean'
 
 export interface ColumnRules {

@@ -61,7 +61,7 @@ export class Embedding extends Module {
 
   override forward(x: Tensor): Tensor {
     if (isFloat(x.dtype) && isConcrete(x)) {
-      const bad = (x.data as Float32Array).findIndex((index) => !Number.isInteger(index))
+      const bad = x.data.findIndex((index) => !Number.isInteger(index))
       if (bad >= 0)
         throw new WengertError(
           'ERR_RANGE',

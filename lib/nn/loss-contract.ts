@@ -162,7 +162,7 @@ const order = '; the prediction is the first argument, the target the second'
 /** Refuses the first value that does not hold, where values are known. Errors: ERR_RANGE. */
 function checkValues(op: string, what: string, x: Tensor, expected: string, holds: (value: number) => boolean, hint = ''): void {
   if (!isConcrete(x)) return
-  const bad = (x.data as Float32Array).findIndex((value) => !holds(value))
+  const bad = x.data.findIndex((value) => !holds(value))
   if (bad < 0) return
   throw new WengertError('ERR_RANGE', `${op}: expected a ${what} ${expected}, got ${x.data[bad]} at position ${bad}${hint}`, {
     expected,
@@ -196,7 +196,7 @@ export function checkLabels(op: string, target: Tensor, m: number, classes: numb
   }
   const flat = target.reshape([m])
   if (isConcrete(flat)) {
-    const bad = (flat.data as Float32Array).findIndex((label) => !(Number.isInteger(label) && label >= 0 && label < classes))
+    const bad = flat.data.findIndex((label) => !(Number.isInteger(label) && label >= 0 && label < classes))
     if (bad >= 0) {
       throw new WengertError(
         'ERR_LABEL',

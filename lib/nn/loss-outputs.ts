@@ -49,7 +49,7 @@ function costOf(loss: Loss, prediction: readonly number[], target: number): numb
     ? tensor(Int32Array.of(target))
     : tensor(prediction.length === 1 ? [[target]] : [prediction.map((_, k) => (k === target ? 1 : 0))], { dtype: 'float64' })
   const costs = loss(tensor([prediction], { dtype: 'float64' }), y, { reduction: 'none' })
-  return (costs.data as Float64Array).reduce((a, b) => a + b, 0)
+  return costs.data.reduce((a, b) => a + b, 0)
 }
 
 const same = (a: number, b: number): boolean => Math.abs(a - b) <= 1e-9 * Math.max(1, Math.abs(a), Math.abs(b))

@@ -97,7 +97,7 @@ export function applicable(rule: Optimizer): AppliedOptimizer {
       const scalars = Array.from(numbers, (value) => tensor(value, { dtype }))
       const next = rule.update(new Tensor(shape, dtype, parameter.peek()), gradient, memory.slots, scalars, parameter)
       for (const value of [next.parameter, ...next.slots]) {
-        if (!(value.data as Float32Array).every((x) => Number.isFinite(x)))
+        if (!value.data.every((x) => Number.isFinite(x)))
           throw new WengertError('ERR_DIVERGED', `${op}: update ${t} of ${name} is not finite; try a smaller learning rate (now ${rate})`)
       }
       return { parameter, values: next.parameter, memory: { slots: next.slots, updates: t } }

@@ -122,8 +122,7 @@ export function minimize(f: (w: Tensor) => Tensor, start: TensorLike, options: M
     optimizer.scalars(row, 0, step + 1, rate)
     const scalars = Array.from(row, (s) => full([], s, { dtype }))
     const next = optimizer.update(point, gradient, slots, scalars)
-    if (!(next.parameter.data as Float64Array).every(Number.isFinite))
-      return path(false, `a point that is not finite after ${step + 1} steps`)
+    if (!next.parameter.data.every(Number.isFinite)) return path(false, `a point that is not finite after ${step + 1} steps`)
     point = new Tensor(shape, dtype, next.parameter.data)
     slots = next.slots
   }

@@ -177,6 +177,7 @@ export function prod(x: Tensor, axis?: Axis, options: ReduceOptions = {}): Tenso
   return reshape(y, shape)
 }
 
+/** Of `variance` and `std`. */
 export interface VarianceOptions extends ReduceOptions {
   /** Divide by n − correction: 1 (Bessel's) by default, 0 for the population's variance. */
   correction?: number | undefined
@@ -202,6 +203,7 @@ function rootOrZero(x: Tensor, root: (x: Tensor) => Tensor): Tensor {
   return where(zero, 0, root(where(zero, 1, x)))
 }
 
+/** Of `norm`. */
 export interface NormOptions extends ReduceOptions {
   /** The p of the p-norm: 2 by default; 1; Infinity. */
   p?: number | undefined

@@ -108,7 +108,7 @@ export function runEagerly(
 }
 
 function isFinite(value: Tensor): boolean {
-  return !isFloat(value.dtype) || (value.data as Float32Array).every((x) => Number.isFinite(x))
+  return !isFloat(value.dtype) || value.data.every((x) => Number.isFinite(x))
 }
 
 export class EagerRunner implements Runner {

@@ -4,6 +4,7 @@ import { WengertError } from '../errors.js'
 import type { Loss, OutputKind, TargetKind } from '../nn/loss.js'
 import { boundaryOf, outputsOf } from '../nn/loss-outputs.js'
 
+/** What a metric of one's own is told of the loss. */
 export interface MetricContext {
   targets: TargetKind
   /** What the outputs mean; undefined where the loss does not tell. */

@@ -134,6 +134,7 @@ const wholes = {
 export type MeanName = keyof typeof means
 /** The metrics known by name. */
 export type MetricName = MeanName | keyof typeof wholes
+/** What a metric gives. */
 export type MetricValue<Name extends MetricName> = Name extends 'confusionMatrix' ? number[][] : number
 /** A name, `top(k)`, or a function of one's own. */
 export type MetricSpec = MetricName | MeanMetric | CustomMetric

@@ -11,6 +11,7 @@ export interface PolicyState {
   first?: number
 }
 
+/** When a cost counts as run away. */
 export interface Divergence {
   /** An epoch's cost above so many times the first counts as run away. */
   factor: number

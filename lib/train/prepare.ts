@@ -34,7 +34,7 @@ export const sampleOf = ({ x, y, weights }: Prepared): SampleSpec => ({
 export function massOf({ y, weights, samples }: Prepared, loss: Loss, dtype: FloatDtype): number {
   const own = loss.weightsOf?.(y, dtype)
   if (!own) return weights ? sumOf(weights.data) : samples
-  return sumOf(Array.from(own.data as Float32Array, (w, i) => w * ((weights?.data[i] as number | undefined) ?? 1)))
+  return sumOf(Array.from(own.data, (w, i) => w * ((weights?.data[i] as number | undefined) ?? 1)))
 }
 
 const sumOf = (values: ArrayLike<number>): number => {
@@ -47,7 +47,7 @@ const sumOf = (values: ArrayLike<number>): number => {
 function normalized(where: string, weights: Tensor, dtype: FloatDtype): Tensor {
   refuseNoWeight(where, weights)
   const { data, size } = weights
-  const largest = (data as Float32Array).reduce((a, b) => Math.max(a, b), 0)
+  const largest = data.reduce((a, b) => Math.max(a, b), 0)
   let sum = 0
   for (let i = 0; i < size; i++) sum += (data[i] as number) / largest
   const out = viewOf(dtype, new SharedArrayBuffer(size * bytesPerElement[dtype]), 0, size)
