@@ -263,6 +263,20 @@ function dropoutCase(draw: Draw, dtype: Dtype): Case {
   }
 }
 
+function toIndexCase(draw: Draw, dtype: Dtype): Case {
+  const [k, n] = [draw.of([0, 1, 5, 33]), draw.int(1, 9)]
+  const index = draw.array('int32', k, 0, n - 1)
+  const x = allocate(dtype, k)
+  x.set(index)
+  return {
+    name: `${dtype} [${k}, ${n}]`,
+    call: call('toIndex', [k, n]),
+    inputs: [x],
+    before: allocate('int32', k),
+    expected: Array.from(index),
+  }
+}
+
 function randomCase(draw: Draw, dtype: Dtype): Case {
   const [kind, n, purpose, byRow] = [draw.int(0, 2), draw.of([0, 1, 2, 3, 8, 65]), draw.int(0, 9999), draw.int(0, 1)]
   const [low, high] = [draw.int(0, 2 ** 31 - 1), draw.int(0, 2 ** 31 - 1)]
@@ -401,6 +415,8 @@ export function random(kernel: KernelName, draw: Draw): Case {
       return lossCase(draw, kernel === 'softmaxCrossEntropyGrad', float)
     case 'accumulate':
       return accumulateCase(draw, any)
+    case 'toIndex':
+      return toIndexCase(draw, float)
     case 'random':
       return randomCase(draw, float)
     case 'dropout':
