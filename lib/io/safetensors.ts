@@ -130,7 +130,7 @@ function headerBytes(where: string, header: object): Uint8Array {
 }
 
 /** The header and each tensor's bytes (its own memory) in their places: wider types first, so that all are aligned. */
-function partsOf(where: string, tensors: Record<string, Tensor>, metadata: Record<string, string>): Uint8Array[] {
+export function partsOf(where: string, tensors: Record<string, Tensor>, metadata: Record<string, string>): Uint8Array[] {
   if (!isPlainObject(tensors))
     throw new WengertError('ERR_VALUE', `${where}: expected tensors by name, got ${describe(tensors)}`, { actual: tensors })
   const entries = Object.entries(tensors)

@@ -3,7 +3,7 @@
 import { copyFile, link, rename, unlink } from 'node:fs/promises'
 import { WengertError } from '../errors.js'
 import { checkPath, writeAtomic } from '../io/atomic.js'
-import { encodeSafetensors, type Safetensors } from '../io/safetensors.js'
+import { partsOf, type Safetensors } from '../io/safetensors.js'
 import { checkNumber, checkOptions, describe } from '../util/options.js'
 
 /** Where and how often `fit` writes checkpoints. */
@@ -100,7 +100,8 @@ export class CheckpointPolicy {
   /** Writes the newest, and moves the older ones on: at every moment `path` is a whole checkpoint. */
   async write({ tensors, metadata }: Safetensors): Promise<void> {
     const { path, keep = 1 } = this.options
-    await writeAtomic(path, [encodeSafetensors(tensors, metadata)], {
+    // The parts as they lie: a copy of all of them would hold up the event loop.
+    await writeAtomic(path, partsOf('checkpoint', tensors, metadata), {
       where: 'checkpoint',
       at: async (stage) => {
         if (stage === 'flushed' && keep > 1) await shift(path, keep)
@@ -110,7 +111,7 @@ export class CheckpointPolicy {
   }
 
   async writeBest({ tensors, metadata }: Safetensors): Promise<void> {
-    await writeAtomic(`${this.options.path}.best`, [encodeSafetensors(tensors, metadata)], { where: 'checkpoint' })
+    await writeAtomic(`${this.options.path}.best`, partsOf('checkpoint', tensors, metadata), { where: 'checkpoint' })
   }
 }
 

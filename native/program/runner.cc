@@ -229,6 +229,8 @@ std::size_t Runner::footprint() const {
 
 void Runner::Work() {
   const Pool::Place place(&abandoned_);
+  // The copy is made here: a large one would hold up the event loop.
+  state_->Publish();
   BlockStatus status = Loop();
   result_.epochs = epoch_;
   result_.runs = runs_.load(std::memory_order_relaxed);

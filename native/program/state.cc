@@ -31,7 +31,7 @@ void State::Write(std::size_t offset, const void* source, std::size_t bytes) {
 std::uint64_t State::Read(const std::vector<Copy>& copies) {
   std::unique_lock<std::mutex> lock(exchange_, std::defer_lock);
   if (busy_) lock.lock();
-  const char* const from = busy_ ? front_.data() : block_.data();
+  const char* const from = busy_ && shown_ ? front_.data() : block_.data();
   for (const Copy& copy : copies) {
     if (copy.bytes > 0) std::memcpy(copy.target, from + copy.offset, copy.bytes);
   }
@@ -50,7 +50,7 @@ void State::Begin() {
   if (!front_) front_ = Memory(block_.bytes());
   if (!back_) back_ = Memory(block_.bytes());
   good_ = false;
-  Publish();
+  shown_ = false;
   busy_ = true;
 }
 
@@ -78,6 +78,7 @@ bool State::Publish() {
     std::lock_guard<std::mutex> lock(exchange_);
     std::swap(front_, back_);
     good_ = finite;
+    shown_ = true;
     version_.fetch_add(1, std::memory_order_relaxed);
   }
   return finite;

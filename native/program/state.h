@@ -2,7 +2,8 @@
 //
 // Two threads know a state. While no runner works on it, the JavaScript thread alone does, and reads and writes the
 // block itself. While one does (Begin … End), the block belongs to the training thread, and the JavaScript thread reads
-// the front snapshot: the end of an epoch at which every floating value was finite. The lock is held for the exchange
+// the front snapshot: the end of an epoch at which every floating value was finite. Until the training thread has made
+// the first one, readers see the block, which nobody changes before. The lock is held for the exchange
 // of the two buffers and for the copies that a reader makes, never while values are tested or copied by the training
 // thread. All ranges of one Read are of one snapshot.
 #pragma once
@@ -52,7 +53,7 @@ class State {
   // A runner for this state is made, or gone: the last one takes the snapshots with it.
   void AddRunner() { runners_++; }
   void DropRunner();
-  // A block of runs begins: the block as it is becomes the snapshot. Throws std::bad_alloc, having changed nothing.
+  // A block of runs begins: Publish comes next. Throws std::bad_alloc, having changed nothing.
   void Begin();
   // The block of runs has ended: reads see the block again.
   void End();
@@ -76,6 +77,7 @@ class State {
   bool busy_ = false;
   int runners_ = 0;
   bool good_ = false;  // the front snapshot is finite
+  bool shown_ = false;  // there is a front snapshot of this block of runs
 };
 
 }  // namespace wengert
