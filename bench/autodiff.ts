@@ -1,6 +1,6 @@
 /**
  * The costs of differentiation: a long tape, the gradient beside its function for many inputs, a Hessian-vector product beside
- * the gradient of a network. `node dist/bench/autodiff.js [--json]`; the engine is `WENGERT_BACKEND`'s.
+ * the gradient of a network. `node dist/bench/autodiff.js [--json] [--chain]` (the eager chain alone); the engine is `WENGERT_BACKEND`'s.
  */
 
 import { parseArgs } from 'node:util'
@@ -9,7 +9,7 @@ import { compile } from '../lib/plan/plan.js'
 import { StateLayout } from '../lib/plan/state-layout.js'
 import { allocate, type TypedArray } from '../lib/util/dtype.js'
 
-const { values: flags } = parseArgs({ options: { json: { type: 'boolean', default: false } } })
+const { values: flags } = parseArgs({ options: { json: { type: 'boolean', default: false }, chain: { type: 'boolean', default: false } } })
 
 /** Seconds of one call: the least of `turns` samples, each of so many calls that it lasts. */
 function seconds(body: () => void, turns = 7, least = 0.05): number {
@@ -39,6 +39,20 @@ function longTape(n: number) {
   const x = tensor(0.5, { dtype: 'float64' })
   const [f, g] = [seconds(() => chain(x), 5), seconds(() => grad(chain)(x), 5)]
   return { entries: n, functionMicroseconds: (1e6 * f) / n, gradientMicroseconds: (1e6 * g) / n, ratio: g / f }
+}
+
+/** The chain x ← 1.01 tanh x, a thousand times over 8 elements, applied one by one; microseconds an operation of value and gradient. */
+function eagerChain() {
+  const repeats = 1000
+  const chain = (x: Tensor) => {
+    let y = x
+    for (let i = 0; i < repeats; i++) y = y.tanh().mul(1.01)
+    return y.sum()
+  }
+  const x = new Random(3).uniform([8], -1, 1)
+  const [f, both] = [seconds(() => chain(x), 40, 0.01), seconds(() => valueAndGrad(chain)(x), 40, 0.01)]
+  const operations = 2 * repeats
+  return { operations, valueMicroseconds: (1e6 * f) / operations, bothMicroseconds: (1e6 * both) / operations }
 }
 
 /** Programs over `inputs` and one output each, as functions to call. */
@@ -102,11 +116,16 @@ function hessianVector() {
   }
 }
 
+if (flags.chain) {
+  console.log(JSON.stringify(eagerChain()))
+  process.exit()
+}
 longTape(1e4) // warms the code
+const chain = eagerChain()
 const tapes = [1e3, 1e4, 1e5].map(longTape)
 const inputs = [10, 100, 1e3, 1e4, 1e5, 1e6].map(manyInputs)
 const network = hessianVector()
-if (flags.json) console.log(JSON.stringify({ engine: backend().name, tapes, inputs, network }))
+if (flags.json) console.log(JSON.stringify({ engine: backend().name, chain, tapes, inputs, network }))
 else {
   const us = (x: number) => x.toPrecision(3).padStart(9)
   console.log(`engine: ${backend().name}\n\na tape applied op by op (µs an entry)`)
@@ -114,6 +133,9 @@ else {
     console.log(
       `${String(t.entries).padStart(8)} entries  function ${us(t.functionMicroseconds)}  gradient ${us(t.gradientMicroseconds)}  ratio ${t.ratio.toFixed(2)}`,
     )
+  console.log(
+    `\n1.01 tanh x, a thousand times, 8 elements, op by op (µs an operation; bound: 5)\n${String(chain.operations).padStart(8)} operations  value ${us(chain.valueMicroseconds)}  value and gradient ${us(chain.bothMicroseconds)}`,
+  )
   console.log('\na gradient beside its function, replayed (µs a call; bound: ratio 5)')
   for (const t of inputs)
     console.log(

@@ -4,7 +4,7 @@ import { WengertError } from '../errors.js'
 import { sumTo } from '../primitives/broadcast.js'
 import { add } from '../primitives/elementwise.js'
 import type { Primitive } from '../primitives/primitive.js'
-import { withScope } from '../primitives/scope.js'
+import { currentScope, replaceScope, withScope } from '../primitives/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { isFloat } from '../util/dtype.js'
 import type { Entry, Tape } from './tape.js'
@@ -23,17 +23,29 @@ export function sweep(tape: Tape, seeds: ReadonlyMap<number, Tensor>, visit?: Vi
     accumulate(adjoints, index, seed)
     last = Math.max(last, index)
   }
-  for (let index = last; index >= 0; index--) {
-    const adjoint = adjoints[index]
-    const entry = tape.entries[index] as Entry
-    if (adjoint === undefined || !entry.active) continue
-    visit?.(index, adjoint)
-    const cotangents = pull(tape, entry, adjoint)
-    for (let i = 0; i < cotangents.length; i++) {
-      const cotangent = cotangents[i]
-      if (cotangent !== undefined) accumulate(adjoints, entry.sources[i] as number, cotangent)
+  const outer = swept
+  const outerScope = currentScope()
+  try {
+    for (let index = last; index >= 0; index--) {
+      const adjoint = adjoints[index]
+      if (adjoint === undefined) continue
+      const entry = tape.entries[index] as Entry
+      if (!entry.active) continue
+      visit?.(index, adjoint)
+      if (entry.primitive === undefined) continue
+      adjoints[index] = undefined
+      swept = entry
+      replaceScope(backward(entry.scope))
+      const cotangents = contributions(tape, entry, adjoint)
+      const { sources } = entry
+      for (let i = 0; i < cotangents.length; i++) {
+        const cotangent = cotangents[i]
+        if (cotangent !== undefined) accumulate(adjoints, sources[i] as number, cotangent)
+      }
     }
-    if (index >= tape.inputCount) adjoints[index] = undefined
+  } finally {
+    swept = outer
+    replaceScope(outerScope)
   }
   return adjoints
 }
@@ -45,25 +57,39 @@ export const entryBeingSwept = (): Entry | undefined => swept
 
 /** What an entry's adjoint contributes to each operand; undefined for constants and where no derivative can come through. */
 export function pull(tape: Tape, entry: Entry, adjoint: Tensor): readonly (Tensor | undefined)[] {
-  const { primitive, inputs, sources, scope } = entry
-  if (primitive === undefined) return []
-  const wanted = sources.map((s) => tape.entries[s]?.active === true)
-  if (!wanted.includes(true)) return []
   const outer = swept
   swept = entry
   try {
-    const contribute = () =>
-      cotangentsOf(primitive, adjoint, entry, wanted, tape.level).map((g, i) =>
-        wanted[i] && g ? sumTo(g, (inputs[i] as Tensor).shape) : undefined,
-      )
-    return withScope(backward(scope), contribute, true)
+    return withScope(backward(entry.scope), () => contributions(tape, entry, adjoint), true)
   } finally {
     swept = outer
   }
 }
 
+const nothing: readonly undefined[] = []
+
+function contributions(tape: Tape, entry: Entry, adjoint: Tensor): readonly (Tensor | undefined)[] {
+  const { primitive, inputs, sources } = entry
+  if (primitive === undefined) return nothing
+  const { entries } = tape
+  const wanted: boolean[] = new Array(sources.length)
+  let any = false
+  for (let i = 0; i < sources.length; i++) {
+    wanted[i] = entries[sources[i] as number]?.active === true
+    any ||= wanted[i] as boolean
+  }
+  if (!any) return nothing
+  const given = cotangentsOf(primitive, adjoint, entry, wanted, tape.level)
+  const result: (Tensor | undefined)[] = new Array(given.length)
+  for (let i = 0; i < given.length; i++) {
+    const g = given[i]
+    result[i] = wanted[i] && g ? sumTo(g, (inputs[i] as Tensor).shape) : undefined
+  }
+  return result
+}
+
 /** The scope of an entry's adjoint operations. */
-const backward = (scope: string): string => (scope.endsWith('backward') ? scope : `${scope}${scope ? ', ' : ''}backward`)
+const backward = (scope: string): string => (scope === '' ? 'backward' : scope.endsWith('backward') ? scope : `${scope}, backward`)
 
 function accumulate(adjoints: (Tensor | undefined)[], index: number, cotangent: Tensor): void {
   const before = adjoints[index]
@@ -80,6 +106,7 @@ export function cotangentsOf(
 ): readonly (Tensor | undefined)[] {
   switch (primitive.kind) {
     case 'elementwise':
+      if (inputs.length === 1) return [primitive.derivatives[0]?.(g, inputs, output)]
       return inputs.map((_, i) => (wanted[i] ? primitive.derivatives[i]?.(g, inputs, output) : undefined))
     case 'linear':
       return inputs.map((_, i) => (wanted[i] ? primitive.transpose(g, i, inputs, params) : undefined))

@@ -64,10 +64,14 @@ export class Tape extends Trace {
   /** Records one application; the innermost trace among the inputs calls it. */
   apply(primitive: Primitive, inputs: readonly Tensor[], params: Params): Tensor {
     if (this.inlining && primitive.kind === 'general' && primitive.evaluate) return primitive.evaluate(inputs)
-    const lower = inputs.map((x) => this.lowerOf(x))
+    const count = inputs.length
+    const lower: Tensor[] = new Array(count)
+    for (let i = 0; i < count; i++) lower[i] = this.lowerOf(inputs[i] as Tensor)
     const output = apply(primitive, lower, params)
     if (primitive.kind === 'nondifferentiable' && !this.everything) return output
-    return this.push({ primitive, params, inputs: lower, sources: inputs.map((x) => this.indexOf(x)), output })
+    const sources: number[] = new Array(count)
+    for (let i = 0; i < count; i++) sources[i] = this.indexOf(inputs[i] as Tensor)
+    return this.push({ primitive, params, inputs: lower, sources, output })
   }
 
   override describe(x: Traced): string {
@@ -87,8 +91,11 @@ export class Tape extends Trace {
 
   /** Appends an entry whose output is known, and gives the variable that stands for it. */
   push({ primitive, params, inputs, sources, output }: Omit<Entry, 'scope' | 'active'>): Variable {
-    const active =
-      isFloat(output.dtype) && (primitive === undefined || sources.some((s, i) => this.entries[s]?.active && transmits(primitive, i)))
+    let active = primitive === undefined
+    if (isFloat(output.dtype)) {
+      for (let i = 0; i < sources.length && !active && primitive !== undefined; i++)
+        active = this.entries[sources[i] as number]?.active === true && transmits(primitive, i)
+    } else active = false
     this.entries.push({ primitive, params, inputs, sources, output, scope: currentScope(), active })
     return new Variable(this, output, this.entries.length - 1)
   }

@@ -132,6 +132,8 @@ export interface Call {
   kernel: KernelName
   ints: readonly number[]
   scalars: readonly number[]
+  /** The same object comes again, for other operands: an engine may keep what it makes of it. */
+  again?: boolean
 }
 
 /** Where a slot lives: 0 the arena, 1 the state block, 2 the report, 3 + i the i-th input. */

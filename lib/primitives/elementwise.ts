@@ -9,7 +9,7 @@
 import { type ElementwiseOp, elementwiseOps } from '../backend/program.js'
 import { WengertError } from '../errors.js'
 import { full } from '../tensor/creation.js'
-import { Tensor } from '../tensor/tensor.js'
+import { emptyTensor, Tensor } from '../tensor/tensor.js'
 import { type Dtype, isFloat, promote } from '../util/dtype.js'
 import { describe } from '../util/options.js'
 import { broadcastShapes, foldGrid, sameShape } from '../util/shape.js'
@@ -31,7 +31,7 @@ import {
   reciprocalNotation,
   sumNotation,
 } from './notation.js'
-import { type Aval, apply, type ElementwiseRule, type Params, type Primitive, type Sample } from './primitive.js'
+import { type Aval, apply, type ElementwiseRule, noParams, type Params, type Primitive, type Sample } from './primitive.js'
 
 /** A tensor or a number; numbers take the element type of the tensors beside them. */
 export type Operand = Tensor | number
@@ -96,8 +96,36 @@ function row(name: ElementwiseOp, definition: Definition): Primitive {
   return primitive
 }
 
+/** Floating tensors of one type, all of one shape or single numbers, as nearly all operands are: they are taken as they stand. */
+function ready(operands: readonly Operand[]): Tensor[] | undefined {
+  const count = operands.length
+  let like: Tensor | undefined
+  for (let i = 0; i < count; i++) {
+    const x = operands[i]
+    if (!(x instanceof Tensor)) {
+      if (typeof x !== 'number') return undefined
+    } else if (like === undefined || like.shape.length === 0) {
+      if (!isFloat(x.dtype) || (like && like.dtype !== x.dtype)) return undefined
+      like = x
+    } else if (x.dtype !== like.dtype || (x.shape !== like.shape && x.shape.length > 0 && !sameShape(x.shape, like.shape))) return undefined
+  }
+  if (like === undefined) return undefined
+  const tensors: Tensor[] = new Array(count)
+  for (let i = 0; i < count; i++) {
+    const x = operands[i]
+    if (x instanceof Tensor) tensors[i] = x
+    else {
+      tensors[i] = emptyTensor([], like.dtype)
+      ;(tensors[i] as Tensor).data[0] = x as number
+    }
+  }
+  return tensors
+}
+
 /** Brings operands to tensors of one element type, and expands those that a two-dimensional grid cannot express. */
 function prepare(name: string, operands: readonly Operand[], output: OutputType, first = 0): Tensor[] {
+  const plain = first === 0 ? ready(operands) : undefined
+  if (plain) return plain
   let dtype: Dtype | undefined
   for (let i = first; i < operands.length; i++) {
     const x = operands[i]
@@ -139,12 +167,12 @@ type Binary = { primitive: Primitive; op: (a: Operand, b: Operand) => Tensor }
 
 function unary(name: UnaryName, definition: Definition): Unary {
   const primitive = row(name, definition)
-  return { primitive, op: (x) => apply(primitive, prepare(name, [x], definition.output), {}) }
+  return { primitive, op: (x) => apply(primitive, prepare(name, [x], definition.output), noParams) }
 }
 
 function binary(name: BinaryName, definition: Definition): Binary {
   const primitive = row(name, definition)
-  return { primitive, op: (a, b) => apply(primitive, prepare(name, [a, b], definition.output), {}) }
+  return { primitive, op: (a, b) => apply(primitive, prepare(name, [a, b], definition.output), noParams) }
 }
 
 const positive = { low: 0.2, high: 3 }

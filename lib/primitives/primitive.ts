@@ -215,13 +215,68 @@ export function observing<T>(watch: Observer, body: () => T): T {
   }
 }
 
+/** Of rows without static arguments: what is prepared for such a row is remembered by the shapes and types of its operands. */
+export const noParams: Params = Object.freeze({})
+
+/** What an application needs for operands of these shapes and types. */
+interface Preparation {
+  readonly operands: readonly Aval[]
+  readonly output: Aval
+  readonly call: Call
+}
+
+const preparations = new WeakMap<object, Preparation[]>()
+/** Shapes and types remembered for a row; the oldest gives way. */
+const remembered = 8
+
+function likeOperands(known: readonly Aval[], inputs: readonly Tensor[]): boolean {
+  if (known.length !== inputs.length) return false
+  for (let i = 0; i < known.length; i++) {
+    const [a, b] = [known[i] as Aval, inputs[i] as Tensor]
+    if (a.dtype !== b.dtype) return false
+    if (a.shape === b.shape) continue
+    const n = a.shape.length
+    if (b.shape.length !== n) return false
+    for (let axis = 0; axis < n; axis++) if (a.shape[axis] !== b.shape[axis]) return false
+  }
+  return true
+}
+
+function preparationOf(primitive: Primitive, inputs: readonly Tensor[], params: Params): Preparation {
+  let list: Preparation[] | undefined
+  if (params === noParams) {
+    list = preparations.get(primitive)
+    if (list === undefined) {
+      list = []
+      preparations.set(primitive, list)
+    }
+    for (let i = 0; i < list.length; i++) if (likeOperands((list[i] as Preparation).operands, inputs)) return list[i] as Preparation
+  }
+  const operands = inputs.map(({ shape, dtype }) => ({ shape: [...shape], dtype }))
+  const output = primitive.infer(inputs, params)
+  const call = primitive.lower(inputs, output, params)
+  const preparation = { operands, output, call: list ? { ...call, again: true } : call }
+  if (list) {
+    if (list.length >= remembered) list.pop()
+    list.unshift(preparation)
+  }
+  return preparation
+}
+
 /** Applies a primitive: the deepest trace among the inputs interprets it, else the engine computes it. */
 export function apply<P extends Params>(primitive: Primitive<P>, inputs: readonly Tensor[], params: P): Tensor {
-  const resolved = inputs.map((x) => x.resolve())
+  const count = inputs.length
+  const resolved: Tensor[] = new Array(count)
   let top: Traced | undefined
   let level = -1
-  for (const x of resolved) {
-    if (!(x instanceof Traced)) continue
+  let abstract = false
+  for (let i = 0; i < count; i++) {
+    const x = (inputs[i] as Tensor).resolve()
+    resolved[i] = x
+    if (!(x instanceof Traced)) {
+      if (x instanceof Abstract) abstract = true
+      continue
+    }
     const own = x.trace.open ? x.trace.level : 0
     if (own > level) {
       top = x
@@ -234,14 +289,15 @@ export function apply<P extends Params>(primitive: Primitive<P>, inputs: readonl
     return top.trace.apply(primitive as unknown as Primitive, resolved, params)
   }
   if (primitive.kind === 'general' && primitive.evaluate) return primitive.evaluate(resolved)
-  const { shape, dtype } = primitive.infer(resolved, params)
-  if (resolved.some((x) => x instanceof Abstract)) return new Abstract(shape, dtype)
-  const output = emptyTensor(shape, dtype)
-  engine().run(
-    primitive.lower(resolved, output, params),
-    [output.data],
-    resolved.map((x) => x.data),
-  )
+  if (abstract) {
+    const { shape, dtype } = primitive.infer(resolved, params)
+    return new Abstract(shape, dtype)
+  }
+  const { output: aval, call } = preparationOf(primitive as unknown as Primitive, resolved, params)
+  const output = emptyTensor(aval.shape, aval.dtype)
+  const operands: TypedArray[] = new Array(count)
+  for (let i = 0; i < count; i++) operands[i] = (resolved[i] as Tensor).data
+  engine().run(call, [output.data], operands)
   observer?.(primitive as unknown as Primitive, resolved, output)
   return output
 }

@@ -28,6 +28,8 @@ class NativeBackend implements Backend {
   readonly #addon: Addon
   readonly #numbers: KernelNumbers
   readonly #blas: string
+  /** The words of the calls that are made again. */
+  readonly #words = new WeakMap<Call, Float64Array>()
 
   constructor(addon: Addon) {
     const { kernels, blas } = addon.describe()
@@ -37,9 +39,20 @@ class NativeBackend implements Backend {
   }
 
   run(call: Call, outputs: readonly TypedArray[], inputs: readonly TypedArray[]): void {
-    const words = encodeCall(this.#numbers, call, outputs.length, inputs.length)
+    let words = call.again ? this.#words.get(call) : undefined
+    if (words === undefined) {
+      words = encodeCall(this.#numbers, call, outputs.length, inputs.length)
+      if (call.again) {
+        words = words.slice(0, 5 + call.ints.length + call.scalars.length)
+        this.#words.set(call, words)
+      }
+    }
     try {
-      this.#addon.call(words, ...outputs, ...inputs)
+      // Spread arguments cost as much as a small call.
+      if (outputs.length === 1 && inputs.length === 2)
+        this.#addon.call(words, outputs[0] as TypedArray, inputs[0] as TypedArray, inputs[1] as TypedArray)
+      else if (outputs.length === 1 && inputs.length === 1) this.#addon.call(words, outputs[0] as TypedArray, inputs[0] as TypedArray)
+      else this.#addon.call(words, ...outputs, ...inputs)
     } catch (error) {
       throw coded(error)
     }
