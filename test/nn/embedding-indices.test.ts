@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from 'vitest'
 import { FBGD, loss, MBSGD, nn, Random, SGD, tensor } from '../../lib/index.js'
-import { announce, present, using } from '../support/engines.js'
+import { announce, during, present, using } from '../support/engines.js'
 
 announce('indices of an embedding')
 
@@ -11,7 +11,7 @@ const data = (...x: number[][]) => ({ x, y: x.map(() => [0]) })
 
 describe.each(present)('on %s', (engine) => {
   test('a fraction, a negative number, one too large and NaN', async () => {
-    await using(engine, async () => {
+    await during(engine, async () => {
       for (const [index, code] of [
         [1.7, 'ERR_RANGE'],
         [0.5, 'ERR_RANGE'],

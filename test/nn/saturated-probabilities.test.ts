@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from 'vitest'
 import { FBGD, grad, jvp, loss, nn, softmax, type Tensor, tensor } from '../../lib/index.js'
-import { announce, present, using } from '../support/engines.js'
+import { announce, during, present, using } from '../support/engines.js'
 
 announce('saturated probabilities')
 
@@ -57,7 +57,7 @@ describe.each(present)('on %s', (engine) => {
   })
 
   test('a model that ends in Softmax learns out of saturation', async () => {
-    await using(engine, async () => {
+    await during(engine, async () => {
       const model = new nn.Sequential(new nn.Linear(1, 2, { bias: false, init: () => tensor([[-40], [0]]) }), new nn.Softmax())
       const before = Array.from(model.parameters()[0]?.data ?? [])
       await new FBGD(model, { loss: loss.crossEntropyOf, learningRate: 1 }).fit({ x: [[1]], y: [[1, 0]] }, { epochs: 1 })

@@ -6,7 +6,7 @@ import { compile } from '../../lib/plan/plan.js'
 import { StateLayout } from '../../lib/plan/state-layout.js'
 import { emptyTensor, type Tensor } from '../../lib/tensor/tensor.js'
 import type { Dtype } from '../../lib/util/dtype.js'
-import { announce, present, using } from '../support/engines.js'
+import { announce, during, present, using } from '../support/engines.js'
 
 announce('element types')
 
@@ -51,7 +51,7 @@ describe.each(present)('on %s', (engine) => {
         return x.cast('int32').cast('float32').mul(this.weight)
       }
     }
-    await using(engine, async () => {
+    await during(engine, async () => {
       const model = new Steps()
       const x = w.tensor([[1.7], [2.9], [-1.2]])
       expect(Array.from(model.predict(x).data)).toEqual(Array.from(model.forward(x).data))
@@ -162,7 +162,7 @@ describe.each(present)('on %s', (engine) => {
         return x.mul(this.weight).log().clip(-5, 5)
       }
     }
-    await using(engine, async () => {
+    await during(engine, async () => {
       const data = { x: w.tensor([[-1], [2]]), y: w.tensor([[0], [0]]) }
       const fit = new w.FBGD(new Logarithm(), { loss: w.loss.mse, learningRate: 0.1 }).fit(data, { epochs: 3 })
       await expect(fit).rejects.toMatchObject({ code: 'ERR_DIVERGED' })

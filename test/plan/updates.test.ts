@@ -7,7 +7,7 @@ import type { Optimizer } from '../../lib/optim/optimizer.js'
 import { compile } from '../../lib/plan/plan.js'
 import { StateLayout } from '../../lib/plan/state-layout.js'
 import type { Tensor } from '../../lib/tensor/tensor.js'
-import { announce, present, using } from '../support/engines.js'
+import { announce, during, present, using } from '../support/engines.js'
 
 announce('updates')
 
@@ -119,7 +119,7 @@ describe.each(present)('on %s', (name) => {
           ? { parameter: parameter.sub(parameter.matmul(gradient.transpose().matmul(gradient)).mul(rate as Tensor)), slots: [] }
           : { parameter: parameter.sub(gradient.mul(rate as Tensor)), slots: [] },
     }
-    await using(name, async () => {
+    await during(name, async () => {
       const make = () => new w.nn.Linear(3, 3, { rng: new w.Random(1), dtype: 'float64' })
       const data = { x: values(1, 8, 3), y: values(2, 8, 3) }
       const [compiled, eager] = [make(), make()]

@@ -23,3 +23,13 @@ export function using<T>(name: EngineName, body: () => T): T {
     setBackend(present.includes('native') ? 'native' : 'js')
   }
 }
+
+/** The same until the promise that `body` gives has settled. */
+export async function during<T>(name: EngineName, body: () => Promise<T>): Promise<T> {
+  setBackend(name)
+  try {
+    return await body()
+  } finally {
+    setBackend(present.includes('native') ? 'native' : 'js')
+  }
+}
