@@ -107,6 +107,8 @@ struct Trainee {
   TrainingThread thread;
 };
 
+constexpr std::size_t kHalf = static_cast<std::size_t>(kSize) * kSize * 8;  // bytes
+
 // One "JavaScript" thread with two trainings of its own.
 void Environment(int which, int rounds, const std::vector<double>& a) {
   std::vector<double> seen(2 * kSize * kSize);
@@ -118,9 +120,10 @@ void Environment(int which, int rounds, const std::vector<double>& a) {
       one.Begin(endless ? 1e12 : 3);
       two.Begin(3);
       for (int i = 0; i < 5; i++) {
-        one.state->Read(0, seen.data(), seen.size() * 8);
+        // Two ranges under one lock.
+        one.state->Read({{0, seen.data(), kHalf}, {kHalf, seen.data() + kSize * kSize, kHalf}});
         Expect(std::isfinite(seen.back()) && seen[0] == 1, "a snapshot is whole");
-        two.state->Read(0, seen.data(), 8);
+        two.state->Read({{0, seen.data(), 8}});
         Expect(one.runner.progress().runs >= 0, "progress");
         if (i == 2) Pool::set_threads(1 + (which + block + round) % 4);
         std::this_thread::yield();
@@ -133,7 +136,7 @@ void Environment(int which, int rounds, const std::vector<double>& a) {
       Expect(one.runner.result().status == (endless ? BlockStatus::kCancelled : BlockStatus::kDone), "the status of a block");
       Expect(two.runner.result().runs == 12, "the runs of a block");
     }
-    two.state->Read(kSize * kSize * 8, seen.data(), 8);
+    two.state->Read({{kHalf, seen.data(), 8}});
     // 36 runs that each add 1e-6 · (a row of ones · a column of ones)
     Expect(std::fabs(seen[0] - 36e-6 * kSize) < 1e-12, "what was computed");
     if (round % 2 == 0) one.Begin(1e12);  // left in the middle: the thread's end abandons it
