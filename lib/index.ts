@@ -153,6 +153,7 @@ export {
   variance,
 } from './primitives/reduce.js'
 export { logSoftmax, logSumExp, softmax, softmaxCrossEntropy } from './primitives/softmax.js'
+export { argsort, type SortOptions, sort, type TopkOptions, topk } from './primitives/sort.js'
 export {
   type AvgPoolOptions,
   adaptiveAvgPool1d,

@@ -29,6 +29,7 @@
  * | toIndex        | out[k] int32 ← x[k] F                       | k, n                              |              |
  * | softmaxCrossEntropy | loss[m] F ← z[m,n] F, label[m] int32   | m, n                              |              |
  * | softmaxCrossEntropyGrad | dz[m,n] F, (loss[m] F) ← z[m,n] F, label[m] int32, g[m] or g[1] F | m, n |      |
+ * | argsort        | out[outer,n] int32 ← x[outer,n] F or int32  | outer, n, descending              |              |
  * | accumulate     | r[1] float64 ← x[n] F, int32 or bool        | n                                 |              |
  * | dropout        | out[rows,n] F ← x[rows,n] F, counter[4] int32 | rows, n, layer, first           | rate         |
  * | random         | out[n] F or int32 ← counter[4] int32        | n, kind, purpose, byRow, mixLow, mixHigh | low, high |
@@ -52,6 +53,8 @@
  *   Destination elements are distinct (checked: positive strides that nest, `stride ≥ extent of the smaller ones`, in some order).
  * - index values must lie in 0 … n − 1; each is checked as it is used; a bad one stops the run with status `index`
  *   (see `Failure`). scatterAdd and putAlong start from zero and add. toIndex checks numbers likewise: each must be an integer there.
+ * - argsort gives the places of the elements in growing order, in falling order where descending = 1; equal ones keep their
+ *   order, NaN counts as the largest.
  * - softmaxCrossEntropy: loss = logSumExp(z) − z[label]; its gradient dz = g · (softmax(z) − oneHot(label)),
  *   which gives the loss too where there is a second output: the same bits, in one pass.
  * - accumulate: r += Σ x, in float64.
@@ -75,7 +78,7 @@ export const kernelNames = [
   'elementwise', 'matmul', 'sum', 'prod', 'max', 'min', 'any', 'all', 'argmax', 'argmin', 'cumsum',
   'softmax', 'logSoftmax', 'logSumExp', 'copy', 'concat', 'gather', 'scatterAdd', 'takeAlong', 'putAlong', 'oneHot',
   'softmaxCrossEntropy', 'softmaxCrossEntropyGrad', 'accumulate', 'dropout', 'toIndex', 'random',
-  'conv', 'convInput', 'convWeight', 'maxPool', 'poolTake', 'poolPut',
+  'conv', 'convInput', 'convWeight', 'maxPool', 'poolTake', 'poolPut', 'argsort',
 ] as const
 export type KernelName = (typeof kernelNames)[number]
 

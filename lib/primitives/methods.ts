@@ -9,6 +9,7 @@ import { dot, matmul, outer } from './linalg.js'
 import * as movement from './movement.js'
 import * as reduce from './reduce.js'
 import { logSoftmax, logSumExp, softmax } from './softmax.js'
+import { argsort, sort, topk } from './sort.js'
 import * as windows from './spatial.js'
 
 const { where, elementwiseRows: _rows, oneOrNaN: _one, ...pointwise } = elementwise
@@ -47,6 +48,9 @@ const methods = {
   logSoftmax,
   logSumExp,
   softmax,
+  argsort,
+  sort,
+  topk,
 }
 
 type Methods = typeof methods

@@ -13,6 +13,7 @@ import type { Primitive } from './primitive.js'
 import { randomRows } from './random.js'
 import { reduceRows } from './reduce.js'
 import { softmaxRows } from './softmax.js'
+import { sortRows } from './sort.js'
 
 export const opTable: readonly Primitive[] = [
   ...elementwiseRows,
@@ -23,6 +24,7 @@ export const opTable: readonly Primitive[] = [
   ...linalgRows,
   ...indexingRows,
   ...softmaxRows,
+  ...sortRows,
   ...dropoutRows,
   ...randomRows,
   ...convolutionRows,

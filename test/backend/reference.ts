@@ -384,6 +384,22 @@ function elementwiseCase(draw: Draw, dtype: 'float32' | 'float64'): Case {
   }
 }
 
+function argsortCase(draw: Draw, dtype: Dtype): Case {
+  const [outer, n, descending] = [draw.int(1, 4), draw.int(1, 40), draw.int(0, 1)]
+  // Few values, so that there are ties.
+  const x = draw.array(dtype, outer * n, -3, 3).map(Math.round) as TypedArray
+  const expected = linesOf(x, outer, n, 1).flatMap((line) =>
+    range(n).sort((a, b) => (descending ? -1 : 1) * ((line[a] as number) - (line[b] as number)) || a - b),
+  )
+  return {
+    name: `${dtype} [${outer}, ${n}]${descending ? ' descending' : ''}`,
+    call: call('argsort', [outer, n, descending]),
+    inputs: [x],
+    before: allocate('int32', outer * n),
+    expected,
+  }
+}
+
 /** A random case of a kernel. */
 export function random(kernel: KernelName, draw: Draw): Case {
   const float = draw.of(['float32', 'float64'] as const)
@@ -417,6 +433,8 @@ export function random(kernel: KernelName, draw: Draw): Case {
       return accumulateCase(draw, any)
     case 'toIndex':
       return toIndexCase(draw, float)
+    case 'argsort':
+      return argsortCase(draw, draw.of(['float32', 'float64', 'int32'] as const))
     case 'random':
       return randomCase(draw, float)
     case 'dropout':

@@ -136,6 +136,7 @@ function mixed() {
       const [n, inner] = [1 + below(3), 1 + below(4)]
       return step('gather', [result(t, inner)], [operand(t, n * inner), operand(2, 1)], [1, n, inner, 1])
     },
+    (t) => step('argsort', [result(6, 2)], [operand(t, 6)], [2, 3, below(2)]),
     (t) => step('toIndex', [result(2, 2)], [operand(t, 2)], [2, 1 + below(5)]),
     (t) => step('accumulate', [-1], [operand(t, 3)], [3]),
   ]

@@ -11,6 +11,7 @@ import { matmul } from './matmul.js'
 import { concat, copy } from './movement.js'
 import { accumulate, all, any, argmax, argmin, cumsum, max, min, prod, sum } from './reduce.js'
 import { logSoftmax, logSumExp, softmax, softmaxCrossEntropy, softmaxCrossEntropyGrad } from './softmax.js'
+import { argsort } from './sort.js'
 
 export const registry: Readonly<Record<KernelName, Prepare>> = {
   elementwise,
@@ -46,4 +47,5 @@ export const registry: Readonly<Record<KernelName, Prepare>> = {
   maxPool,
   poolTake,
   poolPut,
+  argsort,
 }
