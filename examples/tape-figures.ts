@@ -25,7 +25,7 @@ const cost = ({ W1, b1, W2, b2 }: Weights, x: Tensor, y: Tensor) => loss.squared
 
 /** One step of gradient descent: the new weights. */
 function step(w: Weights, x: Tensor, y: Tensor): Record<string, Tensor> {
-  const [J, g] = valueAndGrad(cost)(w, x, y) as [Tensor, Weights]
+  const [J, g] = valueAndGrad(cost)(w, x, y)
   const moved = Object.entries(w).map(([name, value]) => [name, value.sub(g[name as keyof Weights].mul(0.5))])
   return { J, ...Object.fromEntries(moved) }
 }
@@ -37,6 +37,7 @@ network.loadStateDict({ '0.weight': weights.W1, '0.bias': weights.b1, '2.weight'
 mkdirSync(flags.out, { recursive: true })
 const figures = {
   'tape-values': await running.toSvg(),
+  'tape-tangents': await running.toSvg({ tangents: [1, 0] }),
   'tape-adjoints': await running.toSvg({ adjoints: true }),
   'tape-training-step': await training.toSvg({ direction: 'TB' }),
   network: network.toSvg({ sample: [0.05, 0.1] }),

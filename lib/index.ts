@@ -6,9 +6,9 @@ export { detectAnomaly } from './autodiff/anomaly.js'
 export type { AllGiven, Argnums, Cotangent, Derivatives, Given, Gradient, Gradients } from './autodiff/arguments.js'
 export { type CheckOptions, checkGradients, type GradientReport, type WorstGradient } from './autodiff/check-gradients.js'
 export { type CustomRule, checkpoint, checkpoint as remat, customGradient } from './autodiff/custom.js'
-export type { DrawOptions } from './autodiff/drawing.js'
+export type { DrawOptions, Seed } from './autodiff/drawing.js'
 export { hessian, hvp, type JacobianMode, jacobian } from './autodiff/jacobian.js'
-export { type Adjoints, type Seed, Tape, trace } from './autodiff/trace.js'
+export { type Adjoints, Tape, trace } from './autodiff/trace.js'
 export {
   type GradOptions,
   grad,

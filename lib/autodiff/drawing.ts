@@ -2,21 +2,28 @@
 
 import { add } from '../primitives/elementwise.js'
 import type { Primitive } from '../primitives/primitive.js'
+import type { TensorLike } from '../tensor/creation.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { formatShape } from '../util/shape.js'
 import type { Entry, Tape } from './tape.js'
 import { type Contribution, formatValue, notationOf, type Script } from './written.js'
 
+/** A seed for one input (its tangent) or output (its adjoint); a number fills the whole shape. */
+export type Seed = number | TensorLike
+
 /** What a drawn tape shows besides its operations. */
 export interface DrawOptions {
   /** Write what flows back along each edge, too. */
-  adjoints?: boolean | undefined
+  adjoints?: boolean
+  /** Write the tangent of each edge, too: in the direction of the first input where true, else of a seed for each input. */
+  tangents?: boolean | readonly Seed[] | undefined
   /** Left to right (default) or top to bottom. */
   direction?: 'LR' | 'TB' | undefined
 }
 
 const ink = '#1f2328'
 const back = '#b3261e'
+const forth = '#1a5fb4'
 const faint = '#6b7280'
 
 const escape = (text: string): string => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
@@ -28,13 +35,19 @@ function named(name: string, value: Tensor): string {
   return text.startsWith(value.dtype) ? `${name} ${formatShape(value.shape)}` : `${name} = ${text}`
 }
 
-/** The graph; with `contributions`, each edge also carries what flows back along it. */
-export function dotOf(
-  tape: Tape,
-  script: Script,
-  { direction = 'LR' }: DrawOptions,
-  contributions: ReadonlyMap<number, readonly Contribution[]> | undefined,
-): string {
+/** What is written on the edges beside the values: what flows back along each, the tangent of each value. */
+export interface Flows {
+  readonly contributions?: ReadonlyMap<number, readonly Contribution[]>
+  readonly tangents?: readonly (Tensor | undefined)[]
+}
+
+/** The graph. */
+export function dotOf(tape: Tape, script: Script, { direction = 'LR' }: DrawOptions, { contributions, tangents }: Flows): string {
+  /** `v̇₁ = 0.5` for the value of an entry; a tangent that is nothing is 0. */
+  const moving = (index: number, name: string): string | undefined => {
+    const tangent = tangents?.[index]
+    return tangents && (tangent ? named(name, tangent) : `${name} = 0`)
+  }
   const groups = new Map<string, string[]>()
   const edges: string[] = []
   const loose: string[] = []
@@ -43,9 +56,10 @@ export function dotOf(
     if (list) list.push(line)
     else groups.set(scope, [line])
   }
-  const edge = (from: string, to: string, label: string, backward?: string) => {
+  const edge = (from: string, to: string, label: string, forward?: string, backward?: string) => {
     const lines = [
       `<font color="${ink}">${escape(label)}</font>`,
+      ...(forward ? [`<font color="${forth}">${escape(forward)}</font>`] : []),
       ...(backward ? [`<font color="${back}">${escape(backward)}</font>`] : []),
     ]
     edges.push(`  ${from} -> ${to} [label=<${lines.map((line) => `&#160;${line}&#160;`).join('<br/>')}>]`)
@@ -53,10 +67,12 @@ export function dotOf(
 
   tape.entries.forEach((entry, index) => {
     if (entry.primitive === undefined) {
-      const lines = [script.names.inputs[index] as string]
+      const lines: [color: string, line: string][] = [[ink, script.names.inputs[index] as string]]
+      const forward = moving(index, script.inputTangent(index))
+      if (forward) lines.push([forth, forward])
       const total = contributions && sumOf(contributions.get(index))
-      if (total) lines.push(named(script.inputAdjoint(index), total))
-      const label = lines.map((line, i) => `<font color="${i === 0 ? ink : back}">${escape(line)}</font>`).join('<br/>')
+      if (total) lines.push([back, named(script.inputAdjoint(index), total)])
+      const label = lines.map(([color, line]) => `<font color="${color}">${escape(line)}</font>`).join('<br/>')
       loose.push(`  n${index} [label=<${label}>, shape=box, style="rounded,filled", fillcolor="#eef2ff"]`)
       return
     }
@@ -75,14 +91,16 @@ export function dotOf(
       const flow = contributions?.get(source)?.find((c) => c.consumer === index && c.operand === operand)
       const several = (contributions?.get(source)?.length ?? 0) > 1 || tape.outputs.includes(source)
       const backward = flow && named(script.adjointOf(source), flow.value).replace(' = ', several ? ' += ' : ' = ')
-      edge(`n${source}`, `n${index}`, named(script.variable(source), (tape.entries[source] as Entry).output), backward)
+      const value = named(script.variable(source), (tape.entries[source] as Entry).output)
+      edge(`n${source}`, `n${index}`, value, moving(source, script.tangentOf(source)), backward)
     })
   })
   tape.outputs.forEach((index, k) => {
     loose.push(`  y${k} [label=${quoted(script.names.outputs[k] as string)}, shape=box, style="rounded,filled", fillcolor="#ecfdf3"]`)
     if (index < 0) return
     const entry = tape.entries[index] as Entry
-    edge(`n${index}`, `y${k}`, named(script.variable(index), entry.output), contributions && `${script.adjointOf(index)} = 1`)
+    const backward = contributions && `${script.adjointOf(index)} = 1`
+    edge(`n${index}`, `y${k}`, named(script.variable(index), entry.output), moving(index, script.tangentOf(index)), backward)
   })
 
   const clusters = [...groups].flatMap(([scope, lines], i) =>

@@ -3,13 +3,13 @@
 import { WengertError } from '../errors.js'
 import { add } from '../primitives/elementwise.js'
 import { atNextLevel } from '../primitives/primitive.js'
-import { asTensor, full, ones, type TensorLike, tensor } from '../tensor/creation.js'
+import { asTensor, full, ones, tensor } from '../tensor/creation.js'
 import { Tensor } from '../tensor/tensor.js'
 import { isFloat } from '../util/dtype.js'
 import { checkOptions, describe } from '../util/options.js'
 import { formatShape, sameShape } from '../util/shape.js'
 import { mapTree, pathsOf } from '../util/tree.js'
-import { type DrawOptions, dotOf, svgOf } from './drawing.js'
+import { type DrawOptions, dotOf, type Seed, svgOf } from './drawing.js'
 import { push } from './forward.js'
 import { pull, sweep } from './reverse.js'
 import { alignedTable } from './table.js'
@@ -17,9 +17,6 @@ import { type Entry, Tape as Recording } from './tape.js'
 import { type Contribution, formatValue, type Names, Script, subscript } from './written.js'
 
 const isTensor = (value: unknown): value is Tensor => value instanceof Tensor
-
-/** A seed for one input (its tangent) or output (its adjoint); a number fills the whole shape. */
-export type Seed = number | TensorLike
 
 /** What a reverse sweep left: the adjoint of every entry it visited, and what each entry's consumers contributed, from the last. */
 export interface Adjoints {
@@ -84,11 +81,20 @@ export class Tape extends Recording {
    */
   forwardTable(seed?: readonly Seed[]): string {
     const script = new Script(this, this.names)
-    const seeds = this.#seeds('forwardTable', seed ?? this.names.inputs.map((_, i) => (i === 0 ? 1 : 0)), [...this.names.inputs.keys()])
+    const seeds = this.#directions('forwardTable', seed)
     const known = this.#push(seeds)
     const rows = this.entries.map((entry, i) => {
       const tangent = known[i]
       return [script.primal(i), formatValue(entry.output), script.tangent(i, known), tangent ? formatValue(tangent) : '0']
+    })
+    this.outputs.forEach((index, k) => {
+      const tangent = known[index]
+      rows.push([
+        `${this.names.outputs[k]} = ${index < 0 ? 'a constant' : script.variable(index)}`,
+        index < 0 ? '' : formatValue((this.entries[index] as Entry).output),
+        `${script.outputTangent(k)} = ${index < 0 ? '0' : script.tangentOf(index)}`,
+        tangent ? formatValue(tangent) : '0',
+      ])
     })
     const names = this.names.inputs.map((_, i) => script.inputTangent(i))
     const shown = seeds.map((s) => (s ? formatValue(s) : '0'))
@@ -153,17 +159,30 @@ export class Tape extends Recording {
   /**
    * The computational graph in Graphviz's language: operations as nodes, values on the edges.
    *
+   * @param options.tangents also the tangent v̇ on each edge (Figure 3.13): true for the direction of the first input, or one seed for
+   * each input; false by default
    * @param options.adjoints also what flows back along each edge (Figure 3.14); false by default
    * @param options.direction 'LR' (default) or 'TB'
    */
   toDot(options: DrawOptions = {}): string {
-    checkOptions('toDot', options, ['adjoints', 'direction'])
-    return dotOf(this, new Script(this, this.names), options, options.adjoints ? this.adjoints().contributions : undefined)
+    checkOptions('toDot', options, ['adjoints', 'tangents', 'direction'])
+    const { adjoints, tangents } = options
+    const seed = Array.isArray(tangents) ? (tangents as readonly Seed[]) : undefined
+    return dotOf(this, new Script(this, this.names), options, {
+      ...(adjoints && { contributions: this.adjoints().contributions }),
+      ...(tangents && { tangents: this.#push(this.#directions('toDot', seed)) }),
+    })
   }
 
   /** `toDot`, laid out: an SVG document. The layout library is loaded at the first call. */
   async toSvg(options: DrawOptions = {}): Promise<string> {
     return await svgOf(this.toDot(options))
+  }
+
+  /** The tangents of the inputs: those given, or 1 for the first and 0 for the others. */
+  #directions(op: string, seed: readonly Seed[] | undefined): (Tensor | undefined)[] {
+    const { inputs } = this.names
+    return this.#seeds(op, seed ?? inputs.map((_, i) => (i === 0 ? 1 : 0)), [...inputs.keys()])
   }
 
   #push(seeds: readonly (Tensor | undefined)[]): (Tensor | undefined)[] {

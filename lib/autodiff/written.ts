@@ -101,6 +101,10 @@ export class Script {
     return this.#accented(this.names.inputs[index] as string, dot)
   }
 
+  outputTangent(index: number): string {
+    return this.#accented(this.names.outputs[index] as string, dot)
+  }
+
   inputAdjoint(index: number): string {
     return this.#accented(this.names.inputs[index] as string, bar)
   }

@@ -50,10 +50,11 @@ describe('the running example, ln x₁ + x₁x₂ − sin x₂ at (2, 5)', () =>
     const tape = trace(running, 2, 5)
     const table = tape.forwardTable([1, 0])
     expect(cells(table)[0]).toEqual(['primal trace', 'value', 'tangent trace, seed (ẋ₁, ẋ₂) = (1, 0)', 'value'])
-    expect(body(table)).toEqual(primal.map((left, i) => row(...left, ...(tangents[i] as string[]))))
+    const last = row('y = v₅', '11.652071455223084', 'ẏ = v̇₅', '5.5')
+    expect(body(table)).toEqual([...primal.map((left, i) => row(...left, ...(tangents[i] as string[]))), last])
     expect(tape.forwardTable()).toBe(table)
     const values = body(tape.forwardTable([0, 1])).map((row) => row[3])
-    expect(values).toEqual(row('0', '1', '0', '2', '0.28366218546322625', '2', '1.7163378145367738'))
+    expect(values).toEqual(row('0', '1', '0', '2', '0.28366218546322625', '2', '1.7163378145367738', '1.7163378145367738'))
   })
 
   test('Table 3.2: reverse mode', () => {
@@ -165,6 +166,18 @@ describe('the drawn graph', () => {
     expect(plain).not.toContain('\u0304')
     const both = tape.toDot({ adjoints: true })
     for (const text of ['x̄₁ = 5.5', 'v̄₋₁ += 5', 'v̄₋₁ += 0.5', 'v̄₃ = −1', 'v̄₅ = 1']) expect(both).toContain(text)
+  })
+
+  test('with tangents in a direction (Figure 3.13), beside adjoints where both are asked for', () => {
+    const tape = trace(running, 2, 5)
+    const first = tape.toDot({ tangents: true })
+    for (const text of ['ẋ₁ = 1', 'ẋ₂ = 0', 'v̇₋₁ = 1', 'v̇₁ = 0.5', 'v̇₂ = 5', 'v̇₃ = 0', 'v̇₄ = 5.5', 'v̇₅ = 5.5'])
+      expect(first).toContain(text.normalize('NFC'))
+    expect(first).not.toContain('\u0304')
+    expect(tape.toDot({ tangents: [0, 1] })).toContain('v̇₅ = 1.716'.normalize('NFC'))
+    const both = tape.toDot({ tangents: true, adjoints: true })
+    for (const text of ['v̇₅ = 5.5', 'v̄₅ = 1', 'x̄₁ = 5.5']) expect(both).toContain(text.normalize('NFC'))
+    expect(() => tape.toDot({ tangents: [1] })).toThrow('toDot: expected 2 seeds')
   })
 
   test('Graphviz lays it out', async () => {
