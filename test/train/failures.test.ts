@@ -163,7 +163,7 @@ describe.each(present)('on %s', (engine) => {
 
   test.each(['MBSGD', 'MBSGD with checkpoints', 'MBSGD, eager', 'MBSGD, eager, with checkpoints', 'FBGD', 'FBGD, eager'])(
     '%s: random failures',
-    { timeout: 120_000 },
+    { timeout: 300_000 },
     async (kind) => {
       const warned = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined)
       try {
