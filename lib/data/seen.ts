@@ -4,7 +4,7 @@
  */
 
 import { WengertError } from '../errors.js'
-import type { TypedArray } from '../util/dtype.js'
+import { allocate, type TypedArray } from '../util/dtype.js'
 
 /** Samples before which nothing is known well enough to refuse by. */
 const fewest = 30
@@ -27,8 +27,8 @@ export class Seen implements SeenSums {
     sums?: SeenSums,
   ) {
     this.count = sums?.count ?? 0
-    this.mean = sums?.mean.slice() ?? new Float64Array(width)
-    this.squares = sums?.squares.slice() ?? new Float64Array(width)
+    this.mean = sums?.mean.slice() ?? (allocate('float64', width) as Float64Array)
+    this.squares = sums?.squares.slice() ?? (allocate('float64', width) as Float64Array)
   }
 
   /**

@@ -1,7 +1,7 @@
 /** Cutting a data set into training and test parts. */
 
 import { WengertError } from '../errors.js'
-import type { FloatDtype } from '../util/dtype.js'
+import { allocate, type FloatDtype } from '../util/dtype.js'
 import { checkNumber, checkOptions } from '../util/options.js'
 import { permutation, purposes } from '../util/random.js'
 import { type DataLike, Dataset, namesOf } from './dataset.js'
@@ -20,7 +20,7 @@ export interface SplitOptions {
 
 /** Random orders of disjoint groups of positions, one stream a group. */
 function shuffled(positions: readonly number[], seed: number, group: number): number[] {
-  const order = new Int32Array(positions.length)
+  const order = allocate('int32', positions.length) as Int32Array
   permutation(order, { seed, purpose: purposes.split, a: group, b: 0 })
   return Array.from(order, (i) => positions[i] as number)
 }

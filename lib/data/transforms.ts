@@ -150,8 +150,8 @@ export function standardize(train: DataLike | TensorLike, options: { columns?: r
   const x = training('standardize', train)
   const shape = x.shape.slice(1)
   const [m, width] = [x.shape[0] as number, sizeOf(shape)]
-  const mean = new Float64Array(width)
-  const deviation = new Float64Array(width).fill(1)
+  const mean = allocate('float64', width) as Float64Array
+  const deviation = (allocate('float64', width) as Float64Array).fill(1)
   for (const j of chosen('standardize', options.columns, width)) {
     let sum = 0
     for (let i = 0; i < m; i++) sum += x.data[i * width + j] as number
@@ -191,9 +191,9 @@ export function minMax(
   const x = training('minMax', train)
   const shape = x.shape.slice(1)
   const width = sizeOf(shape)
-  const low = new Float64Array(width)
-  const scale = new Float64Array(width).fill(1)
-  const offset = new Float64Array(width)
+  const low = allocate('float64', width) as Float64Array
+  const scale = (allocate('float64', width) as Float64Array).fill(1)
+  const offset = allocate('float64', width) as Float64Array
   for (const j of chosen('minMax', options.columns, width)) {
     let [lo, hi] = [Infinity, -Infinity]
     for (let i = j; i < x.size; i += width) {

@@ -5,7 +5,7 @@
 import { type CategoryField, type Field, featureNames } from '../data/records.js'
 import { WengertError } from '../errors.js'
 import { Tensor } from '../tensor/tensor.js'
-import { type Dtype, dtypeOf, type FloatDtype, type TypedArray } from '../util/dtype.js'
+import { allocate, type Dtype, dtypeOf, type FloatDtype, type TypedArray } from '../util/dtype.js'
 import { describe, short } from '../util/options.js'
 import { Column, type ColumnRules, type ColumnType, positionOf } from './csv-columns.js'
 import { type CsvSource, recordsOf } from './csv-records.js'
@@ -72,7 +72,7 @@ export async function* rowsOf(source: CsvSource, s: Settings, known?: Plan): Asy
     }
     const { features, targets } = plan as Plan
     const columns = features.length + targets.length
-    const values = new Float64Array((cells.length - first) * columns)
+    const values = allocate('float64', (cells.length - first) * columns) as Float64Array
     let count = 0
     for (let i = first; i < cells.length; i++) {
       if (readRow(plan as Plan, cells[i] as string[], lines[i] as number, s, values, count * columns)) count++

@@ -6,7 +6,7 @@
 import { WengertError } from '../errors.js'
 import type { Module } from '../nn/module.js'
 import { Tensor } from '../tensor/tensor.js'
-import { bytesPerElement, type Dtype } from '../util/dtype.js'
+import { allocate, bytesPerElement, type Dtype } from '../util/dtype.js'
 import { checkOptions, describe, short } from '../util/options.js'
 import { formatShape, type Shape, sizeOf } from '../util/shape.js'
 import { isPlainObject } from '../util/tree.js'
@@ -164,7 +164,7 @@ export function partsOf(where: string, tensors: Record<string, Tensor>, metadata
       ),
     ]),
   )
-  const head = new Uint8Array(8 + Math.ceil(text.length / 8) * 8).fill(0x20)
+  const head = (allocate('bool', 8 + Math.ceil(text.length / 8) * 8) as Uint8Array).fill(0x20)
   new DataView(head.buffer).setBigUint64(0, BigInt(head.length - 8), true)
   head.set(text, 8)
   return [head, ...placed.map(([, tensor]) => encodeElements(tensor.dtype, tensor.data))]
@@ -173,7 +173,10 @@ export function partsOf(where: string, tensors: Record<string, Tensor>, metadata
 /** The bytes of a safetensors file. Errors: ERR_VALUE. */
 export function encodeSafetensors(tensors: Record<string, Tensor>, metadata: Record<string, string> = {}): Uint8Array {
   const parts = partsOf('encodeSafetensors', tensors, metadata)
-  const bytes = new Uint8Array(parts.reduce((n, part) => n + part.length, 0))
+  const bytes = allocate(
+    'bool',
+    parts.reduce((n, part) => n + part.length, 0),
+  ) as Uint8Array
   let at = 0
   for (const part of parts) {
     bytes.set(part, at)

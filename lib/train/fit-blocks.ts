@@ -70,7 +70,7 @@ export class Blocks {
     const perEpoch = plan.timetable.updates
     const each = host.optimizer.scalarCount * state.groups.length
     const updates = steady ? 1 : perEpoch * (epochs - 1) + to - from
-    const table = new Float64Array(updates * each)
+    const table = allocate('float64', updates * each) as Float64Array
     const progress = { epoch: course.epoch, update: course.updates }
     for (let u = 0, within = from; u < updates; u++, within++) {
       if (within === perEpoch) {

@@ -5,7 +5,7 @@ import type { Block, Failure } from '../backend/program.js'
 import { engine } from '../backend/select.js'
 import type { Plan, PlanSpec } from '../plan/plan.js'
 import type { BoundedCache, Held } from '../util/bounded-cache.js'
-import { bytesPerElement, type TypedArray, viewOf } from '../util/dtype.js'
+import { allocate, allocateShared, type TypedArray } from '../util/dtype.js'
 import { purposes } from '../util/random.js'
 import { sizeOf } from '../util/shape.js'
 import { Execution } from './execution.js'
@@ -64,7 +64,7 @@ export class FitPlan {
     const cuts = set?.batching.cuts ?? []
     if (validation && predictions) {
       const size = validation.samples * sizeOf(validation.output)
-      this.predictions = viewOf(parts.dtype, new SharedArrayBuffer(Math.max(1, size) * bytesPerElement[parts.dtype]), 0, size)
+      this.predictions = allocateShared(parts.dtype, size)
     }
     const chunks = validation ? chunksOf(validation.samples) : []
     const carries = carry && Timetable.cuttable(cuts)
@@ -176,7 +176,7 @@ export class FitPlan {
     if (!this.#table.has('order')) return new Int32Array(0)
     const { seen } = this.timetable
     const samples = this.#set?.samples as number
-    const order = new Int32Array(samples * epochs)
+    const order = allocate('int32', samples * epochs) as Int32Array
     const fill = this.batching?.order
     if (fill) for (let e = 0; e < epochs; e++) fill(order.subarray(e * samples, (e + 1) * samples), seed, epoch + e)
     else engine().permutations(order, samples, { seed, purpose: purposes.order, a: epoch, b: 0 })

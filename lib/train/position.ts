@@ -2,6 +2,7 @@
 
 import type { Block, BlockResult, Failure } from '../backend/program.js'
 import { counterLength, writeCounter } from '../nn/dropout.js'
+import { allocate } from '../util/dtype.js'
 import { type Cut, updatesOf } from './programs.js'
 
 /** An epoch that was begun and not finished. */
@@ -123,7 +124,7 @@ export class Timetable {
   counters(seed: number, update: number, { epochs, from, to }: Stretch): Int32Array {
     const drawing = this.cuts.filter((cut) => samplesOf(cut) > 0)
     const perEpoch = drawing.reduce((n, { repeat }) => n + repeat, 0)
-    const out = new Int32Array(perEpoch * epochs * counterLength)
+    const out = allocate('int32', perEpoch * epochs * counterLength) as Int32Array
     let [at, now, row] = [0, update - from, 0]
     for (let epoch = 0; epoch < epochs; epoch++) {
       for (const cut of this.cuts) {

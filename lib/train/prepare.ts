@@ -7,7 +7,7 @@ import { outputsOf } from '../nn/loss-outputs.js'
 import { meaningOf } from '../nn/meaning.js'
 import { ones } from '../tensor/creation.js'
 import { Tensor } from '../tensor/tensor.js'
-import { bytesPerElement, type FloatDtype, isFloat, viewOf } from '../util/dtype.js'
+import { allocateShared, type FloatDtype, isFloat } from '../util/dtype.js'
 import { formatShape, type Shape, sameShape, sizeOf } from '../util/shape.js'
 import type { SampleSpec } from './parts.js'
 import type { Signatures } from './signature.js'
@@ -50,7 +50,7 @@ function normalized(where: string, weights: Tensor, dtype: FloatDtype): Tensor {
   const largest = data.reduce((a, b) => Math.max(a, b), 0)
   let sum = 0
   for (let i = 0; i < size; i++) sum += (data[i] as number) / largest
-  const out = viewOf(dtype, new SharedArrayBuffer(size * bytesPerElement[dtype]), 0, size)
+  const out = allocateShared(dtype, size)
   for (let i = 0; i < size; i++) out[i] = ((data[i] as number) / largest) * (size / sum)
   return new Tensor([size], dtype, out)
 }

@@ -53,12 +53,15 @@ export function allocateShared(dtype: Dtype, length: number): TypedArray {
 function obtained<T>(bytes: number, make: () => T): T {
   try {
     return make()
-  } catch (cause) {
-    throw new WengertError('ERR_MEMORY', `allocate: there is no room for ${bytes} bytes: ${(cause as Error).message}`, {
-      actual: bytes,
-      cause,
-    })
+  } catch (error) {
+    throw memoryError(`allocate: there is no room for ${bytes} bytes`, error)
   }
+}
+
+/** JavaScript says by a RangeError that it has no memory for an array: that as ERR_MEMORY, any other error as it is. */
+export function memoryError(where: string, error: unknown): unknown {
+  if (!(error instanceof RangeError) || !/allocation|array length|ArrayBuffer/i.test(error.message)) return error
+  return new WengertError('ERR_MEMORY', `${where}: ${error.message}`, { cause: error })
 }
 
 /** Runs `body`, in which tensors of `bytes` bytes in all may be made: what a file describes must not cost more than the file can fill. */

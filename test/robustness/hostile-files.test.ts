@@ -439,3 +439,22 @@ test('the table of promises names tests that are there', () => {
     else if (name !== 'hostile-files') expect(existsSync(fileURLToPath(new URL(name, root))), name).toBe(true)
   }
 })
+
+test.runIf(existsSync(command)).each(['native', 'js'])(
+  'the library withstands 100 rounds of random use on %s',
+  { timeout: 300_000 },
+  (engine) => {
+    const file = fileURLToPath(new URL('../fuzz/library-fuzz.mjs', import.meta.url))
+    const env = { ...process.env, ...(engine === 'js' && { WENGERT_BACKEND: 'js' }) }
+    const { status, stdout, stderr } = spawnSync(process.execPath, [file, '--rounds', '100', '--seed', engine === 'js' ? '1' : '500'], {
+      encoding: 'utf8',
+      env,
+    })
+    expect(`${status} ${stdout}${stderr}`).toMatch(/^0 /)
+    const { rounds, done, refused } = JSON.parse(stdout) as { rounds: number; done: number; refused: Record<string, number> }
+    expect(rounds).toBe(100)
+    expect(done).toBeGreaterThan(50)
+    expect(refused.ERR_MEMORY).toBeGreaterThan(20)
+    expect(refused.ERR_FILE).toBeGreaterThan(10)
+  },
+)

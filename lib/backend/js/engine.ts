@@ -3,7 +3,7 @@
  * of the native one. It runs on the calling thread; runners yield to the event loop every ten milliseconds.
  */
 
-import { dtypeOf, type TypedArray } from '../../util/dtype.js'
+import { dtypeOf, memoryError, type TypedArray } from '../../util/dtype.js'
 import { permutation } from '../../util/random.js'
 import type { Backend } from '../backend.js'
 import { indexError } from '../failures.js'
@@ -30,12 +30,12 @@ function run(call: Call, outputs: readonly TypedArray[], inputs: readonly TypedA
   if (!prepare) throw malformed('run', 'a known kernel', call.kernel)
   const outs = spansOf(call, outputs)
   const ins = spansOf(call, inputs)
-  const prepared = prepare(call, outs, ins)
-  checkOverlap(call.kernel, prepared, outs, ins)
   try {
+    const prepared = prepare(call, outs, ins)
+    checkOverlap(call.kernel, prepared, outs, ins)
     prepared.bind(outputs.map(refOf), inputs.map(refOf))()
   } catch (error) {
-    throw error instanceof BadIndex ? indexError(call.kernel, error) : error
+    throw error instanceof BadIndex ? indexError(call.kernel, error) : memoryError(call.kernel, error)
   }
 }
 

@@ -4,7 +4,7 @@
  */
 
 import { WengertError } from '../../errors.js'
-import { bytesPerElement, type Dtype, dtypeOf, dtypes, isDetached, isFloat, type TypedArray } from '../../util/dtype.js'
+import { bytesPerElement, type Dtype, dtypeOf, dtypes, isDetached, isFloat, memoryError, type TypedArray } from '../../util/dtype.js'
 import type { Executable, State } from '../backend.js'
 import { indexError } from '../failures.js'
 import { type Program, type ProgramInput, type Slot, type Step, spaces } from '../program.js'
@@ -241,7 +241,11 @@ export class JsExecutable implements Executable {
   /** A binding that adds its report into `row`. */
   bind(row: Float64Array): Binding {
     this.#arena ??= allocateViews(this.program.arenaBytes, 'program')
-    return new Binding(this.program, this.#prepared, this.#arena, row)
+    try {
+      return new Binding(this.program, this.#prepared, this.#arena, row)
+    } catch (error) {
+      throw memoryError('program', error)
+    }
   }
 
   run(state: State | undefined, inputs: readonly TypedArray[], report?: Float64Array): void {
@@ -265,7 +269,9 @@ export class JsExecutable implements Executable {
       own.begin()
       finite = own.run()
     } catch (error) {
-      throw error instanceof BadIndex ? indexError(`${(program.steps[own.step] as Step).kernel} (step ${own.step})`, error) : error
+      throw error instanceof BadIndex
+        ? indexError(`${(program.steps[own.step] as Step).kernel} (step ${own.step})`, error)
+        : memoryError('program', error)
     } finally {
       own.end()
       if (block) block.changed()

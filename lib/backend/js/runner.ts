@@ -5,7 +5,7 @@
  */
 
 import { WengertError } from '../../errors.js'
-import { dtypeOf, type TypedArray } from '../../util/dtype.js'
+import { dtypeOf, memoryError, type TypedArray } from '../../util/dtype.js'
 import type { Executable, Runner } from '../backend.js'
 import type { Block, BlockResult, Failure, Program, ProgramInput } from '../program.js'
 import { BadIndex, malformed } from './kernel.js'
@@ -85,7 +85,7 @@ export class JsRunner implements Runner {
   async run(block: Block): Promise<BlockResult> {
     if (this.#closed) throw malformed('runner', 'an open runner', 'a closed one')
     if (this.#state.worker) throw new WengertError('ERR_BUSY', 'runner: expected a state on which no runner works, got one in use')
-    const job = this.#begin(block)
+    const job = this.#begun(block)
     this.#cancelled = false
     this.#working = true
     this.#progress = { runs: 0, epochs: 0, cost: Number.NaN }
@@ -97,11 +97,23 @@ export class JsRunner implements Runner {
         if (stop !== 'pause') return this.#finish(job, stop)
         await new Promise((resolve) => setImmediate(resolve))
       }
+    } catch (error) {
+      // A kernel found no memory in the middle of an update: none of it stands.
+      this.#state.restore()
+      throw memoryError('runner', error)
     } finally {
       this.#working = false
       this.#state.worker = undefined
       this.#state.changed()
       if (this.#closed) this.#free()
+    }
+  }
+
+  #begun(block: Block): Job {
+    try {
+      return this.#begin(block)
+    } catch (error) {
+      throw memoryError('runner', error)
     }
   }
 

@@ -39,15 +39,15 @@ class NativeBackend implements Backend {
   }
 
   run(call: Call, outputs: readonly TypedArray[], inputs: readonly TypedArray[]): void {
-    let words = call.again ? this.#words.get(call) : undefined
-    if (words === undefined) {
-      words = encodeCall(this.#numbers, call, outputs.length, inputs.length)
-      if (call.again) {
-        words = words.slice(0, 5 + call.ints.length + call.scalars.length)
-        this.#words.set(call, words)
-      }
-    }
     try {
+      let words = call.again ? this.#words.get(call) : undefined
+      if (words === undefined) {
+        words = encodeCall(this.#numbers, call, outputs.length, inputs.length)
+        if (call.again) {
+          words = words.slice(0, 5 + call.ints.length + call.scalars.length)
+          this.#words.set(call, words)
+        }
+      }
       // Spread arguments cost as much as a small call.
       if (outputs.length === 1 && inputs.length === 2)
         this.#addon.call(words, outputs[0] as TypedArray, inputs[0] as TypedArray, inputs[1] as TypedArray)

@@ -77,8 +77,8 @@ export class NativeExecutable implements Executable {
     readonly program: Program,
   ) {
     this.#addon = addon
-    const words = encodeProgram(numbers, program)
     try {
+      const words = encodeProgram(numbers, program)
       this.handle = addon.compile(words)
     } catch (error) {
       throw coded(error)

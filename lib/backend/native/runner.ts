@@ -56,8 +56,8 @@ export class NativeRunner implements Runner {
       if (!(Number(key) < length)) throw malformed('runner', `windows for inputs below ${length}`, key)
       windows[Number(key)] = window
     }
-    const words = encodeBlock(block)
     try {
+      const words = encodeBlock(block)
       return (await this.#addon.runBlock(this.#handle, words, ...windows)) as BlockResult
     } catch (error) {
       throw coded(error)
