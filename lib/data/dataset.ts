@@ -174,7 +174,7 @@ function checkWeights(where: string, given: unknown, m: number, dtype: FloatDtyp
 /** Errors: ERR_DATA for weights that are all 0, whose mean nothing defines. */
 export function refuseNoWeight(where: string, weights: Tensor): void {
   if (weights.data.some((w) => w > 0)) return
-  throw new WengertError('ERR_DATA', `${where}: expected at least one sample that counts, got weights that are all 0`, { actual: 0 })
+  throw new WengertError('ERR_DATA', `${where}: all weights are 0; at least one sample must count`, { actual: 0 })
 }
 
 function column(where: string, name: string, values: unknown, dtype: FloatDtype): Tensor {

@@ -48,7 +48,7 @@ function byClass(where: string, labels: Labels): Int32Array[] {
     if (group) group.push(i)
     else groups.set(label, [i])
   }
-  if (groups.size === 0) throw new WengertError('ERR_DATA', `${where}: expected at least one label, got none`)
+  if (groups.size === 0) throw new WengertError('ERR_DATA', `${where}: there are no labels`)
   return [...groups].sort(([a], [b]) => a - b).map(([, positions]) => Int32Array.from(positions))
 }
 

@@ -64,7 +64,7 @@ export function split(data: DataLike, options: SplitOptions): [train: Dataset, t
     })
   }
   if (train.length === 0 || test.length === 0) {
-    throw new WengertError('ERR_RANGE', `split: expected a share that leaves both parts samples, got ${share} of ${set.length}`, {
+    throw new WengertError('ERR_RANGE', `split: a share of ${share} of ${set.length} samples leaves one part empty`, {
       actual: share,
     })
   }

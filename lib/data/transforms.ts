@@ -352,7 +352,7 @@ const kinds = new Map<string, (json: TransformJSON) => Transform>([
 /** Makes a kind of transforms of one's own known to `transformFromJSON` and `loadModel`. Errors: ERR_STATE for a kind that is taken. */
 export function registerTransform(kind: string, fromJSON: (json: TransformJSON) => Transform): void {
   if (kinds.has(kind) && kinds.get(kind) !== fromJSON)
-    throw new WengertError('ERR_STATE', `registerTransform: expected a new kind, got '${kind}', which is known already`, { actual: kind })
+    throw new WengertError('ERR_STATE', `registerTransform: the kind '${kind}' is taken; choose another name`, { actual: kind })
   kinds.set(kind, fromJSON)
 }
 

@@ -71,7 +71,7 @@ export class Parallel extends Module {
 
   constructor(...branches: Module[]) {
     super()
-    if (branches.length === 0) throw new WengertError('ERR_VALUE', 'Parallel: expected at least one branch, got none')
+    if (branches.length === 0) throw new WengertError('ERR_VALUE', 'Parallel: give it at least one branch')
     this.branches = branches.map((branch, i) => checkModule('Parallel', `a module at position ${i}`, branch))
   }
 

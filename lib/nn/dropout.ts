@@ -52,7 +52,7 @@ export class Dropout extends Module {
     if (!isConcrete(x)) {
       throw new WengertError(
         'ERR_VALUE',
-        'Dropout: expected to be a field of the module that a trainer trains, got a Dropout that it cannot find; set it as a field, or in an array of modules',
+        'this Dropout is not part of the model: keep it in a field of it, or in a list, a plain object or a Map in one',
       )
     }
     const counter = new Int32Array(counterLength)

@@ -92,7 +92,7 @@ export function entropy(p: TensorLike, options: EntropyOptions = {}): Tensor {
   checkOptions('entropy', options, ['base'])
   const { base = Math.E } = options
   checkNumber('entropy', 'base', base, { min: 0, exclusive: true })
-  if (base === 1) throw new WengertError('ERR_RANGE', 'entropy: expected a base other than 1, got 1', { actual: base })
+  if (base === 1) throw new WengertError('ERR_RANGE', 'entropy: there is no logarithm to base 1', { actual: base })
   const given = toTensor('entropy', 'distribution', p)
   const probabilities = isFloat(given.dtype) ? given : cast(given, 'float32')
   if (probabilities.rank === 0) {

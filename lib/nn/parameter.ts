@@ -129,11 +129,7 @@ export class Parameter extends Bindable {
 
   /** Throws where a running fit trains the parameter. */
   refuseWhileBusy(op: string): void {
-    if (this.busy)
-      throw new WengertError(
-        'ERR_BUSY',
-        `${op}: expected a parameter that is not being trained, got one of a running fit; await it or abort it first`,
-      )
+    if (this.busy) throw new WengertError('ERR_BUSY', `${op}: a running fit trains this parameter; await the fit, or abort it first`)
   }
 
   /** A tensor as it is; numbers as a tensor of the parameter's type, a flat typed array also of its shape. */

@@ -115,7 +115,7 @@ export class Predictor {
       })
     }
     if (isDetached(x) || isDetached(out))
-      throw new WengertError('ERR_DETACHED', 'predictInto: expected typed arrays, got one whose buffer was transferred away')
+      throw new WengertError('ERR_DETACHED', 'predictInto: the buffer of a typed array was transferred away: transfer a copy of it instead')
     if (sizeOf(shape) !== x.length)
       throw new WengertError(
         'ERR_SHAPE',

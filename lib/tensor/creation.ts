@@ -48,7 +48,7 @@ export const isTypedArray = (value: unknown): value is ArrayBufferView & ArrayLi
 /** The elements of a typed array of any kind. Errors: ERR_DETACHED; ERR_RANGE for 64-bit integers that no number holds. */
 function elementsOf(where: string, array: ArrayBufferView & ArrayLike<number | bigint>, dtype: Dtype | undefined): Elements {
   if (isDetached(array))
-    throw new WengertError('ERR_DETACHED', `${where}: expected a typed array, got one whose buffer was transferred away`)
+    throw new WengertError('ERR_DETACHED', `${where}: the buffer of the typed array was transferred away: transfer a copy of it instead`)
   const own = dtypeOf(array)
   // Bytes are pixels and counts more often than truth values.
   if (own !== undefined) return { source: array as ArrayLike<number>, natural: own === 'bool' ? 'float32' : own }
@@ -230,7 +230,7 @@ export function arange(start: number, stop?: number, step = 1, options: DtypeOpt
   checkNumber('arange', 'stop', to)
   checkNumber('arange', 'step', step)
   checkOptions('arange', options, ['dtype'])
-  if (step === 0) throw new WengertError('ERR_RANGE', 'arange: expected a step other than 0, got 0', { actual: 0 })
+  if (step === 0) throw new WengertError('ERR_RANGE', 'arange: the step must not be 0', { actual: 0 })
   const n = Math.max(0, Math.ceil((to - from) / step))
   const type = options.dtype ?? ([from, to, step].every(Number.isInteger) ? 'int32' : 'float32')
   return asTensor(

@@ -60,10 +60,10 @@ export class Tensor {
     this.dtype = dtype
     this.values = data
     if (data !== undefined && (data.length !== sizeOf(shape) || dtypeOf(data) !== dtype)) {
-      const detached = isDetached(data)
+      if (isDetached(data)) throw new WengertError('ERR_DETACHED', 'tensor: the buffer of its array was transferred away')
       throw new WengertError(
-        detached ? 'ERR_DETACHED' : 'ERR_SHAPE',
-        `tensor: expected ${sizeOf(shape)} elements of ${dtype} for shape ${formatShape(shape)}, got ${detached ? 'a detached buffer' : `${data.length} of ${dtypeOf(data)}`}`,
+        'ERR_SHAPE',
+        `tensor: expected ${sizeOf(shape)} elements of ${dtype} for shape ${formatShape(shape)}, got ${data.length} of ${dtypeOf(data)}`,
         { expected: sizeOf(shape), actual: data.length },
       )
     }

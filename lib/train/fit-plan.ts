@@ -12,7 +12,7 @@ import { Execution } from './execution.js'
 import { type InputName, type InputTable, inputTable } from './inputs.js'
 import type { ReportLayout, StepParts } from './parts.js'
 import { Timetable } from './position.js'
-import { massOf, type Prepared, sampleOf } from './prepare.js'
+import { type Prepared, sampleOf, totalWeightOf } from './prepare.js'
 import { type Cut, carryProgram, evaluationProgram, updateProgram } from './programs.js'
 
 /** How a trainer cuts a data set. */
@@ -83,7 +83,7 @@ export class FitPlan {
       predictions: this.predictions && validation?.output,
     })
     const table = this.#table
-    const wholeOf = (data: Prepared) => ({ samples: data.samples, mass: massOf(data, parts.loss, parts.dtype) })
+    const wholeOf = (data: Prepared) => ({ samples: data.samples, totalWeight: totalWeightOf(data, parts.loss, parts.dtype) })
     const chunked = cuts.some(({ kind }) => kind === 'chunk')
     const [whole, evaluated] = [set && chunked ? wholeOf(set.data) : undefined, validation && wholeOf(validation)]
     const samples = set?.data.samples ?? 0

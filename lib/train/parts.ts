@@ -66,7 +66,7 @@ export function reportLayout(count: number, training: boolean, validation: boole
 /** All samples of an update or an evaluation that is made in parts, and what their mean divides by. */
 export interface Whole {
   readonly samples: number
-  readonly mass: number
+  readonly totalWeight: number
 }
 
 /** What each loss counts in the mean over an update's samples: Σ weight · loss · factor is the cost. */
@@ -90,10 +90,10 @@ export function shareOf({ loss, dtype }: StepParts, samples: number, targets: ()
 const least = 1e-30
 
 /** The share of each sample where what the mean divides by is known ahead. */
-export const knownShare = ({ samples, mass }: Whole, weights: Tensor | undefined): Share => ({
+export const knownShare = ({ samples, totalWeight }: Whole, weights: Tensor | undefined): Share => ({
   weights,
   samples,
-  factor: 1 / Math.max(mass, least),
+  factor: 1 / Math.max(totalWeight, least),
 })
 
 /** The losses so that their sum is the number of samples times the cost: an epoch's cost is the batches' weighted by size. */

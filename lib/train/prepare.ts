@@ -31,7 +31,7 @@ export const sampleOf = ({ x, y, weights }: Prepared): SampleSpec => ({
 })
 
 /** What the mean loss over all samples divides by: the sum of their weights times those that the loss puts on their targets. */
-export function massOf({ y, weights, samples }: Prepared, loss: Loss, dtype: FloatDtype): number {
+export function totalWeightOf({ y, weights, samples }: Prepared, loss: Loss, dtype: FloatDtype): number {
   const own = loss.weightsOf?.(y, dtype)
   if (!own) return weights ? sumOf(weights.data) : samples
   return sumOf(Array.from(own.data, (w, i) => w * ((weights?.data[i] as number | undefined) ?? 1)))

@@ -21,6 +21,8 @@ export interface Batch {
 export class Step implements Held {
   /** The scalars of the next update, as the optimiser writes them. */
   readonly scalars: Float64Array
+  /** The engine that it is compiled for. */
+  readonly engine = engine()
   /** The counter of its draws. */
   readonly counter = new Int32Array(counterLength)
   /** The learning rate of the scalars, where every update at this rate has the same ones. */

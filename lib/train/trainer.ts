@@ -4,6 +4,7 @@
  */
 
 import type { BlockResult } from '../backend/program.js'
+import { engine } from '../backend/select.js'
 import type { DataLike } from '../data/dataset.js'
 import { Seen } from '../data/seen.js'
 import { WengertError } from '../errors.js'
@@ -271,9 +272,9 @@ export abstract class Trainer {
     return stepFor(this.#cache, this.#parts([], 'step'), sampleOf(data), data.samples)
   }
 
-  /** Whether a step is the one for the model as it is. */
-  #still({ parts }: Step): boolean {
-    return parts.state === this.#state && parts.signature.holds
+  /** Whether a step is the one for the model and the engine as they are. */
+  #still(step: Step): boolean {
+    return step.parts.state === this.#state && step.engine === engine() && step.parts.signature.holds
   }
 
   #learn(step: Step, { x, y, weights }: Prepared): number {

@@ -139,11 +139,7 @@ export class TrainingState implements Home {
 
   /** Errors: ERR_BUSY during a fit. */
   refuseWhileBusy(where = 'fit'): void {
-    if (this.busy)
-      throw new WengertError(
-        'ERR_BUSY',
-        `${where}: expected a model that is not being trained, got one in a running fit; await it or abort it first`,
-      )
+    if (this.busy) throw new WengertError('ERR_BUSY', `${where}: a running fit trains this model; await the fit, or abort it first`)
   }
 
   /** A block of its own with the parameters as they may be seen now: the parameters stay where they are. */

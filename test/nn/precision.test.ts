@@ -1,7 +1,7 @@
 /** What a caller hands over arrives in the model's precision, by every way into a model and a trainer. */
 
 import { describe, expect, test } from 'vitest'
-import { Dataset, FBGD, loss, nn, SGD, split, Tensor, type TensorLike, tensor } from '../../lib/index.js'
+import { Dataset, FBGD, loss, nn, SGD, setBackend, split, Tensor, type TensorLike, tensor } from '../../lib/index.js'
 import { codeOf } from '../backend/engines.js'
 import { announce, present, using } from '../support/engines.js'
 
@@ -52,6 +52,20 @@ describe.each(present)('a float64 model on the %s engine', (name) => {
       )
       expect(new Set(costs)).toEqual(new Set([0.5 * exact ** 2]))
     })
+  })
+
+  test('a stream goes on when the engine is exchanged under it', async () => {
+    const costs: number[] = []
+    const stream = new SGD(identity(), { loss: loss.squaredError, learningRate: 1e-300 })
+    const items = Array.from({ length: 6 }, () => ({ x: [exact], y: [0] }))
+    await stream.fitStream(items, {
+      onUpdate: (p) => {
+        costs.push(p.cost)
+        setBackend(p.updates % 4 < 2 ? name : 'js')
+      },
+    })
+    using(name, () => {})
+    expect(costs).toEqual(items.map(() => 0.5 * exact ** 2))
   })
 
   test('weights of samples arrive exactly', async () => {

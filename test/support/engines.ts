@@ -14,14 +14,20 @@ export function announce(suite: string): void {
   for (const reason of missing) console.warn(`skipped: ${suite} on ${reason}`)
 }
 
-/** Runs `body` with the engine chosen, and goes back to the first at hand. */
+/** Runs `body` with the engine chosen, until its promise settles where it gives one, and goes back to the first at hand. */
 export function using<T>(name: EngineName, body: () => T): T {
+  const back = () => setBackend(present.includes('native') ? 'native' : 'js')
   setBackend(name)
+  let result: T
   try {
-    return body()
-  } finally {
-    setBackend(present.includes('native') ? 'native' : 'js')
+    result = body()
+  } catch (error) {
+    back()
+    throw error
   }
+  if (result instanceof Promise) return result.finally(back) as T
+  back()
+  return result
 }
 
 /** The same until the promise that `body` gives has settled. */
