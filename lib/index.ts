@@ -194,6 +194,7 @@ export { type ColumnView, Table } from './table/table.js'
 export { labels, type Task } from './table/target.js'
 export { type TextOptions, text } from './table/text.js'
 export { classWeights } from './table/weights.js'
+export { type WindowOptions, windows } from './table/windows.js'
 export { arange, eye, full, linspace, ones, tensor, zeros } from './tensor/creation.js'
 export { Random, seed } from './tensor/random.js'
 export {

@@ -2,6 +2,7 @@
 
 import { customGradient } from '../autodiff/custom.js'
 import { WengertError } from '../errors.js'
+import { broadcastTo } from '../primitives/broadcast.js'
 import { abs, add, div, less, log, log1p, maximum, mul, neg, relu, sigmoid, softplus, sub, where } from '../primitives/elementwise.js'
 import { gather, oneHot, takeAlong } from '../primitives/indexing.js'
 import { cast } from '../primitives/movement.js'
@@ -17,6 +18,7 @@ import {
   checkProbabilities,
   define,
   floatingPrediction,
+  isConcrete,
   type LossOptions,
   pair,
   reduced,
@@ -60,15 +62,60 @@ const logitValues = customGradient((z, y) => [
   (g) => [mul(g, sub(sigmoid(z), y)), mul(g, neg(z))],
 ])
 
-/** Binary cross-entropy from logits: max(z, 0) − z y + ln(1 + e^(−|z|)) of each element; derivative σ(z) − y. */
-export const bceWithLogits = define({
+/** As `logitValues`, positives weighed by w: (1 − y) z + (1 + (w − 1) y) ln(1 + e^(−z)). */
+const positiveValues = customGradient((z, y, w) => {
+  const factor = add(mul(sub(w, 1), y), 1)
+  const rest = add(softplus(neg(abs(z))), relu(neg(z)))
+  return [
+    add(mul(sub(1, y), z), mul(factor, rest)),
+    (g) => [mul(g, sub(mul(factor, sigmoid(z)), mul(w, y))), mul(g, sub(mul(sub(w, 1), rest), z)), mul(g, mul(y, rest))],
+  ]
+})
+
+/** Of `bceWithLogits`. */
+export interface BceWithLogitsOptions extends LossOptions {
+  /** How much a positive (y = 1) counts, > 0: one number, or one an output; above 1 for classes that are rare. 1 by default. */
+  posWeight?: TensorLike | number | undefined
+}
+
+/** One weight an output, positive. Errors: ERR_SHAPE, ERR_RANGE. */
+function positiveWeight(given: TensorLike | number, z: Tensor): Tensor {
+  const w = cast(toTensor('bceWithLogits', 'posWeight', given, z), z.dtype)
+  const outputs = z.rank > 0 ? (z.shape[z.rank - 1] as number) : 1
+  if (w.rank > 1 || (w.rank === 1 && w.size !== 1 && w.size !== outputs))
+    throw new WengertError(
+      'ERR_SHAPE',
+      `bceWithLogits: expected posWeight to be a number or [${outputs}], one an output, got ${formatShape(w.shape)}`,
+      {
+        expected: [outputs],
+        actual: w.shape,
+      },
+    )
+  if (isConcrete(w)) {
+    const bad = (w.data as Float32Array).findIndex((value) => !(value > 0 && Number.isFinite(value)))
+    if (bad >= 0) throw new WengertError('ERR_RANGE', `bceWithLogits: expected posWeight > 0, got ${w.data[bad]}`, { actual: w.data[bad] })
+  }
+  return broadcastTo(w, z.shape)
+}
+
+/**
+ * Binary cross-entropy from logits: max(z, 0) − z y + ln(1 + e^(−|z|)) of each element; derivative σ(z) − y. With
+ * `posWeight` w: −[w y ln σ(z) + (1 − y) ln(1 − σ(z))].
+ *
+ * @throws ERR_RANGE for targets outside [0, 1], a posWeight that is not positive; ERR_SHAPE
+ * @example new MBSGD(model, { loss: loss.bceWithLogits.with({ posWeight: 10 }), batchSize: 64, learningRate: 0.1 })
+ */
+export const bceWithLogits = define<BceWithLogitsOptions>({
   name: 'bceWithLogits',
   targets: 'probabilities',
   outputs: 'logits',
+  tensors: ['posWeight'],
   value: (prediction, target, options) => {
     const [z, y] = pair('bceWithLogits', prediction, target)
     checkProbabilities('bceWithLogits', 'target', y)
-    return weightedAndReduced('bceWithLogits', logitValues(z, y), options)
+    const { posWeight } = options
+    const values = posWeight === undefined ? logitValues(z, y) : positiveValues(z, y, positiveWeight(posWeight, z))
+    return weightedAndReduced('bceWithLogits', values, options)
   },
 })
 

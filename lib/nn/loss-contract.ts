@@ -74,6 +74,8 @@ interface Definition<Options extends LossOptions> {
   readonly outputs?: OutputKind
   /** Options that are numbers, with their ranges. */
   readonly numbers?: Readonly<Partial<Record<keyof Options, NumberRule>>>
+  /** Options that are tensors, which the loss itself checks. */
+  readonly tensors?: readonly (keyof Options & string)[]
   readonly value: (prediction: unknown, target: unknown, options: Options) => Tensor
   /** What a mean divides by, one number a sample, where the options weigh samples by their targets. */
   readonly weightsOf?: (target: Tensor, options: Options, dtype: FloatDtype) => Tensor | undefined
@@ -83,7 +85,7 @@ interface Definition<Options extends LossOptions> {
 export function define<Options extends LossOptions>(definition: Definition<Options>, bound?: Options): NamedLoss<Options> {
   const { name, targets, outputs = 'values', numbers = {}, value, weightsOf } = definition
   const rules = Object.entries(numbers) as [keyof Options & string, NumberRule][]
-  const known = ['reduction', 'weight', 'sampleWeight', ...rules.map(([key]) => key)]
+  const known = ['reduction', 'weight', 'sampleWeight', ...rules.map(([key]) => key), ...(definition.tensors ?? [])]
   const merged = (options: Options | undefined): Options => {
     checkOptions(name, options, known)
     // An option that is there and undefined is one that was left out.

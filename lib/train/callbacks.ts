@@ -158,7 +158,7 @@ export interface EarlyStoppingOptions {
   patience: number
   /** How much better counts as an improvement; >= 0; 0 by default. */
   minDelta?: number | undefined
-  /** Whether small or large is good; large by default for accuracies, topK, precision, recall, f1, rocAuc and r2. */
+  /** Whether small or large is good; large by default for accuracies, topK, precision, recall, f1, rocAuc, prAuc and r2. */
   mode?: 'min' | 'max' | undefined
   /**
    * Go back to the parameters of the best epoch at the end of the fit; true by default. A fit that fails or is aborted may be gone
@@ -177,7 +177,7 @@ export interface EarlyStopping extends Callback {
   readonly bestParameters: Record<string, Tensor> | undefined
 }
 
-const growing = /(accuracy|top\d+|precision|recall|f1|rocAuc|r2)$/
+const growing = /(accuracy|top\d+|precision|recall|f1|rocAuc|prAuc|r2)$/
 
 /** The number that a path such as 'validation.cost' names; names on the way may have dots of their own. */
 function lookUp(record: object, path: string): number | undefined {

@@ -21,7 +21,7 @@ export interface FitOptions<M extends readonly MetricSpec[] = readonly MetricSpe
   validation?: DataLike | undefined
   /**
    * Of the training samples as they are met (means over samples: accuracy, top3, top5, top(k), mae, mse, rmse), and of the
-   * validation set. Those that need all predictions at once (precision, recall, f1, rocAuc, confusionMatrix, r2, functions)
+   * validation set. Those that need all predictions at once (precision, recall, f1, rocAuc, prAuc, logLoss, brier, confusionMatrix, r2, functions)
    * are the validation's alone, and make each epoch one crossing.
    */
   metrics?: M | undefined

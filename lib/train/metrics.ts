@@ -15,7 +15,7 @@ import { isFloat } from '../util/dtype.js'
 import { checkNumber, describe, nearest } from '../util/options.js'
 import { formatShape, sizeOf } from '../util/shape.js'
 import { limitsOf, type MetricContext, refuseValues } from './metric-context.js'
-import { confusionMatrix, macro, type Predictions, rocAuc, rSquared } from './scores.js'
+import { brier, confusionMatrix, logLoss, macro, type Predictions, prAuc, rocAuc, rSquared } from './scores.js'
 
 /** (prediction [m, …], target [m, …]) → [m]; `finish` turns the mean over samples into the metric. */
 export interface MeanMetric {
@@ -127,6 +127,9 @@ const wholes = {
   f1: { name: 'f1', whole: (p) => macro(confusionMatrix(p), 'f1') },
   confusionMatrix: { name: 'confusionMatrix', whole: confusionMatrix },
   rocAuc: { name: 'rocAuc', whole: rocAuc },
+  prAuc: { name: 'prAuc', whole: prAuc },
+  logLoss: { name: 'logLoss', whole: logLoss },
+  brier: { name: 'brier', whole: brier },
   r2: { name: 'r2', whole: rSquared },
 } satisfies Record<string, WholeMetric>
 

@@ -3,6 +3,7 @@
 import { WengertError } from '../errors.js'
 import { isRelative } from '../nn/loss-outputs.js'
 import type { TypedArray } from '../util/dtype.js'
+import { averagePrecision, brierScore, meanLogLoss, softmaxInto } from '../util/scores.js'
 import { limitsOf, type MetricContext, refuseValues } from './metric-context.js'
 
 /** All predictions of a set beside its targets. */
@@ -125,6 +126,76 @@ export function rocAuc(p: Predictions): number {
     )
   })
   return areas.reduce((a, b) => a + b, 0) / areas.length
+}
+
+/** Probabilities of classes, and the class of each sample; several outputs that stand for themselves are cases of their own. */
+function chances(name: string, p: Predictions): { probabilities: Float64Array; k: number; classes: Int32Array }[] {
+  const { values, samples, outputs, targets, context } = p
+  refuseValues(name, context)
+  const kind = context.outputs
+  if (kind !== 'probabilities' && kind !== 'logits' && kind !== 'classLogits' && kind !== 'logProbabilities')
+    throw new WengertError(
+      'ERR_OPTION',
+      `${name}: expected a loss whose outputs are probabilities or logits of them, got ${context.loss}`,
+      {
+        actual: kind,
+      },
+    )
+  const chance = (z: number) => (kind === 'logits' ? 1 / (1 + Math.exp(-z)) : kind === 'logProbabilities' ? Math.exp(z) : z)
+  if (outputs === 1 || (kind !== 'classLogits' && targets.length === values.length && !areDistributions(targets, samples, outputs))) {
+    return Array.from({ length: outputs }, (_, c) => ({
+      probabilities: Float64Array.from({ length: 2 * samples }, (_unused, i) => {
+        const q = chance(values[(i >> 1) * outputs + c] as number)
+        return i % 2 === 1 ? q : 1 - q
+      }),
+      k: 2,
+      classes: Int32Array.from({ length: samples }, (_unused, i) => ((targets[i * outputs + c] as number) > 0.5 ? 1 : 0)),
+    }))
+  }
+  const probabilities = new Float64Array(values.length)
+  if (kind === 'classLogits') for (let i = 0; i < samples; i++) softmaxInto(values, i * outputs, outputs, 1, probabilities, i * outputs)
+  else for (let i = 0; i < values.length; i++) probabilities[i] = chance(values[i] as number)
+  return [{ probabilities, k: outputs, classes: Int32Array.from({ length: samples }, (_, i) => trueClass(p, i)) }]
+}
+
+/** Whether each row of targets is a distribution over classes. */
+function areDistributions(targets: ArrayLike<number>, samples: number, outputs: number): boolean {
+  for (let i = 0; i < samples; i++) {
+    let sum = 0
+    for (let c = 0; c < outputs; c++) sum += targets[i * outputs + c] as number
+    if (Math.abs(sum - 1) > 1e-3) return false
+  }
+  return true
+}
+
+const meanOf = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length
+
+/** The mean of −ln p of the true class; the mean over outputs that stand for themselves. */
+export const logLoss = (p: Predictions): number =>
+  meanOf(chances('logLoss', p).map(({ probabilities, k, classes }) => meanLogLoss(probabilities, k, classes)))
+
+/** The Brier score, Σ (p − y)² over the classes (of two classes the second's); the mean over outputs that stand for themselves. */
+export const brier = (p: Predictions): number =>
+  meanOf(chances('brier', p).map(({ probabilities, k, classes }) => brierScore(probabilities, k, classes)))
+
+/**
+ * Average precision of the second of two classes; the mean over the classes, each against the rest, where there are more.
+ *
+ * @throws ERR_DATA where a class does not occur
+ */
+export function prAuc(p: Predictions): number {
+  return meanOf(
+    chances('prAuc', p).flatMap(({ probabilities, k, classes }) =>
+      (k === 2 ? [1] : Array.from({ length: k }, (_, c) => c)).map((c) => {
+        const value = averagePrecision(
+          Float64Array.from(classes, (_, i) => probabilities[i * k + c] as number),
+          Array.from(classes, (label) => label === c),
+        )
+        if (Number.isFinite(value)) return value
+        throw new WengertError('ERR_DATA', `prAuc: expected samples of class ${c}, got none of it`)
+      }),
+    ),
+  )
 }
 
 /**

@@ -195,3 +195,30 @@ describe('misuse', () => {
     await expect(trainerOf(loss.crossEntropy).fit(labels, { epochs: 1, metrics: ['f1'] })).rejects.toThrow(/expected validation for f1/)
   })
 })
+
+test('prAuc, logLoss and brier: as scikit-learn, of logits, probabilities and labels', async () => {
+  const metrics = ['prAuc', 'logLoss', 'brier'] as const
+  const z = [
+    [2, 1, 0],
+    [0, 1, 3],
+    [1, 1, 1.5],
+    [0, 2, 0],
+  ]
+  const y = Int32Array.of(0, 2, 1, 1)
+  const three = await trainerOf(loss.crossEntropy).evaluate({ x: tensor(z), y }, { metrics })
+  expect(three.logLoss).toBeCloseTo(0.52784338, 5)
+  expect(three.prAuc).toBeCloseTo(1, 6)
+  expect(three.brier).toBeCloseTo(0.27339974, 5)
+  const p = [0.1, 0.4, 0.35, 0.8, 0.4, 0.4]
+  const t = [0, 0, 1, 1, 0, 1].map((label) => [label])
+  const expected = { prAuc: 0.7, logLoss: 0.55271136, brier: 0.19208333 }
+  const given = await trainerOf(loss.bce).evaluate({ x: p.map((q) => [q]), y: t }, { metrics })
+  const logits = await trainerOf(loss.bceWithLogits).evaluate({ x: p.map((q) => [Math.log(q / (1 - q))]), y: t }, { metrics })
+  // Two labels, each for itself: the mean of both.
+  const twice = await trainerOf(loss.bceWithLogits).evaluate(
+    { x: p.map((q) => [Math.log(q / (1 - q)), Math.log(q / (1 - q))]), y: t.map(([label]) => [label as number, label as number]) },
+    { metrics },
+  )
+  for (const scores of [given, logits, twice]) for (const name of metrics) expect(scores[name], name).toBeCloseTo(expected[name], 5)
+  await expect(trainerOf(loss.mse).evaluate({ x: [[1]], y: [[1]] }, { metrics: ['brier'] })).rejects.toThrow('classes')
+})
