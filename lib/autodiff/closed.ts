@@ -6,6 +6,7 @@
  */
 
 import { WengertError } from '../errors.js'
+import { boundPlaces } from '../primitives/binding.js'
 import { apply, atNextLevel, below, capturedBy, type Params, type Primitive, refuseLeaked, Traced } from '../primitives/primitive.js'
 import { withScope } from '../primitives/scope.js'
 import { Tensor } from '../tensor/tensor.js'
@@ -122,7 +123,7 @@ export interface Closed {
  * @param late whether `f` may meet tensors of functions that have returned
  */
 export function close(name: string, f: (...args: Tensor[]) => readonly Tensor[], args: readonly Tensor[], late = false): Closed {
-  return atNextLevel((level) => {
+  const { tape, closed } = atNextLevel((level) => {
     const tape = new Capture(level, name, late)
     const inner = args.map((x) => tape.watch(x))
     const results = capturedBy(tape, () => f(...inner)).map((y) => {
@@ -134,7 +135,7 @@ export function close(name: string, f: (...args: Tensor[]) => readonly Tensor[],
       const index = tape.indexOf(y)
       return index < 0 ? y : index
     })
-    return {
+    const closed: Closed = {
       graph: { outputs, steps: stepsOf(tape) },
       inputs: tape.outside,
       ground: tape.outside.map((x) => below(x)),
@@ -142,7 +143,15 @@ export function close(name: string, f: (...args: Tensor[]) => readonly Tensor[],
       outputs: results.map((y) => tape.lowerOf(y)),
       stepOf: (x) => (x instanceof Variable && x.trace === tape ? x.index : undefined),
     }
+    return { tape, closed }
   })
+  // What the function assigned to buffers is known outside as what makes it there.
+  for (const place of boundPlaces()) {
+    const { binding } = place
+    if (binding instanceof Variable && binding.trace === tape)
+      [place.binding] = replay({ steps: closed.graph.steps, outputs: [binding.index] }, closed.inputs)
+  }
+  return closed
 }
 
 function stepsOf(tape: Tape): Step[] {

@@ -16,6 +16,9 @@ export function boundAs(x: Tensor): readonly Bindable[] {
   return x instanceof Bindable ? [x] : (standing.get(x) ?? [])
 }
 
+/** All tensors that have a stand-in now. */
+export const boundPlaces = (): Bindable[] => [...new Set([...standing.values()].flat())]
+
 /** Runs `body` with each tensor replaced by another of the same shape and type. */
 export function withBindings<T>(places: readonly Bindable[], tensors: readonly Tensor[], body: () => T): T {
   const outer = places.map((place) => place.binding)

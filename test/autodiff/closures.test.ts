@@ -13,13 +13,19 @@ import {
   hvp,
   jacobian,
   jvp,
+  loss,
   nn,
   Random,
+  seed,
   type Tensor,
   tensor,
   valueAndGrad,
   vjp,
 } from '../../lib/index.js'
+import { isOp } from '../../lib/plan/graph.js'
+import { record } from '../../lib/plan/record.js'
+import { simplify } from '../../lib/plan/simplify.js'
+import { StateLayout } from '../../lib/plan/state-layout.js'
 import { codeOf } from '../backend/engines.js'
 import { announce, present, using } from '../support/engines.js'
 
@@ -206,6 +212,62 @@ describe.each(present)('on %s', (engine) => {
       // A pullback that reads values, and closes over a tensor that its value does not depend on.
       const odd = (x: Tensor) => customGradient((t: Tensor) => [t.square(), (g) => (g.data[0] === 1 ? g.mul(x).mul(t) : g.mul(-1))])(x)
       expect(grad(odd)(tensor(3)).item()).toBe(9)
+    })
+  })
+})
+
+describe('checkpoint in programs', () => {
+  const sines = (f: Unary) => {
+    const specs = [
+      { name: 'x', shape: [3], dtype: 'float64' as const },
+      { name: 'y', shape: [3], dtype: 'float64' as const, writable: true },
+    ]
+    const graph = record(specs, new StateLayout(), (r) => {
+      const [value, gradient] = valueAndGrad((t: Tensor) => f(t).sum())(r.input(0))
+      r.output(1, gradient.mul(value))
+    })
+    simplify(graph)
+    return graph.nodes.filter((node) => isOp(node) && node.origin.primitive.name === 'sin').length
+  }
+  test('the recomputation is not shared with the first evaluation', () => {
+    const f = (t: Tensor) => t.mul(2).sin().mul(t).exp()
+    expect([sines(f), sines(checkpoint(f))]).toEqual([1, 2])
+  })
+
+  test.each(present)('masks, running statistics and steps are those of the plain model, compiled on %s', (engine) => {
+    using(engine, () => {
+      class Block extends nn.Module {
+        inner = new nn.Sequential(
+          new nn.Linear(3, 8, { rng: new Random(1) }),
+          new nn.BatchNorm1d(8),
+          new nn.Tanh(),
+          new nn.Dropout(0.5),
+          new nn.Linear(8, 3, { rng: new Random(2) }),
+          new nn.Dropout(0.3),
+        )
+        constructor(readonly wrap: (f: Unary) => Unary) {
+          super()
+        }
+        override forward(x: Tensor): Tensor {
+          return this.wrap((t) => this.inner.forward(t))(x)
+        }
+      }
+      const rng = new Random(4)
+      const [x, y] = [rng.normal([16, 3]), rng.normal([16, 2])]
+      const states = [wraps.plain, wraps.checkpoint].map((wrap) => {
+        seed(3)
+        const block = (wrap as (f: Unary) => Unary) ?? ((f: Unary) => f)
+        const model = new nn.Sequential(new Block(block), new nn.Linear(3, 2, { rng: new Random(3) }))
+        const trainer = new FBGD(model, { loss: loss.mse, learningRate: 0.1 })
+        const costs = Array.from({ length: 5 }, () => trainer.step(x, y))
+        return [costs, ...Object.values(model.stateDict()).map((t) => [...t.data] as number[])]
+      }) as [number[][], number[][]]
+      states[0].forEach((values, i) => {
+        values.forEach((v, k) => {
+          expect(Math.abs((states[1][i]?.[k] as number) - v)).toBeLessThan(1e-5 * Math.max(1, Math.abs(v)))
+        })
+      })
+      expect(new Set(states[0][0]).size).toBe(5)
     })
   })
 })
