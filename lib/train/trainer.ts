@@ -4,45 +4,34 @@
  */
 
 import type { BlockResult } from '../backend/program.js'
-import { engine } from '../backend/select.js'
 import type { DataLike } from '../data/dataset.js'
-import { Seen } from '../data/seen.js'
 import { WengertError } from '../errors.js'
 import { checkPath, checkWritable } from '../io/atomic.js'
 import { naming, readBytes } from '../io/read-file.js'
 import { decodeSafetensors, writeSafetensors } from '../io/safetensors.js'
-import { writeCounter } from '../nn/dropout.js'
 import type { Loss } from '../nn/loss.js'
-import { isLibraryLoss } from '../nn/loss-contract.js'
 import { Module } from '../nn/module.js'
 import type { Parameter } from '../nn/parameter.js'
-import { isLibraryModule } from '../nn/registry.js'
 import { gradientDescent } from '../optim/gradient-descent.js'
-import { checkOptimizer, isLibraryOptimizer, type Optimizer, type Schedule } from '../optim/optimizer.js'
-import { asTensor, type TensorLike } from '../tensor/creation.js'
-import { nextSeed } from '../tensor/random.js'
-import { BoundedCache, type Held } from '../util/bounded-cache.js'
-import type { TypedArray } from '../util/dtype.js'
+import { checkOptimizer, type Optimizer, type Schedule } from '../optim/optimizer.js'
+import type { TensorLike } from '../tensor/creation.js'
 import { checkNumber, checkOptions, describe } from '../util/options.js'
 import { Watchers } from './callbacks.js'
 import { checkSlots, decodeCheckpoint, encodeCheckpoint } from './checkpoint.js'
-import { type Course, writeScalars } from './course.js'
 import { evaluate } from './evaluation.js'
-import { evaluationFailure, notFinite } from './failures.js'
+import { evaluationFailure } from './failures.js'
 import { FitLoop } from './fit-loop.js'
 import { checkFitOptions, type FitOptions, outlineOf } from './fit-options.js'
 import type { Batching, FitPlan } from './fit-plan.js'
 import type { EpochRecord, History, ScoresOf } from './history.js'
 import { describeTraining, profileTraining, type TrainingProfile } from './inspect.js'
-import { checkMetrics, type MeanMetric, type MetricSpec } from './metrics.js'
-import type { Clipping, StepParts } from './parts.js'
-import { Preparation, type Prepared, sampleOf } from './prepare.js'
+import { checkMetrics, type MetricSpec } from './metrics.js'
+import type { StepParts } from './parts.js'
+import type { Prepared } from './prepare.js'
 import { type BlockRecords, historyOf } from './records.js'
-import { RowCopy } from './rows.js'
-import { type Signature, Signatures } from './signature.js'
-import { type Batch, type Step, stepFor } from './steps.js'
-import { asBatch, consume, type StreamItem, type StreamOptions, type StreamProgress } from './stream.js'
-import { TrainingState } from './training-state.js'
+import { SingleUpdates } from './single-updates.js'
+import { consume, type StreamItem, type StreamOptions, type StreamProgress } from './stream.js'
+import { Training } from './training.js'
 
 /** What every trainer is told. */
 export interface TrainerOptions {
@@ -68,9 +57,6 @@ export interface TrainerOptions {
   maxDeviation?: number | undefined
 }
 
-/** The most that a trainer's programs hold together, in bytes. */
-const cacheBytes = 2 ** 27
-
 /** What `FBGD`, `SGD` and `MBSGD` have in common: a type for code that takes any of them. */
 export abstract class Trainer {
   readonly model: Module
@@ -80,26 +66,17 @@ export abstract class Trainer {
   abstract readonly name: string
   /** Whether an update's gradient is added up over several runs. */
   protected readonly accumulates: boolean = false
-  readonly #clip: Clipping
-  readonly #signatures: Signatures
-  readonly #preparation: Preparation
-  /** The programs of steps and fits. */
-  readonly #cache = new BoundedCache<Held>(cacheBytes)
-  readonly #course: Course = { epoch: 0, updates: 0, baseline: undefined, seed: undefined, unfinished: undefined, seen: undefined }
-  readonly #most: number | undefined
-  #seen: Seen | undefined
-  #state: TrainingState | undefined
-  /** The form of the model that the state was last found to fit. */
-  #fitted: Signature | undefined
+  readonly #training: Training
+  readonly #updates: SingleUpdates
 
   /** Epochs finished over the trainer's life. */
   get epoch(): number {
-    return this.#course.epoch
+    return this.#training.course.epoch
   }
 
   /** Updates made over the trainer's life. */
   get updates(): number {
-    return this.#course.updates
+    return this.#training.course.updates
   }
 
   constructor(where: string, model: Module, options: TrainerOptions, extra: readonly string[] = []) {
@@ -123,13 +100,13 @@ export abstract class Trainer {
         : checkOptimizer(where, optimizer)
     this.schedule = schedule
     const bound = (name: 'clipNorm' | 'clipValue' | 'maxDeviation') => checkNumber(where, name, options[name], { min: 0, exclusive: true })
-    this.#clip = {
+    const clip = {
       ...(options.clipNorm === undefined ? {} : { norm: bound('clipNorm') }),
       ...(options.clipValue === undefined ? {} : { value: bound('clipValue') }),
     }
-    this.#most = options.maxDeviation === undefined ? undefined : bound('maxDeviation')
-    this.#signatures = new Signatures(model)
-    this.#preparation = new Preparation(this.#signatures, loss)
+    const most = options.maxDeviation === undefined ? undefined : bound('maxDeviation')
+    this.#training = new Training({ model, loss, optimizer: this.optimizer, schedule, clip }, () => this.accumulates)
+    this.#updates = new SingleUpdates(this.#training, most)
   }
 
   /** How this trainer cuts a set. */
@@ -170,8 +147,8 @@ export abstract class Trainer {
 
   /** Yields each block's records: thousands of epochs at once where nobody watches them one by one. */
   async *#run(data: DataLike, options: FitOptions, observed: boolean): AsyncGenerator<BlockRecords, History> {
-    this.#state?.refuseWhileBusy()
-    const { unfinished } = this.#course
+    this.#training.refuseWhileBusy()
+    const { unfinished } = this.#training.course
     const settings = checkFitOptions(options, unfinished?.seed)
     const watchers = new Watchers(settings.callbacks, this)
     const loop = new FitLoop(this.#host(), data, options, settings)
@@ -207,7 +184,7 @@ export abstract class Trainer {
   /** This trainer as its fits see it. */
   #host(): ConstructorParameters<typeof FitLoop>[0] {
     const { name, model, loss, optimizer, schedule } = this
-    const course = this.#course
+    const course = this.#training.course
     return {
       name,
       model,
@@ -222,13 +199,13 @@ export abstract class Trainer {
         return course.updates
       },
       prepare: (where, data) => {
-        const prepared = this.#preparation.prepare(where, data)
-        if (where === 'fit' && !course.seen) this.#watched(prepared.x.data, prepared.samples)?.take(prepared.x.data)
+        const prepared = this.#training.prepare(where, data)
+        if (where === 'fit') this.#updates.saw(prepared)
         return prepared
       },
-      parts: (metrics) => this.#parts(metrics),
+      parts: (metrics) => this.#training.parts(metrics),
       batching: (set, parts) => this.batching(set, parts),
-      cache: this.#kept,
+      cache: this.#training.kept,
     }
   }
 
@@ -242,9 +219,7 @@ export abstract class Trainer {
    */
   step(x: TensorLike, y: TensorLike, options: Pick<DataLike, 'weights'> = {}): number {
     checkOptions('step', options, ['weights'])
-    const { dtype } = this.#signatures.now()
-    const data = this.#preparation.prepare('step', { ...options, x: asTensor('step: x', x, { dtype }), y })
-    return this.#learn(this.#stepFor(data), data)
+    return this.#updates.step(x, y, options)
   }
 
   /**
@@ -256,64 +231,7 @@ export abstract class Trainer {
    * @example await trainer.fitStream(events, { signal, onUpdate: ({ cost }) => gauge.set(cost) })
    */
   fitStream(source: Iterable<StreamItem> | AsyncIterable<StreamItem>, options: StreamOptions = {}): Promise<StreamProgress> {
-    let rows: RowCopy | undefined
-    return consume(source, options, (item) => {
-      if (rows?.take(item) && this.#still(rows.step)) return { cost: this.#update(rows.step, rows), samples: 1 }
-      const data = this.#preparation.prepare('fitStream', asBatch(item))
-      const step = this.#stepFor(data)
-      const cost = this.#learn(step, data)
-      rows = RowCopy.of(item, data, step, this.loss)
-      return { cost, samples: data.samples }
-    })
-  }
-
-  /** The update on batches like this one. */
-  #stepFor(data: Prepared): Step {
-    return stepFor(this.#cache, this.#parts([], 'step'), sampleOf(data), data.samples)
-  }
-
-  /** Whether a step is the one for the model and the engine as they are. */
-  #still(step: Step): boolean {
-    return step.parts.state === this.#state && step.engine === engine() && step.parts.signature.holds
-  }
-
-  #learn(step: Step, { x, y, weights }: Prepared): number {
-    return this.#update(step, { x: x.data, y: y.data, weights: weights?.data })
-  }
-
-  /** One synchronous update; returns the cost before it. Errors: ERR_BUSY; ERR_DIVERGED. */
-  #update(step: Step, batch: Batch): number {
-    const course = this.#course
-    const { state, signature } = step.parts
-    const seen = this.#watched(batch.x, step.samples)
-    if (this.#most !== undefined) seen?.check('step', batch.x, this.#most)
-    const block = state.claim('step')
-    const { learningRate } = this.optimizer
-    if (step.steadyRate !== learningRate) {
-      writeScalars(this, step.scalars, 0, { epoch: course.epoch, update: course.updates }, state.groups)
-      step.prepared(learningRate)
-    }
-    if (signature.draws) {
-      course.seed ??= nextSeed()
-      writeCounter(step.counter, 0, course.seed, course.updates, 0)
-    }
-    const cost = step.run(block, batch)
-    if (Number.isNaN(cost)) throw notFinite(`update ${course.updates + 1}`, undefined, 'nothing was changed', learningRate)
-    course.updates++
-    course.unfinished = undefined
-    seen?.take(batch.x)
-    return cost
-  }
-
-  /** What inputs like these have looked like, where `maxDeviation` asks: what a checkpoint brought, or what comes from now on. */
-  #watched(x: TypedArray, samples: number): Seen | undefined {
-    if (this.#most === undefined || x instanceof Int32Array || x instanceof Uint8Array) return undefined
-    const width = x.length / samples
-    const { seen } = this.#course
-    if (this.#seen?.width === width && seen === this.#seen) return this.#seen
-    this.#seen = new Seen(width, seen?.mean.length === width ? seen : undefined)
-    this.#course.seen = this.#seen
-    return this.#seen
+    return consume(source, options, this.#updates.learner())
   }
 
   /**
@@ -328,11 +246,11 @@ export abstract class Trainer {
   ): Promise<ScoresOf<M>> {
     checkOptions('evaluate', options, ['metrics'])
     const metrics = checkMetrics('evaluate', options.metrics)
-    const prepared = this.#preparation.prepare('evaluate', data)
+    const prepared = this.#training.prepare('evaluate', data)
     const { learningRate } = this.optimizer
     const failed = (result: BlockResult, plan: FitPlan) =>
       evaluationFailure(result, result.failure && plan.labelOf(result.failure), learningRate)
-    return (await evaluate(this.#parts(metrics.means), prepared, metrics, failed, this.#kept)) as ScoresOf<M>
+    return (await evaluate(this.#training.parts(metrics.means), prepared, metrics, failed, this.#training.kept)) as ScoresOf<M>
   }
 
   /**
@@ -365,16 +283,16 @@ export abstract class Trainer {
    */
   async save(path: string): Promise<void> {
     checkPath('save', path)
-    const { state } = this.#parts([], 'save')
+    const { state } = this.#training.parts([], 'save')
     state.claim('save')
     const { schedule } = this
     const { tensors, metadata } = encodeCheckpoint({
       trainer: this.name,
       optimizer: this.optimizer.name,
-      course: this.#course,
+      course: this.#training.course,
       ...(schedule?.state && { schedule: schedule.state() }),
       slots: state.slots(),
-      lagging: state.lagging(this.#course.updates),
+      lagging: state.lagging(this.#training.course.updates),
     })
     await writeSafetensors(path, tensors, { metadata })
   }
@@ -392,9 +310,9 @@ export abstract class Trainer {
     const bytes = await readBytes('resume', path)
     const checkpoint = naming(path, () => decodeCheckpoint(decodeSafetensors(bytes), path))
     const { trainer, optimizer, schedule, slots, course, lagging } = checkpoint
-    this.#state?.refuseWhileBusy('resume')
+    this.#training.refuseWhileBusy('resume')
     const made = (name: string, { frozen }: Parameter) => lagging[name] ?? (frozen ? 0 : course.updates)
-    const state = new TrainingState(this.model, this.optimizer, this.accumulates, { updates: course.updates, made })
+    const state = this.#training.stateOf({ updates: course.updates, made })
     naming(path, () => {
       const [expected, actual] = [`${this.name} with ${this.optimizer.name}`, `${trainer} with ${optimizer}`]
       if (expected !== actual)
@@ -405,48 +323,9 @@ export abstract class Trainer {
       state.refuseForeign('resume')
       if (schedule) this.schedule?.restore?.(schedule)
     })
-    this.#replace(state)
+    this.#training.replace(state)
     state.claim('resume')
     state.restore(slots)
-    Object.assign(this.#course, course)
-  }
-
-  #parts(metrics: readonly MeanMetric[], where = 'fit'): StepParts {
-    const signature = this.#signatures.now()
-    if (signature !== this.#fitted && !this.#state?.fits(this.model)) {
-      this.#state?.refuseWhileBusy(where)
-      const { updates } = this.#course
-      this.#replace(new TrainingState(this.model, this.optimizer, this.accumulates, this.#state?.memory(updates)))
-    }
-    this.#fitted = signature
-    return {
-      model: this.model,
-      loss: this.loss,
-      optimizer: this.optimizer,
-      steady: this.optimizer.steady === true && this.schedule === undefined,
-      state: this.#state as TrainingState,
-      signature,
-      metrics,
-      dtype: signature.dtype,
-      clip: this.#clip,
-    }
-  }
-
-  /** Goes over to another layout of the state; programs of the one before are of no use any more. */
-  #replace(state: TrainingState): void {
-    this.#cache.clear()
-    this.#state?.release()
-    this.#state = state
-    this.#fitted = undefined
-  }
-
-  /**
-   * Where programs are kept from fit to fit. Of layers, losses and optimisers of the library all is known by their fields; functions
-   * of a user's own may read anything, so a fit looks at them anew.
-   */
-  get #kept(): BoundedCache<Held> | undefined {
-    const { model, loss, optimizer } = this
-    const known = isLibraryLoss(loss) && isLibraryOptimizer(optimizer) && model.modules().every(isLibraryModule)
-    return known ? this.#cache : undefined
+    Object.assign(this.#training.course, course)
   }
 }
