@@ -8,16 +8,17 @@
  */
 
 import { broadcastRow, sumRow } from '../primitives/broadcast.js'
-import { concatRow, reshapeRow, transposeRow } from '../primitives/movement.js'
-import type { Primitive } from '../primitives/primitive.js'
+import { concatRow, reshape, reshapeRow, stopGradientRow, transpose, transposeRow } from '../primitives/movement.js'
+import type { Params, Primitive } from '../primitives/primitive.js'
 import { type Shape, sizeOf } from '../util/shape.js'
 import { isElementwise } from './fuse.js'
-import { type Graph, isOp, type Node, removeDead } from './graph.js'
+import { type Graph, isOp, type Node, type Origin, removeDead } from './graph.js'
 import { applies, type OpNode } from './simplify.js'
 
 type Permutation = readonly number[]
+const op = (primitive: unknown, params: Params): OpNode['origin'] => ({ kind: 'op', primitive: primitive as Primitive, params })
 /** Adds a node like `like` (its type and scope) before the one at hand. */
-type Make = (primitive: unknown, params: Record<string, unknown>, inputs: Node[], shape: Shape, like: Node) => Node
+type Make = (origin: Origin, inputs: Node[], shape: Shape, like: Node) => Node
 /** Rewrites the node in place and says so. */
 type Rule = (node: OpNode, make: Make) => boolean
 
@@ -40,9 +41,9 @@ function common(node: Node): Permutation | undefined {
   const fits = node.inputs.every((input) => same(found, permutationOf(input)) || sizeOf(input.shape) === 1 || follows(input))
   return fits ? found : undefined
 
-  /** What is repeated along some axes, or written out small, can be permuted for next to nothing. */
+  /** What is constant, repeated along some axes, or written out small can be permuted for next to nothing. */
   function follows(input: Node): boolean {
-    return applies(input, broadcastRow) || sizeOf(input.shape) * 8 <= sizeOf(node.shape)
+    return input.origin.kind === 'constant' || applies(input, broadcastRow) || sizeOf(input.shape) * 8 <= sizeOf(node.shape)
   }
 }
 
@@ -52,7 +53,8 @@ function beneath(input: Node, p: Permutation, make: Make): Node {
   if (sizeOf(input.shape) === 1 && input.shape.length < p.length) return input
   if (applies(input, broadcastRow)) {
     const small = reordered(input.inputs[0] as Node, p, make)
-    return make(broadcastRow, { shape: permuted(input.shape, inverse(p)) }, [small], permuted(input.shape, inverse(p)), input)
+    const shape = permuted(input.shape, inverse(p))
+    return make(op(broadcastRow, { shape }), [small], shape, input)
   }
   return reordered(input, p, make)
 }
@@ -60,24 +62,28 @@ function beneath(input: Node, p: Permutation, make: Make): Node {
 /** A small operand with all axes, in the order of x; a reshape where only axes of length 1 change places. */
 function reordered(input: Node, p: Permutation, make: Make): Node {
   const full = [...new Array<number>(p.length - input.shape.length).fill(1), ...input.shape]
-  const wide = full.length === input.shape.length ? input : make(reshapeRow, { shape: full }, [input], full, input)
+  if (input.origin.kind === 'constant') {
+    const value = transpose(reshape(input.origin.value, full), inverse(p))
+    return make({ kind: 'constant', value }, [], value.shape, input)
+  }
+  const wide = full.length === input.shape.length ? input : make(op(reshapeRow, { shape: full }), [input], full, input)
   const order = inverse(p)
-  return make(transposeRow, { permutation: order }, [wide], permuted(full, order), input)
+  return make(op(transposeRow, { permutation: order }), [wide], permuted(full, order), input)
 }
 
 /** Makes `node` the transpose of a new node. */
 function transposeOf(node: OpNode, below: Node, permutation: Permutation): true {
-  node.origin = { kind: 'op', primitive: transposeRow as unknown as Primitive, params: { permutation: [...permutation] } }
+  node.origin = op(transposeRow, { permutation: [...permutation] })
   node.inputs = [below]
   return true
 }
 
 const throughElementwise: Rule = (node, make) => {
-  if (!isElementwise(node)) return false
+  if (!isElementwise(node) && !applies(node, stopGradientRow)) return false
   const p = common(node)
   if (!p) return false
   const inputs = node.inputs.map((input) => beneath(input, p, make))
-  return transposeOf(node, make(node.origin.primitive, node.origin.params, inputs, permuted(node.shape, inverse(p)), node), p)
+  return transposeOf(node, make(node.origin, inputs, permuted(node.shape, inverse(p)), node), p)
 }
 
 /** Σ over axes that lie together below the transpose too, the others keeping their order, needs no transpose at all. */
@@ -102,7 +108,7 @@ const throughConcat: Rule = (node, make) => {
   if (!p || p.length < 3 || !node.inputs.every((input) => same(p, permutationOf(input)))) return false
   const params = { ...node.origin.params, axis: p[node.origin.params.axis as number] as number }
   const inputs = node.inputs.map((input) => input.inputs[0] as Node)
-  return transposeOf(node, make(node.origin.primitive, params, inputs, permuted(node.shape, inverse(p)), node), p)
+  return transposeOf(node, make({ ...node.origin, params }, inputs, permuted(node.shape, inverse(p)), node), p)
 }
 
 /** A transpose of a transpose is one, or none; where only axes of length 1 change places it is a reshape. */
@@ -114,7 +120,7 @@ const throughTranspose: Rule = (node) => {
   const [source, order] = q ? [input.inputs[0] as Node, p.map((axis) => q[axis] as number)] : [input, p]
   const long = order.filter((axis) => source.shape[axis] !== 1)
   if (long.every((axis, i) => i === 0 || axis > (long[i - 1] as number))) {
-    node.origin = { kind: 'op', primitive: reshapeRow as unknown as Primitive, params: { shape: node.shape } }
+    node.origin = op(reshapeRow, { shape: node.shape })
     node.inputs = [source]
     return true
   }
@@ -128,8 +134,7 @@ const rules: readonly Rule[] = [throughTranspose, throughElementwise, throughSum
 export function settleLayouts(graph: Graph): void {
   if (!graph.nodes.some((node) => (permutationOf(node)?.length ?? 0) >= 3)) return
   const nodes: Node[] = []
-  const make: Make = (primitive, params, inputs, shape, like) => {
-    const origin = { kind: 'op', primitive: primitive as Primitive, params } as const
+  const make: Make = (origin, inputs, shape, like) => {
     const node: Node = { id: 0, origin, inputs, shape, dtype: like.dtype, scope: like.scope }
     if (isOp(node)) throughTranspose(node, make)
     nodes.push(node)

@@ -1,7 +1,7 @@
 /** Networks of convolutions are transposed at their ends alone, and compute what they compute op by op. */
 
 import { describe, expect, test } from 'vitest'
-import { concat, loss, nn, Random, type Tensor, valueAndGrad } from '../../lib/index.js'
+import { concat, grad, loss, nn, Random, type Tensor, valueAndGrad } from '../../lib/index.js'
 import { lowerFunction } from '../../lib/plan/plan.js'
 import { StateLayout } from '../../lib/plan/state-layout.js'
 import { MBSGD } from '../../lib/train/trainers.js'
@@ -28,6 +28,11 @@ describe('layouts', () => {
     const f = (x: Tensor) => two.forward(one.forward(x).relu().maxPool2d(2)).tanh()
     // One at each end: the weights are constants here.
     expect(moves([2, 3, 8, 8], [2, 8, 4, 4], f)).toBe(2)
+  })
+
+  test('in the backward pass too', () => {
+    const gradient = (x: Tensor) => grad((v: Tensor) => two.forward(one.forward(v).relu().maxPool2d(2)).relu().sum())(x)
+    expect(moves([2, 3, 8, 8], [2, 3, 8, 8], gradient)).toBe(2)
   })
 
   test('through a sum over the image, the last goes too', () => {
