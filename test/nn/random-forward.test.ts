@@ -183,6 +183,16 @@ describe.each(present)('on %s', (engine) => {
     })
   })
 
+  test('every evaluation of a validation set draws anew, within a fit and alone', async () => {
+    await during(engine, async () => {
+      const trainer = new FBGD(build(new Noise()), { loss: loss.mse, learningRate: 1e-30 })
+      const { epochs } = await trainer.fit(data, { epochs: 4, seed: 1, validation: data })
+      expect(new Set(epochs.map(({ validation }) => validation?.cost)).size).toBe(4)
+      const costs = [await trainer.evaluate(data), await trainer.evaluate(data)].map(({ cost }) => cost)
+      expect(costs[0]).not.toBe(costs[1])
+    })
+  })
+
   test('a stream and a loss of one’s own draw anew', async () => {
     await during(engine, async () => {
       const model = new nn.Sequential(new nn.Linear(1, 1, { rng: new Random(1) }))
