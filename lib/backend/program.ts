@@ -4,7 +4,7 @@
  * execution is one call on typed arrays, replay is a program. Shapes never cross: a kernel sees canonical integer
  * dimensions in `ints`, numbers in `scalars`, and operands as (element type, length).
  *
- * To add a kernel: a line here, `lib/backend/js/<room>.ts` (the readable definition), `native/kernels/<room>.cc`.
+ * To add a kernel: a line here, `lib/backend/js/kernels/<room>.ts` (the readable definition), `native/kernels/<room>.cc`.
  *
  * F is the floating type of the call: that of its first floating output (or input, where no output is floating).
  * All operands are dense and row-major; "[a, b]" below is an operand of a·b elements. Empty dimensions (0) are allowed.

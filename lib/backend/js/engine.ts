@@ -8,12 +8,12 @@ import { permutation } from '../../util/random.js'
 import type { Backend } from '../backend.js'
 import { indexError } from '../failures.js'
 import type { Call } from '../program.js'
-import { BadIndex, malformed, Ref } from './kernel.js'
-import { checkOverlap, type Span } from './overlap.js'
-import { JsExecutable, spanOf } from './program.js'
-import { registry } from './registry.js'
-import { JsRunner } from './runner.js'
-import { JsState } from './state.js'
+import { BadIndex, malformed, Ref } from './kernels/kernel.js'
+import { checkOverlap, type Span } from './kernels/overlap.js'
+import { JsExecutable, spanOf } from './replay/program.js'
+import { registry } from './kernels/registry.js'
+import { JsRunner } from './replay/runner.js'
+import { JsState } from './replay/state.js'
 
 const refOf = (array: TypedArray): Ref => new Ref(array, 0, array.buffer, array.byteOffset)
 

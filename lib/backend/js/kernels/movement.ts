@@ -1,7 +1,7 @@
 /** Moving elements about: strided copies (transpose, slice, flip, pad, expand) and concatenation. */
 
-import type { Dtype, TypedArray } from '../../util/dtype.js'
-import type { Call } from '../program.js'
+import type { Dtype, TypedArray } from '../../../util/dtype.js'
+import type { Call } from '../../program.js'
 import {
   checkCounts,
   checkOperand,

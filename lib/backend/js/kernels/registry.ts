@@ -1,6 +1,6 @@
 /** The kernels of this engine by name. */
 
-import type { KernelName } from '../program.js'
+import type { KernelName } from '../../program.js'
 import { conv, convInput, convWeight, maxPool, poolPut, poolTake } from './convolution.js'
 import { random } from './draws.js'
 import { dropout } from './dropout.js'

@@ -4,7 +4,7 @@
  * N images of H × W with C channels; P × Q windows, D channels of the result; KH × KW cells a window.
  */
 
-import type { Call } from '../program.js'
+import type { Call } from '../../program.js'
 import {
   checkCounts,
   checkOperand,

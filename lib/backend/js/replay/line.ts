@@ -6,9 +6,9 @@
  * To add an operation: a case in `interpret` and its name in `lineOps`; to add a kernel: an entry in `writers`.
  */
 
-import { bytesPerElement } from '../../util/dtype.js'
-import { elementwiseOps, type KernelName, type Slot, type Step, spaces } from '../program.js'
-import type { Floats, Ref } from './kernel.js'
+import { bytesPerElement } from '../../../util/dtype.js'
+import { elementwiseOps, type KernelName, type Slot, type Step, spaces } from '../../program.js'
+import type { Floats, Ref } from '../kernels/kernel.js'
 
 /** A step's operand: its slot, and where it lies at the moment. */
 export interface Placed {

@@ -5,8 +5,8 @@
  * repeated rows and columns is one long row.
  */
 
-import type { Dtype, TypedArray } from '../../util/dtype.js'
-import { type ElementwiseOp, elementwiseLimits, elementwiseOps } from '../program.js'
+import type { Dtype, TypedArray } from '../../../util/dtype.js'
+import { type ElementwiseOp, elementwiseLimits, elementwiseOps } from '../../program.js'
 import { fuse } from './fusion.js'
 import { type Floats, integers, malformed, type Operand, type Pair, type Prepare, Ref, type Run, scalarsOf, volume } from './kernel.js'
 import { type Loop, type Loop1, type Loop2, loops } from './micro-ops.js'

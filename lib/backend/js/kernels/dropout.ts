@@ -1,6 +1,6 @@
 /** Dropout: elements are zeroed by a counter-based stream, so that a call gives the same mask wherever and whenever it runs. */
 
-import { philox, purposes } from '../../util/random.js'
+import { philox, purposes } from '../../../util/random.js'
 import { checkCounts, checkOperand, dimensions, malformed, type Prepare, type Quad, type Ref, scalarsOf, volume } from './kernel.js'
 
 const layers = 1 << 24

@@ -4,7 +4,7 @@
  * result is rounded as if it had been stored, so a pair gives the bits of the two operations.
  */
 
-import type { ElementwiseOp } from '../program.js'
+import type { ElementwiseOp } from '../../program.js'
 import { type Loop, loops } from './micro-ops.js'
 
 /** A micro-operation, or a pair, ready to be placed: registers are numbered as in the call. */

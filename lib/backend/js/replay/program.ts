@@ -3,14 +3,14 @@
  * state, report, inputs), giving a list of closures; a run calls them in order.
  */
 
-import { WengertError } from '../../errors.js'
-import { bytesPerElement, type Dtype, dtypeOf, dtypes, isDetached, isFloat, memoryError, type TypedArray } from '../../util/dtype.js'
-import type { Executable, State } from '../backend.js'
-import { indexError } from '../failures.js'
-import { type Program, type ProgramInput, type Slot, type Step, spaces } from '../program.js'
-import { BadIndex, malformed, type Prepared, Ref, type Run } from './kernel.js'
-import { checkOverlap, type Span } from './overlap.js'
-import { registry } from './registry.js'
+import { WengertError } from '../../../errors.js'
+import { bytesPerElement, type Dtype, dtypeOf, dtypes, isDetached, isFloat, memoryError, type TypedArray } from '../../../util/dtype.js'
+import type { Executable, State } from '../../backend.js'
+import { indexError } from '../../failures.js'
+import { type Program, type ProgramInput, type Slot, type Step, spaces } from '../../program.js'
+import { BadIndex, malformed, type Prepared, Ref, type Run } from '../kernels/kernel.js'
+import { checkOverlap, type Span } from '../kernels/overlap.js'
+import { registry } from '../kernels/registry.js'
 import { allFinite, allocateViews, JsState, type Views } from './state.js'
 import { type Stretch, type Stretches, stretches } from './stretches.js'
 

@@ -3,9 +3,9 @@
  * of an epoch, and only of a block whose floating ranges are finite, so that a failure can go back to it.
  */
 
-import { WengertError } from '../../errors.js'
-import { bytesPerElement, type Dtype, isFloat, type TypedArray, viewOf } from '../../util/dtype.js'
-import type { State } from '../backend.js'
+import { WengertError } from '../../../errors.js'
+import { bytesPerElement, type Dtype, isFloat, type TypedArray, viewOf } from '../../../util/dtype.js'
+import type { State } from '../../backend.js'
 
 /** A floating range of the block: what the finiteness test reads. */
 export interface FloatRange {

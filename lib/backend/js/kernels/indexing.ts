@@ -3,7 +3,7 @@
  * operand, its value and the size it had to be below.
  */
 
-import type { Call } from '../program.js'
+import type { Call } from '../../program.js'
 import {
   BadIndex,
   checkCounts,

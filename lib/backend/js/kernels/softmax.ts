@@ -3,8 +3,8 @@
  * taken: without it, exp overflows from 710 on and the quotient is NaN. Sums are in double precision.
  */
 
-import type { TypedArray } from '../../util/dtype.js'
-import type { Call } from '../program.js'
+import type { TypedArray } from '../../../util/dtype.js'
+import type { Call } from '../../program.js'
 import {
   BadIndex,
   checkCounts,

@@ -3,8 +3,8 @@
  * the axis lies along memory; else a row of `inner` running results is kept, so that memory is still read in order.
  */
 
-import type { TypedArray } from '../../util/dtype.js'
-import type { Call } from '../program.js'
+import type { TypedArray } from '../../../util/dtype.js'
+import type { Call } from '../../program.js'
 import {
   checkCounts,
   checkOperand,

@@ -3,9 +3,9 @@
  * steps or the caller may have written or will read. The rest stays in registers.
  */
 
-import { bytesPerElement } from '../../util/dtype.js'
-import { type Slot, type Step, spaces } from '../program.js'
-import type { Floats, Ref, Run } from './kernel.js'
+import { bytesPerElement } from '../../../util/dtype.js'
+import { type Slot, type Step, spaces } from '../../program.js'
+import type { Floats, Ref, Run } from '../kernels/kernel.js'
 import { append, type Cell, interpret, longest, type Placed, Registers, Writer } from './line.js'
 
 /** Numbers carried between memory and registers, one way. */

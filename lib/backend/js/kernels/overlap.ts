@@ -1,7 +1,7 @@
 /** What a call may share between its operands: the rule that keeps every kernel free of aliasing. */
 
-import { bytesPerElement } from '../../util/dtype.js'
-import type { KernelName } from '../program.js'
+import { bytesPerElement } from '../../../util/dtype.js'
+import type { KernelName } from '../../program.js'
 import { malformed, type Operand, type Prepared } from './kernel.js'
 
 /** An operand's memory: bytes from `start` in whatever `base` stands for (a buffer, or a space of a program). */

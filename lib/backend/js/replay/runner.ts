@@ -4,11 +4,11 @@
  * last snapshot.
  */
 
-import { WengertError } from '../../errors.js'
-import { dtypeOf, memoryError, type TypedArray } from '../../util/dtype.js'
-import type { Executable, Runner } from '../backend.js'
-import type { Block, BlockResult, Failure, Program, ProgramInput } from '../program.js'
-import { BadIndex, malformed } from './kernel.js'
+import { WengertError } from '../../../errors.js'
+import { dtypeOf, memoryError, type TypedArray } from '../../../util/dtype.js'
+import type { Executable, Runner } from '../../backend.js'
+import type { Block, BlockResult, Failure, Program, ProgramInput } from '../../program.js'
+import { BadIndex, malformed } from '../kernels/kernel.js'
 import { type Binding, checkInput, checkState, checkWritable, JsExecutable } from './program.js'
 import type { JsState } from './state.js'
 

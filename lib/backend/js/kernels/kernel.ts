@@ -5,9 +5,9 @@
  * To add one: a `Prepare` function in its room, a line in registry.ts, and the table of program.ts (the neutral one).
  */
 
-import { WengertError } from '../../errors.js'
-import { type Dtype, isFloat, type TypedArray } from '../../util/dtype.js'
-import type { Call } from '../program.js'
+import { WengertError } from '../../../errors.js'
+import { type Dtype, isFloat, type TypedArray } from '../../../util/dtype.js'
+import type { Call } from '../../program.js'
 
 /** What a call knows of an operand before there is data. */
 export interface Operand {

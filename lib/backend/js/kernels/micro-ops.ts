@@ -6,7 +6,7 @@
  * itself takes tens of nanoseconds, `each` calls it through a closure.
  */
 
-import type { ElementwiseOp } from '../program.js'
+import type { ElementwiseOp } from '../../program.js'
 import type { Floats } from './kernel.js'
 import { erf, mod, pow, powInt32, roundHalfEven, softplus, toInt32 } from './special.js'
 

@@ -1,6 +1,6 @@
 /** Random draws from a counter: uniform and normal variates and permutations, the streams of `util/random.ts`. */
 
-import { drawKinds, fillDraws } from '../../util/random.js'
+import { drawKinds, fillDraws } from '../../../util/random.js'
 import { checkCounts, checkOperand, dimensions, malformed, type Prepare, type Ref, scalarsOf } from './kernel.js'
 
 const words = 2 ** 32
