@@ -1,4 +1,4 @@
-/** The public surface: named re-exports only. */
+/** The public surface: named re-exports, and the functions of all elementwise rows. */
 
 import './primitives/methods.js'
 
@@ -61,60 +61,7 @@ export { type MinimizeOptions, minimize, type Path } from './optim/minimize.js'
 export type { CallProfile, Profile } from './plan/profile.js'
 export { broadcastTo, tile } from './primitives/broadcast.js'
 export { clip, elu, gelu, hardtanh, leakyRelu, mish, selu, silu, squaredDifference, tril, triu } from './primitives/composites.js'
-export {
-  abs,
-  acos,
-  acosh,
-  add,
-  asin,
-  asinh,
-  atan,
-  atan2,
-  atanh,
-  ceil,
-  cos,
-  cosh,
-  div,
-  equal,
-  erf,
-  exp,
-  expm1,
-  floor,
-  greater,
-  greaterEqual,
-  isFinite,
-  less,
-  lessEqual,
-  log,
-  log1p,
-  logicalAnd,
-  logicalNot,
-  logicalOr,
-  logSigmoid,
-  maximum,
-  minimum,
-  mod,
-  mul,
-  neg,
-  notEqual,
-  type Operand,
-  pow,
-  reciprocal,
-  relu,
-  round,
-  rsqrt,
-  sigmoid,
-  sign,
-  sin,
-  sinh,
-  softplus,
-  sqrt,
-  square,
-  sub,
-  tan,
-  tanh,
-  where,
-} from './primitives/elementwise.js'
+export * from './primitives/elementwise.js'
 export { gather, type Indices, oneHot, putAlong, scatterAdd, takeAlong } from './primitives/indexing.js'
 export { dot, linear, matmul, outer } from './primitives/linalg.js'
 export {
@@ -133,6 +80,7 @@ export {
   stopGradient,
   transpose,
 } from './primitives/movement.js'
+export type { Binary, Operand, Unary } from './primitives/pointwise.js'
 export {
   type Axis,
   all,

@@ -14,6 +14,9 @@ const libRooms = [
 ]
 const nativeRooms = ['kernels', 'program', 'boundary', 'async', 'addon', 'harness']
 
+/** Rooms within rooms, by their folder: the first may not import from those after it. */
+const innerRooms: Record<string, readonly string[]> = { 'backend/js': ['kernels', 'replay', 'engine'] }
+
 /** What a kernel may know of the rooms below its own: that there is a pool. */
 const nativeExceptions: Record<string, readonly string[]> = { kernels: ['program/pool.h'] }
 const nodeFree = ['kernels', 'program', 'harness']
@@ -79,6 +82,18 @@ function upwardIn(graph: Graph, rooms: readonly string[], exceptions: Record<str
   return found
 }
 
+/** What breaks the order of the rooms within a room. */
+function innerUpwardIn(graph: Graph): string[] {
+  return Object.entries(innerRooms).flatMap(([folder, rooms]) => {
+    const inner = (paths: readonly string[]) =>
+      paths.filter((path) => path.startsWith(`${folder}/`)).map((path) => path.slice(folder.length + 1))
+    const within = new Map(
+      [...graph].filter(([file]) => inner([file]).length > 0).map(([file, imports]) => [inner([file])[0] as string, inner(imports)]),
+    )
+    return upwardIn(within, rooms).map((found) => `${folder}: ${found}`)
+  })
+}
+
 /** The violations in lib/. `packages` are those that package.json lists as dependencies at run time. */
 function checkLib(files: Files, packages: readonly string[]): string[] {
   const found: string[] = []
@@ -98,7 +113,7 @@ function checkLib(files: Files, packages: readonly string[]): string[] {
     }
     graph.set(file, inside)
   }
-  return [...found, ...upwardIn(graph, libRooms), ...cyclesIn(graph)]
+  return [...found, ...upwardIn(graph, libRooms), ...innerUpwardIn(graph), ...cyclesIn(graph)]
 }
 
 /** The violations in native/. Includes are found beside the file or from native/; others are the system's. */
@@ -186,6 +201,11 @@ describe('the checker', () => {
     expect(lib({ 'cellar/a.ts': '' })).toEqual(['unknown room: cellar/a.ts'])
     expect(lib({ 'util/a.ts': "import './b.js'" })).toEqual(['missing: util/a.ts -> ./b.js'])
     expect(lib({ 'util/a.ts': "import '../../test/b.js'" })).toEqual(['outside lib: util/a.ts -> ../../test/b.js'])
+  })
+
+  test('finds a definition of a kernel that knows of programs', () => {
+    const files = { 'backend/js/kernels/sum.ts': "import './../replay/line.js'", 'backend/js/replay/line.ts': '' }
+    expect(lib(files)).toEqual(['backend/js: upward: kernels/sum.ts -> replay/line.ts'])
   })
 
   test('finds packages that are no dependency at run time', () => {

@@ -4,13 +4,14 @@
  */
 
 import { WengertError } from '../errors.js'
-import { arange } from '../tensor/creation.js'
+import { arange, full } from '../tensor/creation.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { isFloat } from '../util/dtype.js'
 import { checkChoice, checkNumber, checkOptions } from '../util/options.js'
 import { formatShape } from '../util/shape.js'
 import {
   add,
+  equal,
   erf,
   expm1,
   greater,
@@ -18,8 +19,6 @@ import {
   less,
   lessEqual,
   mul,
-  type Operand,
-  oneOrNaN,
   sigmoid,
   softplus,
   square,
@@ -28,6 +27,7 @@ import {
   where,
 } from './elementwise.js'
 import { expandDims } from './movement.js'
+import type { Operand } from './pointwise.js'
 
 /** y = x σ(x), also called swish. */
 export function silu(x: Tensor): Tensor {
@@ -85,7 +85,7 @@ export function clip(x: Tensor, low: number, high: number): Tensor {
 }
 
 /** x, with NaN for its derivative where it is NaN: a branch of `where` alone would hand on that of a number. */
-const keepNaN = (x: Tensor): Tensor => (isFloat(x.dtype) ? mul(x, oneOrNaN(x)) : x)
+const keepNaN = (x: Tensor): Tensor => (isFloat(x.dtype) ? mul(x, where(equal(x, x), full([], 1, { dtype: x.dtype }), Number.NaN)) : x)
 
 /** y = (a − b)². */
 export function squaredDifference(a: Operand, b: Operand): Tensor {

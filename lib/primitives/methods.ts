@@ -1,56 +1,49 @@
-/** Every op whose first argument is a tensor, as a method of Tensor: attached here and nowhere else. */
+/**
+ * Every op whose first argument is a tensor, as a method of Tensor: attached here and nowhere else. Elementwise rows are
+ * methods by themselves; the others are listed.
+ */
 
 import { Tensor } from '../tensor/tensor.js'
 import { broadcastTo, sumTo, tile } from './broadcast.js'
-import * as composites from './composites.js'
+import { clip, elu, gelu, hardtanh, leakyRelu, mish, selu, silu, squaredDifference, tril, triu } from './composites.js'
 import * as elementwise from './elementwise.js'
 import { gather, oneHot, putAlong, scatterAdd, takeAlong } from './indexing.js'
 import { dot, matmul, outer } from './linalg.js'
-import * as movement from './movement.js'
-import * as reduce from './reduce.js'
+import { cast, concat, expandDims, flatten, flip, pad, reshape, slice, split, squeeze, stack, stopGradient, transpose } from './movement.js'
+import type { Operand } from './pointwise.js'
+import { all, any, argmax, argmin, cumsum, max, mean, min, norm, prod, std, sum, variance } from './reduce.js'
 import { logSoftmax, logSumExp, softmax } from './softmax.js'
 import { argsort, sort, topk } from './sort.js'
-import * as windows from './spatial.js'
+import {
+  adaptiveAvgPool1d,
+  adaptiveAvgPool2d,
+  avgPool1d,
+  avgPool2d,
+  conv1d,
+  conv2d,
+  convTranspose1d,
+  convTranspose2d,
+  maxPool1d,
+  maxPool2d,
+  unfold,
+  upsample,
+} from './spatial.js'
 
-const { where, elementwiseRows: _rows, oneOrNaN: _one, ...pointwise } = elementwise
-const {
-  movementRows: _moves,
-  copyCall: _copy,
-  castRow: _c,
-  concatRow: _j,
-  reshapeRow: _r,
-  stopGradientRow: _s,
-  transposeRow: _t,
-  concat,
-  stack,
-  ...moves
-} = movement
-const { reduceRows: _folds, ...folds } = reduce
-const { spatialOption: _option, ...spatial } = windows
+const { where, ...pointwise } = elementwise
 
+// biome-ignore format: a table
 const methods = {
   ...pointwise,
-  ...composites,
-  ...moves,
-  ...folds,
-  ...spatial,
-  broadcastTo,
-  sumTo,
-  tile,
-  gather,
-  oneHot,
-  putAlong,
-  scatterAdd,
-  takeAlong,
-  dot,
-  matmul,
-  outer,
-  logSoftmax,
-  logSumExp,
-  softmax,
-  argsort,
-  sort,
-  topk,
+  broadcastTo, sumTo, tile,
+  clip, elu, gelu, hardtanh, leakyRelu, mish, selu, silu, squaredDifference, tril, triu,
+  cast, expandDims, flatten, flip, pad, reshape, slice, split, squeeze, stopGradient, transpose,
+  all, any, argmax, argmin, cumsum, max, mean, min, norm, prod, std, sum, variance,
+  dot, matmul, outer,
+  gather, oneHot, putAlong, scatterAdd, takeAlong,
+  logSoftmax, logSumExp, softmax,
+  argsort, sort, topk,
+  adaptiveAvgPool1d, adaptiveAvgPool2d, avgPool1d, avgPool2d, conv1d, conv2d, convTranspose1d, convTranspose2d,
+  maxPool1d, maxPool2d, unfold, upsample,
 }
 
 type Methods = typeof methods
@@ -58,7 +51,7 @@ type Methods = typeof methods
 type Bound<F> = F extends (first: never, ...rest: infer R) => infer Result ? (...args: R) => Result : never
 type TensorMethods = { [K in keyof Methods]: Bound<Methods[K]> } & {
   /** This tensor where `condition` holds, else `other`. */
-  where(condition: elementwise.Operand, other: elementwise.Operand): Tensor
+  where(condition: Operand, other: Operand): Tensor
   /** This tensor and others, joined along `axis`. */
   concat(others: readonly Tensor[], axis?: number): Tensor
   /** This tensor and others, joined along a new axis. */
@@ -76,7 +69,7 @@ const bound = Object.entries(methods).map(([name, op]) => [
   },
 ])
 const joined = {
-  where(this: Tensor, condition: elementwise.Operand, other: elementwise.Operand) {
+  where(this: Tensor, condition: Operand, other: Operand) {
     return where(condition, this, other)
   },
   concat(this: Tensor, others: readonly Tensor[], axis = 0) {

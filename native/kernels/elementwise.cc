@@ -29,8 +29,8 @@ constexpr int kMaxPlaces = 3 * kMaxInputs + kMaxConstants + kMaxOutputs + kMaxOp
 
 // Operations that a line takes from one call.
 constexpr std::int64_t kMostInLine = 24;
-#define WENGERT_CODE(name, arity, cost) kCode_##name,
-enum Code { WENGERT_MICROS(WENGERT_CODE) };
+#define WENGERT_CODE(name, arity, cost, value) kCode_##name,
+enum Code { WENGERT_ELEMENTWISE(WENGERT_CODE) };
 static_assert(kCode_copy == int{kLineCopy} && kCode_add == int{kLineAdd} && kCode_mul == int{kLineMul});
 
 constexpr std::size_t kScratchBytes = 32 * 1024;
@@ -488,9 +488,9 @@ void Elementwise<F>::RunTiles(void* const* operands, std::int64_t begin, std::in
 
 }  // namespace
 
-#define WENGERT_NAME(name, arity, cost) #name,
-const char* const kElementwiseNames[] = {WENGERT_MICROS(WENGERT_NAME)};
-const std::size_t kElementwiseCount = micro::kMicroCount;
+#define WENGERT_NAME(name, arity, cost, value) #name,
+const char* const kElementwiseNames[] = {WENGERT_ELEMENTWISE(WENGERT_NAME)};
+const std::size_t kElementwiseCount = kElementwiseOps;
 
 std::unique_ptr<Instruction> PrepareElementwise(const Call& call) {
   const MicroProgram program = Parse(call);

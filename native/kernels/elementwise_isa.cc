@@ -1,4 +1,5 @@
 // The loops of the elementwise kernel, compiled once for each instruction set: see isa.h.
+#include "elementwise_functions.h"
 #include "elementwise_ops.h"
 
 namespace wengert {
@@ -7,7 +8,7 @@ namespace WENGERT_ISA_NAMESPACE {
 namespace {
 
 // Operands that an operation does not have are not read: the optimiser drops the loads whose value is unused.
-#define WENGERT_DEFINE(name, value)                                            \
+#define WENGERT_DEFINE(name, arity, cost, value)                               \
   template <class F>                                                           \
   void Map_##name(std::size_t n, F* dst, const F* a, const F* b, const F* c) { \
     WENGERT_IVDEP                                                              \
@@ -59,7 +60,7 @@ void Spread(std::size_t rows, std::size_t cols, F* dst, const F* column) {
   }
 }
 
-#define WENGERT_ENTRY(name, value) Map_##name<F>,
+#define WENGERT_ENTRY(name, arity, cost, value) Map_##name<F>,
 template <class F>
 constexpr ElementwiseTable<F> kTable = {
     {WENGERT_ELEMENTWISE(WENGERT_ENTRY)},

@@ -9,6 +9,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "elementwise_ops.h"
+
 #if defined(WENGERT_ISA_avx512)
 #define WENGERT_ISA_NAMESPACE isa_avx512
 #elif defined(WENGERT_ISA_avx2)
@@ -30,8 +32,6 @@
 #define WENGERT_INLINE inline __attribute__((always_inline))
 
 namespace wengert {
-
-constexpr std::size_t kElementwiseOps = 57;
 
 // Loops of the elementwise kernel over n contiguous elements; dst may be exactly any operand. Unused operands are valid
 // pointers that are not read. load and store go by Dtype.

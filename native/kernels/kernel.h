@@ -99,7 +99,7 @@ struct KernelEntry {
 extern const KernelEntry kKernels[];
 extern const std::size_t kKernelCount;
 
-// The elementwise kernel's micro-operations, in the order of their codes: micro_program.h.
+// The elementwise kernel's micro-operations, in the order of their codes: elementwise_ops.h.
 extern const char* const kElementwiseNames[];
 extern const std::size_t kElementwiseCount;
 

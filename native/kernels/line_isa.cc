@@ -2,6 +2,7 @@
 // compiler makes a jump.
 #include "line.h"
 
+#include "elementwise_functions.h"
 #include "elementwise_ops.h"
 #include "rows.h"
 
@@ -30,7 +31,7 @@ WENGERT_INLINE F B(const LineOp* op, F passed) {
   return P == Passed::kB ? passed : At<F>(op->b);
 }
 
-#define WENGERT_DEFINE(name, value)                                               \
+#define WENGERT_DEFINE(name, arity, cost, value)                                  \
   template <class F, Passed P>                                                    \
   const LineOp* Line_##name(const LineOp* op, F passed) {                         \
     [[maybe_unused]] const F x = A<F, P>(op, passed);                             \
@@ -135,9 +136,9 @@ const LineOp* End(const LineOp*, F) {
 #define WENGERT_REST                                                                                             \
   Dot<F>, FusedDot<F>, Sum<F>, SumApart<F>, Accumulate<F>, Test<F>, Load<F>, Gather<F, std::uint32_t>,           \
       Gather<F, std::uint64_t>, End<F>
-#define WENGERT_NONE(name, value) Line_##name<F, Passed::kNone>,
-#define WENGERT_A(name, value) Line_##name<F, Passed::kA>,
-#define WENGERT_B(name, value) Line_##name<F, Passed::kB>,
+#define WENGERT_NONE(name, arity, cost, value) Line_##name<F, Passed::kNone>,
+#define WENGERT_A(name, arity, cost, value) Line_##name<F, Passed::kA>,
+#define WENGERT_B(name, arity, cost, value) Line_##name<F, Passed::kB>,
 template <class F>
 constexpr LineTable<F> kTable = {{
     {WENGERT_ELEMENTWISE(WENGERT_NONE) MultiplyAdd<F, Passed::kNone>, WENGERT_REST},

@@ -5,34 +5,16 @@
 #include <string>
 
 #include "checks.h"
+#include "elementwise_ops.h"
 #include "isa.h"
 
 namespace wengert::micro {
 
-// X(name, arity, cost), in the order of the codes. cost: roughly nanoseconds for sixteen elements, for deciding when a
-// run is worth splitting.
-// clang-format off
-#define WENGERT_MICROS(X) \
-  X(copy, 1, 1) X(neg, 1, 1) X(abs, 1, 1) X(sign, 1, 1) X(floor, 1, 1) X(ceil, 1, 1) X(round, 1, 1) X(square, 1, 1) \
-  X(sqrt, 1, 4) X(rsqrt, 1, 6) X(reciprocal, 1, 4) X(exp, 1, 8) X(expm1, 1, 100) X(log, 1, 10) X(log1p, 1, 100) \
-  X(sin, 1, 100) X(cos, 1, 100) X(tan, 1, 150) X(asin, 1, 100) X(acos, 1, 100) X(atan, 1, 100) X(sinh, 1, 100) \
-  X(cosh, 1, 100) X(tanh, 1, 12) X(asinh, 1, 150) X(acosh, 1, 150) X(atanh, 1, 150) X(erf, 1, 100) \
-  X(sigmoid, 1, 12) X(logSigmoid, 1, 20) X(softplus, 1, 20) X(relu, 1, 1) X(logicalNot, 1, 1) X(isFinite, 1, 1) \
-  X(toBool, 1, 1) X(toInt32, 1, 2) X(wrapInt32, 1, 4) \
-  X(add, 2, 1) X(sub, 2, 1) X(mul, 2, 1) X(div, 2, 4) X(pow, 2, 200) X(atan2, 2, 200) X(mod, 2, 150) \
-  X(maximum, 2, 1) X(minimum, 2, 1) X(equal, 2, 1) X(notEqual, 2, 1) X(less, 2, 1) X(lessEqual, 2, 1) \
-  X(greater, 2, 1) X(greaterEqual, 2, 1) X(logicalAnd, 2, 1) X(logicalOr, 2, 1) \
-  X(mulInt32, 2, 4) X(powInt32, 2, 200) \
-  X(where, 3, 1)
-// clang-format on
-
 struct Micro {
   int arity, cost;
 };
-#define WENGERT_MICRO(name, arity, cost) {arity, cost},
-constexpr Micro kMicros[] = {WENGERT_MICROS(WENGERT_MICRO)};
-constexpr std::size_t kMicroCount = sizeof(kMicros) / sizeof(kMicros[0]);
-static_assert(kMicroCount == kElementwiseOps);
+#define WENGERT_MICRO(name, arity, cost, value) {arity, cost},
+constexpr Micro kMicros[] = {WENGERT_ELEMENTWISE(WENGERT_MICRO)};
 
 constexpr int kMaxInputs = 32;
 constexpr int kMaxOutputs = 16;
@@ -117,8 +99,8 @@ inline MicroProgram Parse(const Call& call) {
     program.result[o] = static_cast<int>(*ints);
   }
   for (int i = 0; i < program.ops; i++, ints += 4) {
-    if (ints[0] < 0 || ints[0] >= static_cast<std::int64_t>(kMicroCount)) {
-      Refuse(kOp, "op codes below " + std::to_string(kMicroCount), ints[0]);
+    if (ints[0] < 0 || ints[0] >= static_cast<std::int64_t>(kElementwiseOps)) {
+      Refuse(kOp, "op codes below " + std::to_string(kElementwiseOps), ints[0]);
     }
     Op& op = program.op[i];
     op.code = static_cast<int>(ints[0]);

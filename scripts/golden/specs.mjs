@@ -6,8 +6,7 @@ import { runnerImport } from 'vite'
 const at = (path) => fileURLToPath(new URL(`../../${path}`, import.meta.url))
 const load = async (path) => (await runnerImport(at(path), { logLevel: 'silent' })).module
 
-const { opTable } = await load('lib/primitives/table.ts')
-const { elementwiseRows } = await load('lib/primitives/elementwise.ts')
+const { elementwiseRows, opTable } = await load('lib/primitives/table.ts')
 const { composites } = await load('test/support/composites.ts')
 const pointwise = new Set(elementwiseRows.map((row) => row.name))
 const plain = (input) => ('data' in input ? { shape: input.shape, dtype: input.dtype, values: Array.from(input.data) } : input)

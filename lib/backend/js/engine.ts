@@ -1,6 +1,6 @@
 /**
- * The engine in pure TypeScript: the readable definition of every kernel, the fallback where no binary fits, and the oracle
- * of the native one. It runs on the calling thread; runners yield to the event loop every ten milliseconds.
+ * The engine in pure TypeScript: `kernels/` is the readable definition of every kernel, `replay/` repeats programs.
+ * The fallback where no binary fits, and the oracle of the native one. It runs on the calling thread; runners yield to the event loop every ten milliseconds.
  */
 
 import { dtypeOf, memoryError, type TypedArray } from '../../util/dtype.js'
@@ -10,8 +10,8 @@ import { indexError } from '../failures.js'
 import type { Call } from '../program.js'
 import { BadIndex, malformed, Ref } from './kernels/kernel.js'
 import { checkOverlap, type Span } from './kernels/overlap.js'
-import { JsExecutable, spanOf } from './replay/program.js'
 import { registry } from './kernels/registry.js'
+import { JsExecutable, spanOf } from './replay/program.js'
 import { JsRunner } from './replay/runner.js'
 import { JsState } from './replay/state.js'
 

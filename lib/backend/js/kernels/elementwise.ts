@@ -7,7 +7,6 @@
 
 import type { Dtype, TypedArray } from '../../../util/dtype.js'
 import { type ElementwiseOp, elementwiseLimits, elementwiseOps } from '../../program.js'
-import { fuse } from './fusion.js'
 import { type Floats, integers, malformed, type Operand, type Pair, type Prepare, Ref, type Run, scalarsOf, volume } from './kernel.js'
 import { type Loop, type Loop1, type Loop2, loops } from './micro-ops.js'
 import { toInt32 } from './special.js'
@@ -226,12 +225,12 @@ function bind(micro: Micro, outs: readonly Ref[], ins: readonly Ref[]): Run {
   }
 
   const first = places.length
-  const units = fuse(ops, first, results, compute)
   const lastRead = new Array<number>(first + ops.length).fill(-1)
-  for (const [i, unit] of units.entries()) for (const register of unit.operands) lastRead[register] = i
-  for (const register of results) lastRead[register] = units.length
+  for (const [i, op] of ops.entries()) for (const register of op.operands) lastRead[register] = i
+  for (const register of results) lastRead[register] = ops.length
   const direct = new Set<number>()
-  const bound: Bound[] = units.map(({ loop, operands, register }, i) => {
+  const bound: Bound[] = ops.map(({ name, operands }, i) => {
+    const register = first + i
     const out = results.findIndex((result, o) => {
       if (result !== register || direct.has(o) || outputTypes[o] !== type) return false
       // writing now must not destroy an input that shares the memory and is read later
@@ -248,7 +247,7 @@ function bind(micro: Micro, outs: readonly Ref[], ins: readonly Ref[]): Run {
       y = inSitu(outs[out] as Ref)
     } else y = take()
     places[register] = y
-    return { loop, arity: operands.length, y, a, b: b ?? a, c: c ?? a }
+    return { loop: loops[name], arity: operands.length, y, a, b: b ?? a, c: c ?? a }
   })
   // an input that is itself a result and shares memory with some output is kept aside before any output is stored
   for (const register of new Set(results)) {
