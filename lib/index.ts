@@ -21,6 +21,7 @@ export {
 export type { BackendInfo, BackendName } from './backend/backend.js'
 export { backend, setBackend, setThreads } from './backend/select.js'
 export { type DataLike, Dataset, type Encoder } from './data/dataset.js'
+export type { RecordColumns } from './data/record-columns.js'
 export { type CategoryField, type Decimal, type Field, type NumberField, recordEncoder } from './data/records.js'
 export { balancedOrder, batchCount, type OrderOptions, randomOrder, stratifiedOrder } from './data/sampling.js'
 export type { SplitOptions } from './data/split.js'

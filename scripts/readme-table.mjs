@@ -1,5 +1,5 @@
 /**
- * Writes the README's tables of times, each between its marks, from a run of the bench:
+ * Writes the tables of times in docs/performance.md, each between its marks, from a run of the bench:
  *
  *   npm run --silent bench -- --json | node scripts/readme-table.mjs
  *   npm run --silent bench:peers -- --json | node scripts/readme-table.mjs
@@ -108,9 +108,9 @@ const table = [
   '',
 ].join('\n')
 
-const file = new URL('../README.md', import.meta.url)
+const file = new URL('../docs/performance.md', import.meta.url)
 const [start, end] = [`<!-- ${mark} -->\n`, `<!-- /${mark} -->`]
-const readme = readFileSync(file, 'utf8')
-const [from, to] = [readme.indexOf(start) + start.length, readme.indexOf(end)]
-if (from < start.length || to < from) fail(`expected the marks ${start.trim()} and ${end} in README.md`)
-writeFileSync(file, `${readme.slice(0, from)}${table}${readme.slice(to)}`)
+const text = readFileSync(file, 'utf8')
+const [from, to] = [text.indexOf(start) + start.length, text.indexOf(end)]
+if (from < start.length || to < from) fail(`expected the marks ${start.trim()} and ${end} in docs/performance.md`)
+writeFileSync(file, `${text.slice(0, from)}${table}${text.slice(to)}`)

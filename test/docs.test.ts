@@ -79,6 +79,8 @@ describe.each(documents)('%s', (file) => {
 
 /** Fences that this file does not run: by document and kind, what does instead. */
 const elsewhere: Record<string, string> = {
+  'docs/tables.md sh': 'commands over files of the reader; test/cli/tables.test.ts runs such',
+  'docs/tables.md text': 'what a command printed; test/cli/tables.test.ts holds its form',
   'README.md js': 'test/readme.test.ts runs it',
   'README.md sh': 'it sets up a clone and changes a project of the reader; its npm scripts are checked to exist',
 }

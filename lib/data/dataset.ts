@@ -9,6 +9,7 @@ import { Tensor } from '../tensor/tensor.js'
 import { allocateShared, type Dtype, type FloatDtype, isFloat } from '../util/dtype.js'
 import { checkChoice, checkOptions, describe } from '../util/options.js'
 import { formatShape, sizeOf } from '../util/shape.js'
+import { columnsOfRecords, type RecordColumns } from './record-columns.js'
 
 /** What a data set is made of: one row of x and of y a sample. */
 export interface DataLike {
@@ -76,6 +77,19 @@ export class Dataset implements DataLike {
     if (options.classes) this.classes = options.classes
     if (options.features) this.features = options.features
     if (options.encoder) this.encoder = options.encoder
+  }
+
+  /**
+   * Numbers out of records by the names of their columns, nothing fitted: x [m, columns], y [m, targets], or class indices for
+   * a target of text. For mixed columns see `fitTable`.
+   *
+   * @throws ERR_DATA, ERR_LABEL, ERR_VALUE naming record and column; ERR_OPTION
+   * @example Dataset.fromRecords(rows, { x: ['width', 'height'], y: 'species' })
+   * @example Dataset.fromRecords(rows, { x: ['user', 'item'], y: 'rating', dtype: 'int32' })
+   */
+  static fromRecords(records: Iterable<unknown>, columns: RecordColumns): Dataset {
+    const { x, y, options } = columnsOfRecords(records, columns)
+    return new Dataset(x, y, options)
   }
 
   /** The number of samples. */

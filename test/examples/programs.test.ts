@@ -197,3 +197,18 @@ test('a wrong flag is refused with what there is', () => {
   expect(stderr).toBe("iris: Unknown option '--jason'. What there is: node dist/examples/iris.js --help\n")
   expect(run('iris', ['--help'], engines[0]).stdout).toContain('--out')
 })
+
+test.each(engines)(
+  'churn: the leak is found, and the network is better than chance on later customers (%s)',
+  (engine) => {
+    const result = json<{ engine: string; leaks: string[]; scores: { rocAuc: number; logLoss: number }; answer: Record<string, unknown> }>(
+      'churn',
+      engine,
+    )
+    expect(result.leaks).toEqual(['refund_paid'])
+    expect(result.scores.rocAuc).toBeGreaterThan(0.8)
+    expect(result.scores.logLoss).toBeLessThan(0.28)
+    expect(['yes', 'no']).toContain(result.answer.churned)
+  },
+  180_000,
+)
