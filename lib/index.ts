@@ -38,7 +38,7 @@ export { type ErrorCode, type ErrorDetails, errorCodes, WengertError } from './e
 export { type CsvInfo, type CsvOptions, type CsvStream, readCsv, type StreamCsvOptions, streamCsv } from './io/csv.js'
 export type { ColumnType as CsvColumnType, MissingPolicy } from './io/csv-columns.js'
 export type { CsvSource } from './io/csv-records.js'
-export { type LoadedModel, loadModel, type ModelParts, type SaveModelOptions, saveModel } from './io/model.js'
+export { decodeModel, encodeModel, type LoadedModel, loadModel, type ModelParts, type SaveModelOptions, saveModel } from './io/model.js'
 export type { SaveTableOptions, TableParts } from './io/model-table.js'
 export { decodeNpy, encodeNpy, readNpy, writeNpy } from './io/npy.js'
 export {

@@ -8,9 +8,12 @@ import { posix } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 
+const script = '../scripts/package/web.mjs'
+const { standIns } = (await import(script)) as { standIns: Record<string, Record<string, { by: string; except?: string }>> }
+
 // biome-ignore format: a table
 const libRooms = [
-  'errors', 'util', 'native', 'backend', 'tensor', 'primitives', 'autodiff', 'plan', 'nn', 'optim', 'data', 'table', 'io', 'train', 'index', 'cli',
+  'errors', 'util', 'native', 'backend', 'tensor', 'primitives', 'autodiff', 'plan', 'nn', 'optim', 'data', 'table', 'io', 'train', 'web', 'index', 'cli',
 ]
 const nativeRooms = ['kernels', 'program', 'boundary', 'async', 'addon', 'harness']
 
@@ -138,12 +141,45 @@ function read(folder: string, extensions: RegExp): Files {
   return new Map(names.filter((name) => extensions.test(name)).map((name) => [name, readFileSync(`${root}/${name}`, 'utf8')]))
 }
 
+/** All modules that the bundle of an entry is made of, with what stands for others, and what they name beside the library. */
+function bundled(entry: string, files: Files): { modules: Set<string>; foreign: string[] } {
+  const modules = new Set<string>()
+  const foreign: string[] = []
+  const visit = (file: string): void => {
+    if (modules.has(file)) return
+    modules.add(file)
+    for (const name of importsOf((files.get(file) ?? '').replace(/\b(?:import|export) type\b[^;]*?from\s*'[^']*'/g, ''))) {
+      if (!name.startsWith('.')) {
+        foreign.push(`${file} -> ${name}`)
+        continue
+      }
+      const target = posix.normalize(posix.join(posix.dirname(file), name)).replace(/\.js$/, '')
+      const instead = standIns[entry]?.[target]
+      visit(`${instead && instead.except !== file.replace(/\.ts$/, '') ? instead.by : target}.ts`)
+    }
+  }
+  visit(`${entry}.ts`)
+  return { modules, foreign }
+}
+
 describe('the rooms', () => {
   test('lib/ imports only downward and in no circle', () => {
     const manifest = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { dependencies?: object }
     const files = read('lib', /\.ts$/)
     expect(files.size).toBeGreaterThan(0)
     expect(checkLib(files, Object.keys(manifest.dependencies ?? {}))).toEqual([])
+  })
+
+  test('what runs without Node imports nothing of it', () => {
+    const files = read('lib', /\.ts$/)
+    const all = Object.keys(standIns).map((entry) => ({ entry, ...bundled(entry, files) }))
+    expect(all.map(({ entry }) => entry)).toEqual(['web', 'web/predict'])
+    for (const { modules, foreign } of all) {
+      expect(modules.size).toBeGreaterThan(50)
+      expect([...modules].filter((file) => /^(native|cli|index)\b/.test(file) || !files.has(file))).toEqual([])
+      // Bundled with what models with dates need; and what draws tapes, when somebody does.
+      expect(foreign.filter((name) => !/ -> (dayjs|@viz-js\/viz)\b/.test(name))).toEqual([])
+    }
   })
 
   test('native/ includes only downward and in no circle, and knows Node only at the boundary', () => {

@@ -49,7 +49,10 @@ const place = (block: Block) => join(folder, `${block.name.replaceAll(/[^\w]/g, 
 mkdirSync(folder, { recursive: true })
 for (const block of blocks)
   if (block.mark !== 'fragment')
-    writeFileSync(place(block), `${block.code.replaceAll("from 'wengert'", "from '../../lib/index.js'")}\nexport {}\n`)
+    writeFileSync(
+      place(block),
+      `${block.code.replaceAll("from 'wengert'", "from '../../lib/index.js'").replaceAll(/from 'wengert\/([\w/]+)'/g, "from '../../lib/$1.js'")}\nexport {}\n`,
+    )
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 describe.each(documents)('%s', (file) => {

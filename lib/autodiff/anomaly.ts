@@ -1,6 +1,5 @@
 /** Finding the operation that made the first NaN or Infinity, and the user's line that called it. */
 
-import { fileURLToPath } from 'node:url'
 import { WengertError } from '../errors.js'
 import { observing, type Primitive, Traced } from '../primitives/primitive.js'
 import type { Tensor } from '../tensor/tensor.js'
@@ -14,7 +13,9 @@ let own: readonly string[] | undefined
 function ownFrames(): readonly string[] {
   if (own) return own
   const library = new URL('..', import.meta.url)
-  own = [library.href, fileURLToPath(library)]
+  // In a browser places are addresses.
+  const path = process.getBuiltinModule?.('node:url').fileURLToPath(library)
+  own = path === undefined ? [library.href] : [library.href, path]
   return own
 }
 

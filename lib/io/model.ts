@@ -22,7 +22,7 @@ import { checkPath } from './atomic.js'
 import { parseJSON } from './json.js'
 import { type SaveTableOptions, savedTable, type TableParts, tablePartsOf } from './model-table.js'
 import { naming, readBytes } from './read-file.js'
-import { decodeSafetensors, writeSafetensors } from './safetensors.js'
+import { decodeSafetensors, encodeSafetensors, writeSafetensors } from './safetensors.js'
 
 /** What is saved beside the model. */
 export interface SaveModelOptions extends SaveTableOptions {
@@ -68,29 +68,18 @@ function checkClasses(code: 'ERR_OPTION' | 'ERR_FILE', where: string, classes: u
   return classes
 }
 
-/**
- * Saves architecture, weights, fitted transforms and class names as one file, whole or not at all: a process that serves
- * needs nothing else. Weights are those at the call (during a fit: of a finished epoch).
- *
- * @param options.transforms the fitted transforms of the features, in order
- * @param options.classes the names of the classes, `data.classes`
- * @param options.table the fitted table, with `threshold` and `temperature`: the loaded model answers to raw records
- * @param options.metadata what you want to know of it later
- * @throws (rejects) ERR_STATE for a class of modules without a name (`nn.registerModule`); ERR_OPTION; ERR_FILE
- * @example await saveModel(model, 'digits.model', { transforms: [scale], classes: train.classes })
- */
-export async function saveModel(model: Module, path: string, options: SaveModelOptions = {}): Promise<void> {
-  checkPath('saveModel', path)
-  checkOptions('saveModel', options, ['transforms', 'classes', 'outputs', 'table', 'threshold', 'temperature', 'metadata'])
+/** All of the model but its weights, as the metadata of their file. */
+function metadataOf(where: string, model: Module, options: SaveModelOptions): Record<string, string> {
+  checkOptions(where, options, ['transforms', 'classes', 'outputs', 'table', 'threshold', 'temperature', 'metadata'])
   if (!(model instanceof Module))
-    throw new WengertError('ERR_VALUE', `saveModel: expected a Module, got ${describe(model)}`, { actual: model })
+    throw new WengertError('ERR_VALUE', `${where}: expected a Module, got ${describe(model)}`, { actual: model })
   const transforms = options.transforms ?? []
   if (!Array.isArray(transforms) || !transforms.every((t) => typeof t === 'function' && typeof t.toJSON === 'function'))
-    throw new WengertError('ERR_OPTION', `saveModel: expected transforms to be a list of fitted transforms, got ${describe(transforms)}`, {
+    throw new WengertError('ERR_OPTION', `${where}: expected transforms to be a list of fitted transforms, got ${describe(transforms)}`, {
       actual: transforms,
     })
-  if (options.classes !== undefined) checkClasses('ERR_OPTION', 'saveModel', options.classes)
-  if (options.outputs !== undefined) checkChoice('saveModel', 'outputs', options.outputs, outputKinds)
+  if (options.classes !== undefined) checkClasses('ERR_OPTION', where, options.classes)
+  if (options.outputs !== undefined) checkChoice(where, 'outputs', options.outputs, outputKinds)
   const { sample } = meaningOf(model)
   const outputs = options.outputs ?? meaningOf(model).outputs
   const json = {
@@ -109,11 +98,44 @@ export async function saveModel(model: Module, path: string, options: SaveModelO
   }
   const text = JSON.stringify(json)
   // As deep as a reader goes, or not written at all.
-  parseJSON('saveModel', text)
-  await writeSafetensors(path, model.stateDict(), { metadata: { format, version, model: text } })
+  parseJSON(where, text)
+  return { format, version, model: text }
 }
 
-/** The model in the bytes of a file. Errors: ERR_FILE. */
+/**
+ * Saves architecture, weights, fitted transforms and class names as one file, whole or not at all: a process that serves
+ * needs nothing else. Weights are those at the call (during a fit: of a finished epoch).
+ *
+ * @param options.transforms the fitted transforms of the features, in order
+ * @param options.classes the names of the classes, `data.classes`
+ * @param options.table the fitted table, with `threshold` and `temperature`: the loaded model answers to raw records
+ * @param options.metadata what you want to know of it later
+ * @throws (rejects) ERR_STATE for a class of modules without a name (`nn.registerModule`); ERR_OPTION; ERR_FILE
+ * @example await saveModel(model, 'digits.model', { transforms: [scale], classes: train.classes })
+ */
+export async function saveModel(model: Module, path: string, options: SaveModelOptions = {}): Promise<void> {
+  checkPath('saveModel', path)
+  const metadata = metadataOf('saveModel', model, options)
+  await writeSafetensors(path, model.stateDict(), { metadata })
+}
+
+/**
+ * The bytes that `saveModel` would write: to send, or to keep where there are no files. Its options.
+ *
+ * @throws ERR_STATE for a class of modules without a name (`nn.registerModule`); ERR_OPTION
+ * @example const bytes = encodeModel(model, { classes: train.classes })
+ */
+export function encodeModel(model: Module, options: SaveModelOptions = {}): Uint8Array {
+  const metadata = metadataOf('encodeModel', model, options)
+  return encodeSafetensors(model.stateDict(), metadata)
+}
+
+/**
+ * The model in the bytes of a file that `saveModel` wrote, or of `encodeModel`.
+ *
+ * @throws ERR_FILE for bytes that are truncated, corrupt, or not a model
+ * @example const model = decodeModel(new Uint8Array(await response.arrayBuffer()))
+ */
 export function decodeModel(bytes: Uint8Array): LoadedModel {
   const { tensors, metadata } = decodeSafetensors(bytes)
   if (metadata.format !== format || metadata.version !== version || metadata.model === undefined) {

@@ -1,11 +1,10 @@
 /** Columns of dates and times: the moment itself, and where it lies in the year, the week and the day. */
 
-import { createRequire } from 'node:module'
-import type Dayjs from 'dayjs'
 import { WengertError } from '../errors.js'
 import { checkOptions, describe } from '../util/options.js'
 import { dateIn } from './cell.js'
 import { NumericColumn } from './column.js'
+import { dayjsOfFormats } from './dayjs.js'
 import { type ColumnSpec, type Encoding, encodingVersion, type Fields, type Raw, refused } from './encoding.js'
 import { momentsOf } from './statistics.js'
 import type { ColumnView } from './table.js'
@@ -38,10 +37,7 @@ type Parser = (text: string) => number | undefined
 
 function parserOf(format: string | undefined): Parser {
   if (format === undefined) return dateIn
-  const require = createRequire(import.meta.url)
-  const dayjs = require('dayjs') as typeof Dayjs & { utc: (text: string, format: string, strict: true) => Dayjs.Dayjs }
-  dayjs.extend(require('dayjs/plugin/customParseFormat.js'))
-  dayjs.extend(require('dayjs/plugin/utc.js'))
+  const dayjs = dayjsOfFormats()
   return (text) => {
     if (text.length > 100) return undefined
     const moment = dayjs.utc(text, format, true)

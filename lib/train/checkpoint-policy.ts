@@ -1,6 +1,5 @@
 /** When a fit writes checkpoints, and where the last few and the best are kept. */
 
-import { copyFile, link, rename, unlink } from 'node:fs/promises'
 import { WengertError } from '../errors.js'
 import { checkPath, writeAtomic } from '../io/atomic.js'
 import { partsOf, type Safetensors } from '../io/safetensors.js'
@@ -121,6 +120,7 @@ const absent = (error: unknown): void => {
 
 /** `path.1` becomes `path.2` and so on; `path` itself stays and gets the second name `path.1`. */
 async function shift(path: string, keep: number): Promise<void> {
+  const { copyFile, link, rename, unlink } = process.getBuiltinModule('node:fs/promises')
   for (let i = keep - 2; i >= 1; i--) await rename(`${path}.${i}`, `${path}.${i + 1}`).catch(absent)
   await unlink(`${path}.1`).catch(absent)
   try {

@@ -4,6 +4,7 @@ import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, r
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { rolldown } from 'rolldown'
+import { bundleWeb } from './web.mjs'
 
 export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
 export const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc')
@@ -72,6 +73,7 @@ async function bundle(dist) {
     await build.write({ dir: made, format: 'esm', codeSplitting: false, minify })
     await build.close()
   }
+  await bundleWeb(dist, made)
   cpSync(dist, made, { recursive: true, filter: (path) => statSync(path).isDirectory() || path.endsWith('.d.ts') })
   rmSync(dist, { recursive: true })
   renameSync(made, dist)

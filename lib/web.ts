@@ -1,0 +1,155 @@
+/**
+ * `wengert/web`: the library where there is no Node: a browser, a worker, an edge runtime. The JavaScript engine computes; models
+ * come from bytes. What reads and writes files or a terminal is left out: CSV and tables, reports, `saveModel(path)`, checkpoints.
+ */
+
+export { detectAnomaly } from './autodiff/anomaly.js'
+export type { AllGiven, Argnums, Cotangent, Derivatives, Given, Gradient, Gradients } from './autodiff/arguments.js'
+export { type CheckOptions, checkGradients, type GradientReport, type WorstGradient } from './autodiff/check-gradients.js'
+export { type CustomRule, checkpoint, checkpoint as remat, customGradient } from './autodiff/custom.js'
+export type { DrawOptions } from './autodiff/drawing.js'
+export { hessian, hvp, type JacobianMode, jacobian } from './autodiff/jacobian.js'
+export { type Adjoints, type Seed, Tape, trace } from './autodiff/trace.js'
+export {
+  type GradOptions,
+  grad,
+  jvp,
+  type NamedGradients,
+  type Parameterized,
+  valueAndGrad,
+  vjp,
+} from './autodiff/transforms.js'
+export { setBackend } from './backend/select.js'
+export { type DataLike, Dataset, type Encoder } from './data/dataset.js'
+export { balancedOrder, batchCount, type OrderOptions, randomOrder, stratifiedOrder } from './data/sampling.js'
+export { type SplitOptions, split } from './data/split.js'
+export {
+  minMax,
+  oneHotColumns,
+  registerTransform,
+  standardize,
+  type Transform,
+  type TransformJSON,
+  transformFromJSON,
+} from './data/transforms.js'
+export { encodeModel, type SaveModelOptions } from './io/model.js'
+export type { SaveTableOptions, TableParts } from './io/model-table.js'
+export { decodeNpy, encodeNpy } from './io/npy.js'
+export { decodeSafetensors, encodeSafetensors, type Safetensors } from './io/safetensors.js'
+export { functionalCall } from './nn/functional.js'
+/** Modules, layers, activations as layers, initialisers, and what is said of a network: summary, collapse, a sample's path. */
+export * as nn from './nn/index.js'
+/** Losses: (prediction, target, { reduction, weight }), and entropies. */
+export * as loss from './nn/loss.js'
+/** Optimisers, and `schedules` of their learning rate. */
+export * as optim from './optim/index.js'
+export { type MinimizeOptions, minimize, type Path } from './optim/minimize.js'
+export { broadcastTo, tile } from './primitives/broadcast.js'
+export { clip, elu, gelu, hardtanh, leakyRelu, mish, selu, silu, squaredDifference, tril, triu } from './primitives/composites.js'
+export {
+  abs,
+  acos,
+  acosh,
+  add,
+  asin,
+  asinh,
+  atan,
+  atan2,
+  atanh,
+  ceil,
+  cos,
+  cosh,
+  div,
+  equal,
+  erf,
+  exp,
+  expm1,
+  floor,
+  greater,
+  greaterEqual,
+  isFinite,
+  less,
+  lessEqual,
+  log,
+  log1p,
+  logicalAnd,
+  logicalNot,
+  logicalOr,
+  logSigmoid,
+  maximum,
+  minimum,
+  mod,
+  mul,
+  neg,
+  notEqual,
+  type Operand,
+  pow,
+  reciprocal,
+  relu,
+  round,
+  rsqrt,
+  sigmoid,
+  sign,
+  sin,
+  sinh,
+  softplus,
+  sqrt,
+  square,
+  sub,
+  tan,
+  tanh,
+  where,
+} from './primitives/elementwise.js'
+export { gather, type Indices, oneHot, putAlong, scatterAdd, takeAlong } from './primitives/indexing.js'
+export { dot, linear, matmul, outer } from './primitives/linalg.js'
+export {
+  cast,
+  concat,
+  expandDims,
+  flatten,
+  flip,
+  pad,
+  reshape,
+  type SliceRange,
+  slice,
+  split as splitTensor,
+  squeeze,
+  stack,
+  stopGradient,
+  transpose,
+} from './primitives/movement.js'
+export {
+  type Axis,
+  all,
+  any,
+  argmax,
+  argmin,
+  cumsum,
+  max,
+  mean,
+  min,
+  norm,
+  prod,
+  type ReduceOptions,
+  std,
+  sum,
+  variance,
+} from './primitives/reduce.js'
+export { logSoftmax, logSumExp, softmax, softmaxCrossEntropy } from './primitives/softmax.js'
+export { arange, eye, full, linspace, ones, zeros } from './tensor/creation.js'
+export { Random, seed } from './tensor/random.js'
+export {
+  type Callback,
+  type CallbackState,
+  type EarlyStoppingOptions,
+  earlyStopping,
+  type FitOutline,
+  type Watched,
+} from './train/callbacks.js'
+export type { FitOptions } from './train/fit-options.js'
+export type { EpochRecord, History, ParameterHealth, Scores, StopReason } from './train/history.js'
+export { type CustomMetric, type MeanMetric, type MetricName, type MetricSpec, top } from './train/metrics.js'
+export type { StreamItem, StreamOptions, StreamProgress } from './train/stream.js'
+export type { Trainer, TrainerOptions } from './train/trainer.js'
+export { FBGD, MBSGD, type MBSGDOptions, SGD } from './train/trainers.js'
+export * from './web/predict.js'

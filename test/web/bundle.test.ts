@@ -1,0 +1,157 @@
+/** The bundles of `wengert/web`, run where nothing of Node is in reach; test/browser/web.mjs opens them in a browser. */
+
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { gzipSync } from 'node:zlib'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import * as wengert from '../../lib/index.js'
+import * as predict from '../../lib/web/predict.js'
+import * as web from '../../lib/web.js'
+
+const { encodeModel, fitTable, MBSGD, nn, Random, readTable, setBackend } = wengert
+const script = '../../scripts/package/web.mjs'
+const { bundleWeb } = (await import(script)) as {
+  bundleWeb(lib: string, to: string, extension: string): Promise<{ fileName: string; code: string; isDynamicEntry?: boolean }[]>
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'wengert-web-'))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+let files: Awaited<ReturnType<typeof bundleWeb>>
+beforeAll(async () => {
+  files = await bundleWeb(fileURLToPath(new URL('../../lib', import.meta.url)), folder, '.ts')
+}, 120_000)
+
+/** Runs a module's body without the globals that a page lacks; it gives what it hands to `tell`. */
+function inPage(body: string): unknown {
+  const path = join(folder, `page-${Math.random().toString(36).slice(2)}.mjs`)
+  const write = 'const { writeSync } = process.getBuiltinModule("node:fs"); const tell = (x) => writeSync(1, JSON.stringify(x))'
+  const hide = 'for (const name of ["process", "Buffer", "SharedArrayBuffer", "setImmediate", "global"]) delete globalThis[name]'
+  writeFileSync(path, `${write}\n${hide}\n${body}`)
+  return JSON.parse(execFileSync(process.execPath, [path], { encoding: 'utf8' }))
+}
+const load = (name: string) => `await import(${JSON.stringify(pathToFileURL(join(folder, name)).href)})`
+const bytes = (model: Uint8Array) => `Uint8Array.from(${JSON.stringify(Array.from(model))})`
+
+const rng = new Random(3)
+const model = new nn.Sequential(
+  new nn.Linear(4, 16, { rng }),
+  new nn.LayerNorm(16),
+  new nn.GELU(),
+  new nn.Dropout(0.5),
+  new nn.Linear(16, 3, { rng }),
+)
+const x = rng.normal([5, 4])
+
+describe('wengert/web', () => {
+  test('to predict takes at most 60 kB, gzipped', () => {
+    const needed = files.filter(({ fileName, isDynamicEntry }) => fileName.startsWith('web/') && !isDynamicEntry)
+    expect(needed.length).toBeGreaterThan(0)
+    expect(needed.reduce((sum, { code }) => sum + gzipSync(code, { level: 9 }).length, 0)).toBeLessThanOrEqual(60_000)
+  })
+
+  test('imports nothing of Node', () => {
+    for (const { code } of files) expect(code).not.toMatch(/\b(?:from|import|require)\s*\(?\s*["'`](?:node:|fs|path|module)/)
+  })
+
+  test.each(['web.js', 'web/predict.js'])('%s loads a model from bytes, and predicts as Node does', (name) => {
+    const told = inPage(`const { loadModel, tensor, backend } = ${load(name)}
+      const model = await loadModel(${bytes(encodeModel(model, { classes: ['a', 'b', 'c'] }))})
+      const y = model.predict(tensor(${JSON.stringify(x.toArray())}))
+      const one = model.predict(${JSON.stringify(Array.from(x.data.subarray(0, 4)))})
+      tell({ y: Array.from(y.data), classes: model.classesOf(y), one: one.shape, name: backend().name, async: Array.from((await model.predictAsync(tensor(${JSON.stringify(x.toArray())}))).data) })`) as {
+      y: number[]
+      classes: string[]
+      one: number[]
+      name: string
+      async: number[]
+    }
+    const expected = model.predict(x)
+    for (const [i, value] of expected.data.entries()) expect(told.y[i]).toBeCloseTo(value, 5)
+    expect(told.async).toEqual(told.y)
+    expect(told.classes).toEqual(Array.from(expected.argmax(1).data, (i) => 'abc'[i]))
+    expect(told).toMatchObject({ one: [3], name: 'js' })
+  })
+
+  test('differentiates and trains as the JavaScript engine does in Node', async () => {
+    const program = `const rng = new Random(1)
+      const model = new nn.Sequential(new nn.Linear(2, 8, { rng }), new nn.Tanh(), new nn.Linear(8, 1, { rng }))
+      const data = { x: [[0, 0], [0, 1], [1, 0], [1, 1]], y: [[0], [1], [1], [0]] }
+      const trainer = new MBSGD(model, { loss: loss.squaredError, learningRate: 0.2, batchSize: 2 })
+      const history = await trainer.fit(data, { epochs: 300, seed: 1 })
+      return [history.last.cost, hessian((v) => v.pow(3).sum())(tensor([1, 2])).toArray(), Array.from(model.parameters()[0].data)]`
+    const names = '{ nn, loss, MBSGD, Random, tensor, hessian }'
+    const told = inPage(`const ${names} = ${load('web.js')}\ntell(await (async () => {${program}})())`)
+    setBackend('js')
+    const run = async ({ nn, loss, MBSGD, Random, tensor, hessian }: typeof wengert) => {
+      const rng = new Random(1)
+      const model = new nn.Sequential(new nn.Linear(2, 8, { rng }), new nn.Tanh(), new nn.Linear(8, 1, { rng }))
+      const data = {
+        x: [
+          [0, 0],
+          [0, 1],
+          [1, 0],
+          [1, 1],
+        ],
+        y: [[0], [1], [1], [0]],
+      }
+      const trainer = new MBSGD(model, { loss: loss.squaredError, learningRate: 0.2, batchSize: 2 })
+      const history = await trainer.fit(data, { epochs: 300, seed: 1 })
+      const second = hessian((v) => v.pow(3).sum())(tensor([1, 2])).toArray()
+      return [history.last?.cost, second, Array.from(model.parameters()[0]?.data as Float32Array)]
+    }
+    expect(told).toEqual(await run(wengert))
+  })
+
+  test('a model that answers to records brings what it needs', async () => {
+    const rows = Array.from({ length: 60 }, (_, i) => ({ size: i % 7, town: i % 2 ? 'Ulm' : 'Bonn', sold: i % 7 > 3 ? 'yes' : 'no' }))
+    const known = await readTable(rows)
+    const table = fitTable(known, { target: 'sold' })
+    const answering = new nn.Sequential(
+      new nn.Linear(table.features.length, 4, { rng }),
+      new nn.Tanh(),
+      new nn.Linear(4, table.outputs, { rng }),
+    )
+    await new MBSGD(answering, { loss: table.loss, learningRate: 0.1, batchSize: 8 }).fit(table(known), { epochs: 20, seed: 1 })
+    const kept = encodeModel(answering, { table })
+    const expected = wengert.decodeModel(kept).predictRecords(rows.slice(0, 3))
+    for (const name of ['web.js', 'web/predict.js']) {
+      const told = inPage(`const { loadModel } = ${load(name)}
+        const model = await loadModel(new Blob([${bytes(kept)}]))
+        tell(model.predictRecords(${JSON.stringify(rows.slice(0, 3))}))`) as { probability?: number }[]
+      expect(told.map((one) => Object.keys(one))).toEqual(expected.map((one) => Object.keys(one)))
+      told.forEach((one, i) => {
+        expect(one.probability).toBeCloseTo((expected[i] as { probability: number }).probability, 5)
+      })
+    }
+  })
+
+  test('what is no model, an answer of a server that is none, and files are refused', () => {
+    const code = (body: string) =>
+      inPage(`const web = ${load('web.js')}\ntry { ${body}; tell('nothing') } catch (error) { tell(error.code) }`)
+    expect(code('await web.loadModel("digits.model")')).toBe('ERR_VALUE')
+    expect(code('await web.loadModel(undefined)')).toBe('ERR_VALUE')
+    expect(code('await web.loadModel({ ok: false, status: 404, arrayBuffer: async () => new ArrayBuffer(8) })')).toBe('ERR_FILE')
+    expect(code('await web.loadModel(new Uint8Array([1, 2, 3]))')).toBe('ERR_FILE')
+    expect(code('web.setBackend("native")')).toBe('ERR_BACKEND')
+    const saved = 'new web.FBGD(new web.nn.Linear(1, 1), { loss: web.loss.mse, learningRate: 1 })'
+    expect(code(`await ${saved}.save('x')`)).toBe('ERR_FILE')
+    const fit = `await ${saved}.fit({ x: [[1]], y: [[1]] }, { epochs: 1, checkpoint: { path: 'x' } })`
+    expect(code(fit)).toBe('ERR_FILE')
+    expect(inPage(`const web = ${load('web/predict.js')}\ntell([typeof web.grad, typeof web.loadModel])`)).toEqual([
+      'undefined',
+      'function',
+    ])
+  })
+
+  test('names what the library names by the same names', () => {
+    const own = new Set(['loadModel', 'split', 'registerModule'])
+    const all = wengert as Record<string, unknown>
+    const names = [...Object.entries(web), ...Object.entries(predict)].filter(([name]) => !own.has(name))
+    expect(names.length).toBeGreaterThan(100)
+    expect(names.filter(([name, value]) => all[name] !== value).map(([name]) => name)).toEqual([])
+    expect(predict.registerModule).toBe(nn.registerModule)
+  })
+})
