@@ -9,7 +9,7 @@ export { type CheckOptions, checkGradients, type GradientReport, type WorstGradi
 export { type CustomRule, checkpoint, checkpoint as remat, customGradient } from './autodiff/custom.js'
 export type { DrawOptions } from './autodiff/drawing.js'
 export { hessian, hvp, type JacobianMode, jacobian } from './autodiff/jacobian.js'
-export { type Adjoints, type Seed, Tape, trace } from './autodiff/trace.js'
+export { type Adjoints, Tape, trace } from './autodiff/trace.js'
 export {
   type GradOptions,
   grad,
@@ -82,7 +82,6 @@ export {
   mul,
   neg,
   notEqual,
-  type Operand,
   pow,
   reciprocal,
   relu,

@@ -21,6 +21,7 @@ export const standIns = {
   'web/predict': {
     ...shared,
     'backend/js/engine': { by: 'web/eager-engine' },
+    'nn/network-svg': { by: 'web/no-drawing' },
     'plan/plan': { by: 'web/no-plans' },
     'plan/state-layout': { by: 'web/no-plans' },
   },
