@@ -525,7 +525,6 @@ std::unique_ptr<Instruction> PrepareConvolution(const char* op, const Call& call
   if (s.groups < 1 || s.c % s.groups != 0 || s.d % s.groups != 0) {
     Refuse(op, "groups that divide " + std::to_string(s.c) + " and " + std::to_string(s.d) + " channels", s.groups);
   }
-  if (s.stride_h < 1 || s.stride_w < 1) Refuse(op, "strides of 1 or more", std::min(s.stride_h, s.stride_w));
   CheckReach(op, s);
   CheckCounts(op, call, 1, 2);
   const std::int64_t sizes[] = {Volume(op, {s.n, s.h, s.w, s.c}), Volume(op, {s.kh, s.kw, s.c / s.groups, s.d}),

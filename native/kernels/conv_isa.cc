@@ -210,27 +210,104 @@ void AddProducts(std::size_t n, F* y, const F* a, const F* b) {
   }
 }
 
-// Takes x where it is greater than the best so far (or NaN), and notes the cell.
-template <class F, class I>
-void Improve(std::size_t n, F* best, I* cell, const F* x, I number) {
-  WENGERT_IVDEP
-  for (std::size_t i = 0; i < n; i++) {
-    const bool better = x[i] > best[i] || x[i] != x[i];
-    cell[i] = better ? number : cell[i];
-    best[i] = better ? x[i] : best[i];
+// Pooling looks at 32 bytes of channels at a time, and at what is left over one by one.
+template <class F>
+using Channels = typename Vec<F, 32>::Type;
+template <class F>
+constexpr std::size_t kChannels = Vec<F, 32>::kLanes;
+
+// The whole numbers that a comparison of channels gives.
+template <class F>
+struct MaskOf;
+template <>
+struct MaskOf<float> {
+  typedef std::int32_t Type __attribute__((vector_size(32)));
+};
+template <>
+struct MaskOf<double> {
+  typedef std::int64_t Type __attribute__((vector_size(32)));
+};
+
+// A cell is better where it is greater, or NaN.
+template <class F>
+WENGERT_INLINE bool Beats(F x, F best) {
+  return x > best || x != x;
+}
+
+template <class F>
+void MaxRow(const PoolRow& row, const F* x, F* y) {
+  using V = Channels<F>;
+  constexpr std::size_t L = kChannels<F>;
+  for (std::size_t q = 0; q < row.windows; q++, x += row.step, y += row.channels) {
+    std::size_t c = 0;
+    for (; c + L <= row.channels; c += L) {
+      V best, v;
+      Load(best, x + row.cells[0] + c);
+      for (std::size_t i = 1; i < row.count; i++) {
+        Load(v, x + row.cells[i] + c);
+        best = ((v > best) | (v != v)) ? v : best;
+      }
+      StoreSome<false>(y + c, best, L);
+    }
+    for (; c < row.channels; c++) {
+      F best = x[row.cells[0] + static_cast<std::ptrdiff_t>(c)];
+      for (std::size_t i = 1; i < row.count; i++) {
+        const F v = x[row.cells[i] + static_cast<std::ptrdiff_t>(c)];
+        best = Beats(v, best) ? v : best;
+      }
+      y[c] = best;
+    }
   }
 }
 
-// y = v where the cell is that number, else as it was; adding where `add`.
-template <class F, class I>
-void TakeCell(std::size_t n, F* y, const I* cell, const F* v, I number) {
-  WENGERT_IVDEP
-  for (std::size_t i = 0; i < n; i++) y[i] = cell[i] == number ? v[i] : y[i];
+template <class F>
+void TakeRow(const PoolRow& row, const F* t, const F* x, F* y) {
+  for (std::size_t q = 0; q < row.windows; q++, x += row.step, t += row.step, y += row.channels) {
+    for (std::size_t c = 0; c < row.channels; c++) {
+      std::ptrdiff_t place = row.cells[0] + static_cast<std::ptrdiff_t>(c);
+      for (std::size_t i = 1; i < row.count; i++) {
+        const std::ptrdiff_t other = row.cells[i] + static_cast<std::ptrdiff_t>(c);
+        if (Beats(x[other], x[place])) place = other;
+      }
+      y[c] = t[place];
+    }
+  }
 }
-template <class F, class I>
-void PutCell(std::size_t n, F* y, const I* cell, const F* v, I number) {
-  WENGERT_IVDEP
-  for (std::size_t i = 0; i < n; i++) y[i] = cell[i] == number ? y[i] + v[i] : y[i];
+
+template <class F>
+void PutRow(const PoolRow& row, const F* g, const F* x, F* out) {
+  using V = Channels<F>;
+  using Mask = typename MaskOf<F>::Type;
+  constexpr std::size_t L = kChannels<F>;
+  for (std::size_t q = 0; q < row.windows; q++, x += row.step, out += row.step, g += row.channels) {
+    std::size_t c = 0;
+    for (; c + L <= row.channels; c += L) {
+      V best, v;
+      Mask cell = {};
+      Load(best, x + row.cells[0] + c);
+      for (std::size_t i = 1; i < row.count; i++) {
+        Load(v, x + row.cells[i] + c);
+        const Mask better = (v > best) | (v != v);
+        best = better ? v : best;
+        cell = better ? Mask{} + static_cast<decltype(cell[0] + 0)>(i) : cell;
+      }
+      V slope;
+      Load(slope, g + c);
+      for (std::size_t i = 0; i < row.count; i++) {
+        Load(v, out + row.cells[i] + c);
+        v = (cell == static_cast<decltype(cell[0] + 0)>(i)) ? v + slope : v;
+        StoreSome<false>(out + row.cells[i] + c, v, L);
+      }
+    }
+    for (; c < row.channels; c++) {
+      std::ptrdiff_t place = row.cells[0] + static_cast<std::ptrdiff_t>(c);
+      for (std::size_t i = 1; i < row.count; i++) {
+        const std::ptrdiff_t other = row.cells[i] + static_cast<std::ptrdiff_t>(c);
+        if (Beats(x[other], x[place])) place = other;
+      }
+      out[place] += g[c];
+    }
+  }
 }
 
 template <class F>
@@ -239,9 +316,9 @@ constexpr ConvTable<F> kTable = {
     {Row<F, kWide / 2, 1>, Row<F, kWide, 1>, Row<F, kWide, 2>},
     {Outer<F, kWide / 2, 1>, Outer<F, kWide, 1>, Outer<F, kWide, 2>},
     AddProducts<F>,
-    Improve<F, PoolCell<F>>,
-    TakeCell<F, PoolCell<F>>,
-    PutCell<F, PoolCell<F>>,
+    MaxRow<F>,
+    TakeRow<F>,
+    PutRow<F>,
 };
 
 }  // namespace

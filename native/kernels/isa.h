@@ -114,19 +114,14 @@ struct ConvOuter {
   std::ptrdiff_t w_step;  // between elements' rows of w
 };
 
-// Numbers of cells, as wide as the values that they stand beside.
-template <class F>
-struct PoolCellOf;
-template <>
-struct PoolCellOf<float> {
-  using Type = std::int32_t;
+// A row of windows of pooling, all cells of which are on the image: where the cells are from a window's corner, in order.
+struct PoolRow {
+  std::size_t windows;
+  const std::ptrdiff_t* cells;
+  std::size_t count;
+  std::ptrdiff_t step;  // from window to window of the image
+  std::size_t channels;
 };
-template <>
-struct PoolCellOf<double> {
-  using Type = std::int64_t;
-};
-template <class F>
-using PoolCell = typename PoolCellOf<F>::Type;
 
 // Loops of convolution by the width of a panel of channels (in `panel`, growing), and of pooling.
 template <class F>
@@ -143,11 +138,10 @@ struct ConvTable {
   Outer outer[kWidths];
   // y[n] += a[n] · b[n]
   void (*add_products)(std::size_t n, F* y, const F* a, const F* b);
-  // best[n] and the number of its cell, against one more cell
-  void (*improve)(std::size_t n, F* best, PoolCell<F>* cell, const F* x, PoolCell<F> number);
-  // y = v, y += v where the cell is that number
-  void (*take_cell)(std::size_t n, F* y, const PoolCell<F>* cell, const F* v, PoolCell<F> number);
-  void (*put_cell)(std::size_t n, F* y, const PoolCell<F>* cell, const F* v, PoolCell<F> number);
+  // y[windows, channels] = the largest of each window of x; t, or out += g, where it stands
+  void (*max_row)(const PoolRow& row, const F* x, F* y);
+  void (*take_row)(const PoolRow& row, const F* t, const F* x, F* y);
+  void (*put_row)(const PoolRow& row, const F* g, const F* x, F* out);
 };
 
 #define WENGERT_DECLARE(ns)                              \

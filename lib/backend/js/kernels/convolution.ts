@@ -44,7 +44,6 @@ function convGeometry(call: Call): Geometry {
   const [padH, padW, stepH, stepW, groups] = rest as unknown as [number, number, number, number, number]
   scalarsOf(call, 0)
   if (groups < 1 || c % groups !== 0 || d % groups !== 0) throw malformed(call.kernel, `groups that divide ${c} and ${d} channels`, groups)
-  if (strideH < 1 || strideW < 1) throw malformed(call.kernel, 'strides of 1 or more', Math.min(strideH, strideW))
   return checkReach(call, { n, h, w, c, p, q, d, kh, kw, strideH, strideW, padH, padW, stepH, stepW, groups })
 }
 
@@ -52,12 +51,13 @@ function poolGeometry(call: Call): Geometry {
   const [n, h, w, c, p, q, kh, kw, strideH, strideW, padH, ...rest] = dimensions(call, 14) as readonly number[] as Eleven & number[]
   const [padW, stepH, stepW] = rest as unknown as [number, number, number]
   scalarsOf(call, 0)
-  if (kh * kw > 2147483647) throw malformed(call.kernel, 'windows of fewer cells', kw)
   return checkReach(call, { n, h, w, c, p, q, d: c, kh, kw, strideH, strideW, padH, padW, stepH, stepW, groups: 1 })
 }
 
-/** Positions stay exact: every row and column that a window reaches is a safe integer. */
+/** Every row and column that a window reaches is a safe integer, and windows and cells go forwards. */
 function checkReach(call: Call, g: Geometry): Geometry {
+  const least = Math.min(g.strideH, g.strideW, g.stepH, g.stepW)
+  if (least < 1) throw malformed(call.kernel, 'strides and dilations of 1 or more', least)
   for (const [count, stride, cells, step] of [
     [g.p, g.strideH, g.kh, g.stepH],
     [g.q, g.strideW, g.kw, g.stepW],
@@ -204,21 +204,21 @@ export const convWeight: Prepare = (call, outputs, inputs) => {
   }
 }
 
+/** The first cell of a window beginning at `start` that is not before the image. */
+const firstCell = (start: number, step: number): number => (start < 0 ? Math.ceil(-start / step) : 0)
+
 /** Where the largest of a window stands in x, for each channel in turn: the first of equals, the last NaN; −1 in an empty window. */
 function walkExtremes(g: Geometry, image: Floats, offset: number, visit: (x: number, y: number) => void): void {
   for (let n = 0; n < g.n; n++) {
     for (let p = 0; p < g.p; p++) {
       for (let q = 0; q < g.q; q++) {
         const y = ((n * g.p + p) * g.q + q) * g.c
+        const [top, left] = [p * g.strideH - g.padH, q * g.strideW - g.padW]
         for (let c = 0; c < g.c; c++) {
           let [place, best] = [-1, -Infinity]
-          for (let a = 0; a < g.kh; a++) {
-            const row = p * g.strideH + a * g.stepH - g.padH
-            if (row < 0 || row >= g.h) continue
-            for (let b = 0; b < g.kw; b++) {
-              const column = q * g.strideW + b * g.stepW - g.padW
-              if (column < 0 || column >= g.w) continue
-              const at = ((n * g.h + row) * g.w + column) * g.c + c
+          for (let a = firstCell(top, g.stepH); a < g.kh && top + a * g.stepH < g.h; a++) {
+            for (let b = firstCell(left, g.stepW); b < g.kw && left + b * g.stepW < g.w; b++) {
+              const at = ((n * g.h + top + a * g.stepH) * g.w + left + b * g.stepW) * g.c + c
               const value = image[offset + at] as number
               if (place < 0 || value > best || Number.isNaN(value)) {
                 best = value
