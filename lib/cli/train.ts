@@ -18,6 +18,7 @@ import {
   split,
   type Table,
   type TableScores,
+  WengertError,
 } from '../index.js'
 import { answered, columns, type Flag, type Given, given, helpOf, Misuse, percent, short, thousands } from './arguments.js'
 import { type Choices, checkColumns, choicesOf, heading, specsOf, splitOf } from './choices.js'
@@ -49,7 +50,7 @@ const flags: Readonly<Record<string, Flag>> = {
   'log-target': { says: 'predict the logarithm of a number' },
   'no-log-target': { says: 'predict the number itself' },
   threshold: { value: 'f1|accuracy|balanced|fp:fn|p', says: 'what the threshold is best for, two costs, or itself; f1' },
-  memory: { value: 'MB', says: 'for the rows; where they are more, a random part is kept. A sixth of what there is' },
+  memory: { value: 'MB', says: 'for the rows; where they are more, a random part is kept. A twelfth of what there is' },
   sample: { value: 'rows', says: 'train on a random part of the rows' },
   seed: { value: 'n', says: 'of every draw; 1' },
   ...readFlags,
@@ -72,7 +73,7 @@ class Voice {
 
 /** Reads the rows, as many as memory has room for. */
 async function read(path: string | undefined, options: Given, voice: Voice): Promise<Table> {
-  const memory = (options.number('memory', { min: 1 }) ?? memoryLimit() / 6 / 2 ** 20) * 2 ** 20
+  const memory = (options.number('memory', { min: 1 }) ?? memoryLimit() / 12 / 2 ** 20) * 2 ** 20
   const sample = options.number('sample', { min: 20, integer: true })
   const rows = await readTable(sourceOf(path), { ...formatOf(options), memory, ...(sample !== undefined && { sample }) })
   const size = sizeOf(path)
@@ -87,7 +88,8 @@ function cleaned(rows: Table, targets: readonly string[], options: Given, voice:
   const known = rows.complete(...targets)
   if (known.length < rows.length) voice.choice('', `${thousands(rows.length - known.length)} without a value of the target are left out`)
   if (known.length < 20)
-    throw new Misuse(
+    throw new WengertError(
+      'ERR_DATA',
       `${known.length} rows with a target are too few to learn from and to test on; some dozen is the least, hundreds are better`,
     )
   const ignored = options.list('ignore')

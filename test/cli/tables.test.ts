@@ -47,7 +47,7 @@ describe('train', () => {
     expect(first.status).toBe(0)
     for (const line of [
       /^rows +3,000 of 13 columns from churn\.csv/m,
-      /^warning +refund_paid alone says (99|100) % of the target.*\[--keep refund_paid\]$/m,
+      /^warning +refund_paid alone says (98|99|100) % of the target.*\[--keep refund_paid\]$/m,
       /^target +churned: 2 classes: no, yes +\[--target, --task\]$/m,
       /^split +2,100 to train, 450 to stop by, 450 held out; at random, classes in proportion/m,
       /^column +customer_id: left out, an identifier/m,
@@ -241,7 +241,7 @@ describe('mistakes are answered, with their exit codes', () => {
     ['a misspelled flag', () => ['train', 'churn.csv', '--traget', 'churned'], 64, /there is no flag --traget; did you mean --target\?/],
     ['a bad number', () => ['train', 'churn.csv', '--target', 'churned', '--epochs', 'many'], 64, /--epochs takes an integer/],
     ['a bad kind', () => ['train', 'churn.csv', '--target', 'churned', '--kind', 'plan=colour'], 64, /--kind takes column=kind/],
-    ['three rows', () => ['train', write('three.csv', 'a,b\n1,x\n2,y\n3,x\n'), '--target', 'b'], 64, /3 rows with a target are too few/],
+    ['three rows', () => ['train', write('three.csv', 'a,b\n1,x\n2,y\n3,x\n'), '--target', 'b'], 1, /3 rows with a target are too few/],
     [
       'one class',
       () => ['train', write('one.csv', `a,b\n${'1,x\n2,x\n'.repeat(30)}`), '--target', 'b'],

@@ -101,6 +101,19 @@ describe('leaks', () => {
     expect(findLeaks(await with_((_r, i) => ({ id: `c${i}`, row: i, good: _r.strong + 0.1 * hash(i + 77) })), 'label')).toEqual([])
   })
 
+  test('the columns of a small set that tell classes apart are none', async () => {
+    for (let seed = 0; seed < 20; seed++) {
+      const small = await readTable(
+        Array.from({ length: 105 }, (_, i) => ({
+          petal: (i % 3) * 2 + hash(i + 1000 * seed),
+          sepal: hash(i + 7),
+          kind: ['a', 'b', 'c'][i % 3] as string,
+        })),
+      )
+      expect(findLeaks(small, 'kind')).toEqual([])
+    }
+  })
+
   test('of a target of numbers', async () => {
     const numbers = await readTable(records.map(({ y, none, weak }) => ({ none, weak, twice: 2 * y + 1, y })))
     expect(findLeaks(numbers, 'y').map(({ column }) => column)).toEqual(['twice'])
