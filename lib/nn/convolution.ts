@@ -15,6 +15,7 @@ import { nextSeed, Random } from '../tensor/random.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { FloatDtype } from '../util/dtype.js'
 import { checkChoice, checkNumber, checkOptions, describe } from '../util/options.js'
+import { refuseSample } from './batches.js'
 import { Module } from './module.js'
 import { Parameter } from './parameter.js'
 
@@ -100,6 +101,7 @@ abstract class Convolution extends Module {
   }
 
   protected convolve(f: unknown, x: Tensor): Tensor {
+    refuseSample(this.kind, x, this.kernelSize.length)
     return (f as Function)(x, this.weight, { ...this.options, bias: this.bias })
   }
 

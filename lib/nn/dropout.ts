@@ -5,10 +5,15 @@
 
 import { WengertError } from '../errors.js'
 import { dropout } from '../primitives/dropout.js'
+import { mul } from '../primitives/elementwise.js'
+import { reshape } from '../primitives/movement.js'
 import { counterLength, updateDraws, writeCounter } from '../primitives/random.js'
+import { ones } from '../tensor/creation.js'
 import { drawsNow, nextSeed, withDrawsFrom } from '../tensor/random.js'
 import { Tensor } from '../tensor/tensor.js'
+import { isFloat } from '../util/dtype.js'
 import { checkNumber, checkOptions } from '../util/options.js'
+import { formatShape } from '../util/shape.js'
 import { isConcrete } from './loss-contract.js'
 import { Module } from './module.js'
 
@@ -18,6 +23,43 @@ export { counterLength, writeCounter } from '../primitives/random.js'
 export const withDraws = <T>(counter: Tensor | undefined, first: number, body: () => T, site = 0): T =>
   counter ? withDrawsFrom(updateDraws(counter, first, site), body) : body()
 
+/** What is zeroed at random: each layer says of which mask. */
+abstract class RandomMask extends Module {
+  constructor(
+    readonly kind: string,
+    readonly p: number,
+  ) {
+    super()
+    checkNumber(kind, 'p', p, { min: 0, max: 1 })
+  }
+
+  override config(): Record<string, unknown> {
+    return { p: this.p }
+  }
+
+  /** x [m, …] with elements zeroed, each with probability p, and the others scaled by 1/(1 − p). */
+  protected masked(x: Tensor): Tensor {
+    const draws = drawsNow()
+    if (draws) {
+      const { counter, layer, first } = draws.mask()
+      return dropout(x, counter, this.p, { layer, first })
+    }
+    if (!isConcrete(x)) {
+      throw new WengertError(
+        'ERR_VALUE',
+        `this ${this.kind} is not part of the model: keep it in a field of it, or in a list, a plain object or a Map in one`,
+      )
+    }
+    const counter = new Int32Array(counterLength)
+    writeCounter(counter, 0, nextSeed(), 0, 0)
+    return dropout(x, new Tensor([counterLength], 'int32', counter), this.p)
+  }
+
+  override describe(): string {
+    return `${this.kind} ${this.p}`
+  }
+}
+
 /**
  * In training: zeroes elements with probability p and scales the others by 1/(1 − p); in use: nothing. The mask is a
  * function of the fit's seed, the update, the sample's place in its batch and the unit.
@@ -26,14 +68,9 @@ export const withDraws = <T>(counter: Tensor | undefined, first: number, body: (
  * @throws ERR_RANGE
  * @example new nn.Sequential(new nn.Linear(64, 32), new nn.ReLU(), new nn.Dropout(0.2), new nn.Linear(32, 10))
  */
-export class Dropout extends Module {
-  constructor(readonly p = 0.5) {
-    super()
-    checkNumber('Dropout', 'p', p, { min: 0, max: 1 })
-  }
-
-  override config(): Record<string, unknown> {
-    return { p: this.p }
+export class Dropout extends RandomMask {
+  constructor(p = 0.5) {
+    super('Dropout', p)
   }
 
   /** Rebuilds a saved layer. */
@@ -43,24 +80,36 @@ export class Dropout extends Module {
   }
 
   override forward(x: Tensor): Tensor {
-    if (!this.training || this.p === 0) return x
-    const draws = drawsNow()
-    if (draws) {
-      const { counter, layer, first } = draws.mask()
-      return dropout(x, counter, this.p, { layer, first })
-    }
-    if (!isConcrete(x)) {
-      throw new WengertError(
-        'ERR_VALUE',
-        'this Dropout is not part of the model: keep it in a field of it, or in a list, a plain object or a Map in one',
-      )
-    }
-    const counter = new Int32Array(counterLength)
-    writeCounter(counter, 0, nextSeed(), 0, 0)
-    return dropout(x, new Tensor([counterLength], 'int32', counter), this.p)
+    return this.training && this.p > 0 ? this.masked(x) : x
+  }
+}
+
+/**
+ * In training: zeroes whole channels of each image with probability p and scales the others by 1/(1 − p); in use: nothing.
+ * Neighbouring pixels tell much the same, so that zeroing them one by one would hide little.
+ *
+ * @param p in [0, 1]; 0.5 by default
+ * @throws ERR_RANGE; in `forward` ERR_SHAPE for anything but images [m, C, H, W]
+ * @example new nn.Sequential(new nn.Conv2d(1, 8, 3), new nn.ReLU(), new nn.Dropout2d(0.2))
+ */
+export class Dropout2d extends RandomMask {
+  constructor(p = 0.5) {
+    super('Dropout2d', p)
   }
 
-  override describe(): string {
-    return `Dropout ${this.p}`
+  /** Rebuilds a saved layer. */
+  static fromConfig(config: Record<string, unknown>, Type: typeof Dropout2d = Dropout2d): Dropout2d {
+    checkOptions('Dropout2d', config, ['p'])
+    return new Type(config.p as number)
+  }
+
+  override forward(x: Tensor): Tensor {
+    if (x.rank !== 4)
+      throw new WengertError('ERR_SHAPE', `Dropout2d: expected x of shape [m, C, H, W], got ${formatShape(x.shape)}`, { actual: x.shape })
+    if (!this.training || this.p === 0) return x
+    const [m, channels] = x.shape as [number, number]
+    const dtype = isFloat(x.dtype) ? x.dtype : 'float32'
+    const mask = this.masked(ones([m, channels], { dtype }))
+    return mul(x, reshape(mask, [m, channels, 1, 1]))
   }
 }

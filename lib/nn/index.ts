@@ -13,6 +13,8 @@ export {
   SiLU,
   Softplus,
 } from './activations.js'
+export { GaussianNoise, RandomCrop, RandomHorizontalFlip, RandomShift, RandomVerticalFlip } from './augmentation.js'
+export { BatchNorm1d, BatchNorm2d, type BatchNormOptions, InstanceNorm2d } from './batch-norm.js'
 export { Buffer } from './buffer.js'
 export { collapseLinear } from './collapse.js'
 export { Flatten, Parallel, Residual } from './composition.js'
@@ -24,7 +26,7 @@ export {
   ConvTranspose2d,
   type ConvTransposeLayerOptions,
 } from './convolution.js'
-export { Dropout } from './dropout.js'
+export { Dropout, Dropout2d } from './dropout.js'
 export { Embedding, type EmbeddingOptions } from './embedding.js'
 export { functionalCall } from './functional.js'
 export { type Initializer, type InitName, initializers } from './init.js'
@@ -32,7 +34,7 @@ export { type LayerTrace, layerTrace, type TracedLayer } from './layer-trace.js'
 export { Identity, Linear, type LinearOptions, ReLU, Sequential, Sigmoid, Softmax, Tanh } from './layers.js'
 export { Module } from './module.js'
 export type { Connections, NetworkSvgOptions } from './network-svg.js'
-export { BatchNorm1d, type BatchNormOptions, LayerNorm, type LayerNormOptions } from './normalization.js'
+export { GroupNorm, LayerNorm, type LayerNormOptions } from './normalization.js'
 export { Parameter } from './parameter.js'
 export {
   AdaptiveAvgPool1d,

@@ -15,6 +15,7 @@ import { eachHeld } from './fields.js'
 import { type Connections, type NetworkSvgOptions, networkSvg } from './network-svg.js'
 import { Parameter } from './parameter.js'
 import { Predictor } from './predictor.js'
+import { ownNames } from './state-names.js'
 import { summarize } from './summary.js'
 
 /** A layer or a network: parameters by name, and a function of tensors. A subclass gives `forward`. */
@@ -100,15 +101,17 @@ export abstract class Module {
   }
 
   /**
-   * Takes values saved by `stateDict`, as tensors or arrays. With `strict` (the default) the names must be exactly this module's.
+   * Takes values saved by `stateDict`, as tensors or arrays. With `strict` (the default) the names must be exactly this
+   * module's; those of PyTorch's running statistics stand for ours.
    * Nothing is changed unless everything fits.
    *
    * @throws ERR_STATE for missing or unexpected names, other shapes or types; ERR_BUSY during a fit; ERR_NOT_DIFFERENTIABLE inside
    * a function that is being differentiated: there `functionalCall` runs a model with given parameters
    */
-  loadStateDict(dict: Record<string, TensorLike>, options: { strict?: boolean | undefined } = {}): void {
+  loadStateDict(given: Record<string, TensorLike>, options: { strict?: boolean | undefined } = {}): void {
     checkOptions('loadStateDict', options, ['strict'])
     const own = new Map(this.namedState())
+    const dict = ownNames(given, new Set(own.keys()))
     const missing = [...own.keys()].filter((name) => !Object.hasOwn(dict, name))
     const unexpected = Object.keys(dict).filter((name) => !own.has(name))
     if ((options.strict ?? true) && missing.length + unexpected.length > 0) {
@@ -123,9 +126,9 @@ export abstract class Module {
     }
     const pairs = Object.entries(dict)
       .filter(([name]) => own.has(name))
-      .map(([name, given]): [string, unknown] => [
+      .map(([name, value]): [string, unknown] => [
         name,
-        isNumbers(given) ? (own.get(name) as Parameter).like('loadStateDict', given) : given,
+        isNumbers(value) ? (own.get(name) as Parameter).like('loadStateDict', value) : value,
       ])
     for (const [name, values] of pairs) {
       const parameter = own.get(name) as Parameter

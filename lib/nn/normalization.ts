@@ -1,19 +1,19 @@
-/** Normalisation: values brought to mean 0 and variance 1, over a sample's features or over a batch. */
+/** Normalisation of each sample by itself: values brought to mean 0 and variance 1 over its features, or over groups of its channels. */
 
 import { WengertError } from '../errors.js'
+import { broadcastTo } from '../primitives/broadcast.js'
 import { add, mul, rsqrt, square, sub } from '../primitives/elementwise.js'
-import { reshape, stopGradient } from '../primitives/movement.js'
+import { expandDims, reshape } from '../primitives/movement.js'
 import { mean } from '../primitives/reduce.js'
 import { ones, zeros } from '../tensor/creation.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { FloatDtype } from '../util/dtype.js'
 import { checkChoice, checkNumber, checkOptions, describe } from '../util/options.js'
 import { formatShape, type Shape, sameShape } from '../util/shape.js'
-import { Buffer } from './buffer.js'
 import { Module } from './module.js'
 import { Parameter } from './parameter.js'
 
-/** Of `LayerNorm`. */
+/** Of `LayerNorm` and `GroupNorm`. */
 export interface LayerNormOptions {
   /** Added to the variance; > 0; 1e−5 by default. */
   eps?: number | undefined
@@ -22,8 +22,13 @@ export interface LayerNormOptions {
   dtype?: FloatDtype | undefined
 }
 
-function checkCommon(where: string, options: LayerNormOptions): { eps: number; affine: boolean; dtype: FloatDtype } {
-  const { affine = true } = options
+/** What all normalisations are told. Errors: ERR_OPTION, ERR_RANGE. */
+export function checkNorm(
+  where: string,
+  options: LayerNormOptions,
+  affineByDefault = true,
+): { eps: number; affine: boolean; dtype: FloatDtype } {
+  const { affine = affineByDefault } = options
   if (typeof affine !== 'boolean')
     throw new WengertError('ERR_OPTION', `${where}: expected affine to be true or false, got ${describe(affine)}`, { actual: affine })
   return {
@@ -54,7 +59,7 @@ export class LayerNorm extends Module {
     if (!Array.isArray(list) || list.length === 0)
       throw new WengertError('ERR_VALUE', `LayerNorm: expected a length or a list of lengths, got ${describe(shape)}`, { actual: shape })
     this.shape = list.map((n) => checkNumber('LayerNorm', 'each length', n, { integer: true, min: 1 }))
-    const { eps, affine, dtype } = checkCommon('LayerNorm', options)
+    const { eps, affine, dtype } = checkNorm('LayerNorm', options)
     this.eps = eps
     this.#dtype = dtype
     this.weight = affine ? new Parameter(ones(this.shape, { dtype })) : undefined
@@ -92,95 +97,70 @@ export class LayerNorm extends Module {
   }
 }
 
-/** Of `BatchNorm1d`. */
-export interface BatchNormOptions extends LayerNormOptions {
-  /** The share of a batch's statistics in the running ones, per update; in (0, 1]; 0.1 by default. */
-  momentum?: number | undefined
-}
-
 /**
- * y = γ (x − μ)/√(σ² + ε) + β for each feature. In training μ and σ² (biased) are the batch's, and the buffers
- * `runningMean` and `runningVariance` move towards them (the variance unbiased) by `momentum`; in use the buffers stand in their place.
+ * y = γ (x − μ)/√(σ² + ε) + β, mean and (biased) variance being those of each sample over one group of its channels; γ and β
+ * are one number a channel.
  *
- * @param features columns of x [m, features], or channels of x [m, features, length]
- * @throws ERR_RANGE, ERR_OPTION; in `forward` ERR_SHAPE, in training also for a batch with one value a feature
- * @example new nn.BatchNorm1d(64)
+ * @param groups into how many groups of neighbouring channels x is cut: 1 is all together, `channels` each for itself
+ * @param channels of x [m, channels, …]
+ * @throws ERR_RANGE, ERR_OPTION; in `forward` ERR_SHAPE
+ * @example new nn.GroupNorm(4, 16)
  */
-export class BatchNorm1d extends Module {
-  readonly features: number
+export class GroupNorm extends Module {
+  readonly groups: number
+  readonly channels: number
   readonly eps: number
-  readonly momentum: number
+  readonly #dtype: FloatDtype
   weight: Parameter | undefined
   bias: Parameter | undefined
-  runningMean: Buffer
-  runningVariance: Buffer
 
-  constructor(features: number, options: BatchNormOptions = {}) {
+  constructor(groups: number, channels: number, options: LayerNormOptions = {}) {
     super()
-    checkOptions('BatchNorm1d', options, ['eps', 'momentum', 'affine', 'dtype'])
-    this.features = checkNumber('BatchNorm1d', 'features', features, { integer: true, min: 1 })
-    const { eps, affine, dtype } = checkCommon('BatchNorm1d', options)
+    checkOptions('GroupNorm', options, ['eps', 'affine', 'dtype'])
+    this.groups = checkNumber('GroupNorm', 'groups', groups, { integer: true, min: 1 })
+    this.channels = checkNumber('GroupNorm', 'channels', channels, { integer: true, min: 1 })
+    if (channels % groups !== 0)
+      throw new WengertError('ERR_RANGE', `GroupNorm: ${groups} groups do not divide ${channels} channels`, { actual: groups })
+    const { eps, affine, dtype } = checkNorm('GroupNorm', options)
     this.eps = eps
-    this.momentum = checkNumber('BatchNorm1d', 'momentum', options.momentum ?? 0.1, { min: 0, max: 1 })
-    this.weight = affine ? new Parameter(ones([features], { dtype })) : undefined
-    this.bias = affine ? new Parameter(zeros([features], { dtype })) : undefined
-    this.runningMean = new Buffer(zeros([features], { dtype }))
-    this.runningVariance = new Buffer(ones([features], { dtype }))
+    this.#dtype = dtype
+    this.weight = affine ? new Parameter(ones([channels], { dtype })) : undefined
+    this.bias = affine ? new Parameter(zeros([channels], { dtype })) : undefined
   }
 
   override config(): Record<string, unknown> {
-    const { features, eps, momentum } = this
-    return { features, eps, momentum, affine: this.weight !== undefined, dtype: this.runningMean.dtype }
+    const { groups, channels, eps } = this
+    return { groups, channels, eps, affine: this.weight !== undefined, dtype: this.#dtype }
   }
 
   /** Rebuilds a saved layer. */
-  static fromConfig(config: Record<string, unknown>, Type: typeof BatchNorm1d = BatchNorm1d): BatchNorm1d {
-    checkOptions('BatchNorm1d', config, ['features', 'eps', 'momentum', 'affine', 'dtype'])
-    const { features, ...options } = config
-    return new Type(features as number, options as BatchNormOptions)
+  static fromConfig(config: Record<string, unknown>, Type: typeof GroupNorm = GroupNorm): GroupNorm {
+    checkOptions('GroupNorm', config, ['groups', 'channels', 'eps', 'affine', 'dtype'])
+    const { groups, channels, ...options } = config
+    return new Type(groups as number, channels as number, options as LayerNormOptions)
   }
 
   override forward(x: Tensor): Tensor {
-    const { features, momentum } = this
-    if ((x.rank !== 2 && x.rank !== 3) || x.shape[1] !== features) {
-      throw new WengertError(
-        'ERR_SHAPE',
-        `BatchNorm1d: expected x of shape [m, ${features}] or [m, ${features}, n], got ${formatShape(x.shape)}`,
-        {
-          expected: ['m', features],
-          actual: x.shape,
-        },
-      )
+    const { groups, channels } = this
+    if (x.rank < 2 || x.shape[1] !== channels) {
+      const expected = ['m', channels, '…']
+      throw new WengertError('ERR_SHAPE', `GroupNorm: expected x of shape [m, ${channels}, …], got ${formatShape(x.shape)}`, {
+        expected,
+        actual: x.shape,
+      })
     }
-    // One number a feature, along x's second axis.
-    const along = (v: Tensor) => (x.rank === 2 ? v : reshape(v, [features, 1]))
-    const scaled = (centred: Tensor, variance: Tensor) => {
-      const y = mul(centred, along(rsqrt(add(variance, this.eps))))
-      return this.weight && this.bias ? add(mul(y, along(this.weight)), along(this.bias)) : y
-    }
-    if (!this.training) return scaled(sub(x, along(this.runningMean)), this.runningVariance)
-    // Met before anything is checked: running statistics that no model lists are the greater fault.
-    this.runningMean.resolve()
-    const n = x.size / features
-    if (n < 2) {
-      throw new WengertError(
-        'ERR_SHAPE',
-        `BatchNorm1d: expected more than one value a feature in training, got x of shape ${formatShape(x.shape)}; use larger batches, or dropLast`,
-        { actual: x.shape },
-      )
-    }
-    const axes = x.rank === 2 ? [0] : [0, 2]
-    const average = mean(x, axes)
-    const centred = sub(x, along(average))
-    const variance = mean(square(centred), axes)
-    const moved = (running: Tensor, batch: Tensor, correction: number) =>
-      add(mul(running, 1 - momentum), mul(stopGradient(batch), momentum * correction))
-    this.runningMean.assign(moved(this.runningMean, average, 1))
-    this.runningVariance.assign(moved(this.runningVariance, variance, n / (n - 1)))
-    return scaled(centred, variance)
+    const m = x.shape[0] as number
+    const spatial = x.shape.map((_, axis) => axis).slice(2)
+    const along = (v: Tensor) => reshape(v, [...v.shape, ...spatial.map(() => 1)])
+    // First over each channel's own cells, so that x keeps its axes and a program may hold it channels last.
+    const ofGroups = (v: Tensor) => mean(reshape(spatial.length > 0 ? mean(v, spatial) : v, [m, groups, channels / groups]), 2)
+    const ofChannels = (v: Tensor) => along(reshape(broadcastTo(expandDims(v, 2), [m, groups, channels / groups]), [m, channels]))
+    const centred = sub(x, ofChannels(ofGroups(x)))
+    const y = mul(centred, ofChannels(rsqrt(add(ofGroups(square(centred)), this.eps))))
+    return this.weight && this.bias ? add(mul(y, along(this.weight)), along(this.bias)) : y
   }
 
   override describe(): string {
-    return `BatchNorm1d ${this.features}`
+    return `GroupNorm ${this.channels} in ${this.groups}`
   }
 }

@@ -20,6 +20,7 @@ import {
 import type { Tensor } from '../tensor/tensor.js'
 import { checkOptions } from '../util/options.js'
 import { formatShape } from '../util/shape.js'
+import { refuseSample } from './batches.js'
 import { Module } from './module.js'
 
 const maxKnown = ['stride', 'padding', 'dilation', 'ceil']
@@ -59,6 +60,7 @@ export class MaxPool1d extends Pool<MaxPoolOptions> {
   }
 
   override forward(x: Tensor): Tensor {
+    refuseSample('MaxPool1d', x, 1)
     return maxPool1d(x, this.kernelSize, this.options)
   }
 
@@ -76,6 +78,7 @@ export class MaxPool2d extends Pool<MaxPoolOptions> {
   }
 
   override forward(x: Tensor): Tensor {
+    refuseSample('MaxPool2d', x, 2)
     return maxPool2d(x, this.kernelSize, this.options)
   }
 
@@ -93,6 +96,7 @@ export class AvgPool1d extends Pool<AvgPoolOptions> {
   }
 
   override forward(x: Tensor): Tensor {
+    refuseSample('AvgPool1d', x, 1)
     return avgPool1d(x, this.kernelSize, this.options)
   }
 
@@ -110,6 +114,7 @@ export class AvgPool2d extends Pool<AvgPoolOptions> {
   }
 
   override forward(x: Tensor): Tensor {
+    refuseSample('AvgPool2d', x, 2)
     return avgPool2d(x, this.kernelSize, this.options)
   }
 
@@ -138,6 +143,7 @@ export class AdaptiveAvgPool1d extends Module {
   }
 
   override forward(x: Tensor): Tensor {
+    refuseSample('AdaptiveAvgPool1d', x, 1)
     return adaptiveAvgPool1d(x, this.size)
   }
 
@@ -164,6 +170,7 @@ export class AdaptiveAvgPool2d extends Module {
   }
 
   override forward(x: Tensor): Tensor {
+    refuseSample('AdaptiveAvgPool2d', x, 2)
     return adaptiveAvgPool2d(x, this.size)
   }
 
@@ -175,6 +182,7 @@ export class AdaptiveAvgPool2d extends Module {
 /** The mean of each channel: [m, C, H, W] → [m, C], one sample [C, H, W] → [C]. Errors (forward): ERR_SHAPE. */
 export class GlobalAvgPool2d extends Module {
   override forward(x: Tensor): Tensor {
+    refuseSample('GlobalAvgPool2d', x, 2)
     if (x.rank !== 3 && x.rank !== 4)
       throw new WengertError('ERR_SHAPE', `GlobalAvgPool2d: expected x of shape [m, C, H, W], got ${formatShape(x.shape)}`, {
         actual: x.shape,
@@ -225,6 +233,7 @@ export class ZeroPad2d extends Module {
   }
 
   override forward(x: Tensor): Tensor {
+    refuseSample('ZeroPad2d', x, 2)
     if (x.rank !== 3 && x.rank !== 4)
       throw new WengertError('ERR_SHAPE', `ZeroPad2d: expected x of shape [m, C, H, W], got ${formatShape(x.shape)}`, { actual: x.shape })
     const [left, right, top, bottom] = spatialOption('ZeroPad2d', 'padding', this.padding, 4, 0) as [number, number, number, number]

@@ -15,6 +15,7 @@ import { emptyTensor, Tensor } from '../tensor/tensor.js'
 import { Tally } from '../util/bounded-cache.js'
 import { type Dtype, dtypeOf, type FloatDtype, isDetached, type TypedArray } from '../util/dtype.js'
 import { formatShape, type Shape, sameShape, sizeOf } from '../util/shape.js'
+import { withBatchesOnly } from './batches.js'
 import { type Meaning, meaningOf } from './meaning.js'
 import { Outline } from './outline.js'
 import { type Parameter, withBindings } from './parameter.js'
@@ -258,7 +259,7 @@ export class Predictor {
 
   #compile(seen: Shape, dtype: Dtype, parameters: readonly Parameter[]): Omit<Compiled, 'shape' | 'sample' | 'output' | 'outline'> {
     const forward = (x: Tensor, bound: readonly Tensor[]) =>
-      inEvalMode(this.module, () => withBindings(parameters, bound, () => this.module.forward(x), this.module))
+      withBatchesOnly(() => inEvalMode(this.module, () => withBindings(parameters, bound, () => this.module.forward(x), this.module)))
     const common = { backend: engine(), seen, dtype }
     try {
       const unknown = parameters.map((p) => new Abstract(p.shape, p.dtype))

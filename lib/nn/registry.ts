@@ -8,6 +8,8 @@ import { WengertError } from '../errors.js'
 import { describe, listed, short } from '../util/options.js'
 import { isPlainObject } from '../util/tree.js'
 import * as activations from './activations.js'
+import * as augmentation from './augmentation.js'
+import * as batchNorm from './batch-norm.js'
 import * as composition from './composition.js'
 import * as convolution from './convolution.js'
 import * as dropout from './dropout.js'
@@ -39,6 +41,8 @@ const files: readonly Record<string, unknown>[] = [
   activations,
   composition,
   normalization,
+  batchNorm,
+  augmentation,
   embedding,
   dropout,
   convolution,

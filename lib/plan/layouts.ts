@@ -10,7 +10,7 @@
 import { broadcastRow, sumRow } from '../primitives/broadcast.js'
 import { concatRow, reshape, reshapeRow, stopGradientRow, transpose, transposeRow } from '../primitives/movement.js'
 import type { Params, Primitive } from '../primitives/primitive.js'
-import { type Shape, sizeOf } from '../util/shape.js'
+import { foldGrid, type Shape, sizeOf } from '../util/shape.js'
 import { isElementwise } from './fuse.js'
 import { type Graph, isOp, type Node, type Origin, removeDead } from './graph.js'
 import { applies, type OpNode } from './simplify.js'
@@ -59,6 +59,19 @@ function beneath(input: Node, p: Permutation, make: Make): Node {
   return reordered(input, p, make)
 }
 
+/** The operands, those written out whole that a kernel could not read in two dimensions: [N, 1, 1, C] beside [N, H, W, C]. */
+function foldable(shape: Shape, inputs: readonly Node[], make: Make): Node[] {
+  const read: Shape[] = []
+  return inputs.map((input) => {
+    if (foldGrid(shape, [...read, input.shape])) {
+      read.push(input.shape)
+      return input
+    }
+    read.push(shape)
+    return make(op(broadcastRow, { shape }), [input], shape, input)
+  })
+}
+
 /** A small operand with all axes, in the order of x; a reshape where only axes of length 1 change places. */
 function reordered(input: Node, p: Permutation, make: Make): Node {
   const full = [...new Array<number>(p.length - input.shape.length).fill(1), ...input.shape]
@@ -82,8 +95,13 @@ const throughElementwise: Rule = (node, make) => {
   if (!isElementwise(node) && !applies(node, stopGradientRow)) return false
   const p = common(node)
   if (!p) return false
-  const inputs = node.inputs.map((input) => beneath(input, p, make))
-  return transposeOf(node, make(node.origin, inputs, permuted(node.shape, inverse(p)), node), p)
+  const shape = permuted(node.shape, inverse(p))
+  const inputs = foldable(
+    shape,
+    node.inputs.map((input) => beneath(input, p, make)),
+    make,
+  )
+  return transposeOf(node, make(node.origin, inputs, shape, node), p)
 }
 
 /** Σ over axes that lie together below the transpose too, the others keeping their order, needs no transpose at all. */

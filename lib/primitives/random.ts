@@ -1,6 +1,6 @@
 /** Draws as a row: uniform and normal variates and permutations, a pure function of a counter and of static places. */
 
-import { type Draws, type NextDraw, nextSeed, withDrawsFrom } from '../tensor/random.js'
+import { type Draws, type NextDraw, ofDefault, withDrawsFrom } from '../tensor/random.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { FloatDtype } from '../util/dtype.js'
 import { type DrawKind, drawKinds, purposes } from '../util/random.js'
@@ -66,8 +66,6 @@ export function writeCounter(out: Int32Array, offset: number, seed: number, a: n
   out[offset + 2] = a
   out[offset + 3] = b
 }
-
-const ofDefault: NextDraw = () => ({ seed: nextSeed(), draw: 0 })
 
 /** The place of a draw of a generator in its own stream, which its counter names. */
 const own = { purpose: purposes.user, byRow: false, mix: [0, 0] } as const

@@ -62,6 +62,22 @@ export function withDrawsFrom<T>(draws: Draws, body: () => T): T {
   }
 }
 
+/** The numbers of a generator's next draw: now, or at each run of what is being recorded. */
+function make(next: NextDraw, words: () => readonly [number, number], request: DrawRequest): Tensor {
+  if (current) return current.random(next, words, request)
+  const { kind, shape, dtype, low, high } = request
+  const { seed, draw } = next()
+  const data = allocate(dtype, sizeOf(shape))
+  fillDraws(data, kind, { seed, purpose: purposes.user, a: draw, b: 0 }, low, high)
+  return new Tensor(shape, dtype, data)
+}
+
+/** The next draw of the default generator: what a layer draws that was given none. */
+export const ofDefault: NextDraw = () => ({ seed: nextSeed(), draw: 0 })
+
+/** A draw of the default generator; in an update of a fit a function of the fit's seed, the update and the place alone. */
+export const drawDefault = (request: DrawRequest): Tensor => make(ofDefault, () => [0, 0], request)
+
 /**
  * A seeded generator. Each call is a draw of its own: the n-th call gives the same values whatever the earlier shapes were.
  *
@@ -82,12 +98,7 @@ export class Random {
   }
 
   #make(request: DrawRequest): Tensor {
-    if (current) return current.random(this.#next, () => mixed(this.seed), request)
-    const { kind, shape, dtype, low, high } = request
-    const { seed, draw } = this.#next()
-    const data = allocate(dtype, sizeOf(shape))
-    fillDraws(data, kind, { seed, purpose: purposes.user, a: draw, b: 0 }, low, high)
-    return new Tensor(shape, dtype, data)
+    return make(this.#next, () => mixed(this.seed), request)
   }
 
   #fill(where: string, kind: DrawKind, shape: Shape, options: { dtype?: FloatDtype | undefined }, low: number, high: number): Tensor {

@@ -109,7 +109,7 @@ describe.each(present)('%s', (engine) => {
   test('batch statistics run along with every trainer, as if each batch were normalised by hand', async () => {
     const { x, y } = data(12)
     const model = network(new nn.BatchNorm1d(4, { dtype, momentum: 0.25 }))
-    const norm1 = model.layers[2] as nn.BatchNorm1d
+    const norm1 = model.layers[2] as nn.BatchNorm1d & Record<'runningMean' | 'runningVariance', nn.Buffer>
     expect(Object.keys(model.stateDict())).toContain('2.runningMean')
     expect(model.parameters().length).toBe(6)
     const hidden = () => (model.layers[0] as nn.Linear).forward(x).tanh()
