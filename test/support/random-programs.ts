@@ -8,6 +8,8 @@ import * as w from '../../lib/index.js'
 import { optimizationBarrier } from '../../lib/primitives/barrier.js'
 import { dropout } from '../../lib/primitives/dropout.js'
 import { toIndex } from '../../lib/primitives/indexing.js'
+import { apply } from '../../lib/primitives/primitive.js'
+import { elementwiseRows } from '../../lib/primitives/table.js'
 import type { Tensor } from '../../lib/tensor/tensor.js'
 import { type FloatDtype, isFloat } from '../../lib/util/dtype.js'
 import { Stream } from '../../lib/util/random.js'
@@ -48,6 +50,13 @@ const asFloat = (a: Tensor, dtype: FloatDtype): Tensor => (isFloat(a.dtype) ? a 
 const unary = ['abs', 'sign', 'square', 'sin', 'cos', 'atan', 'tanh', 'asinh', 'erf', 'sigmoid', 'logSigmoid', 'softplus', 'relu'] as const
 const bijective = ['exp', 'expm1', 'sinh', 'cosh', 'tan', 'asin', 'acos', 'atanh'] as const
 const positive = ['sqrt', 'rsqrt', 'reciprocal', 'log', 'log1p'] as const
+/** Rows of one operand that nothing here names: where they are smooth. */
+const others = elementwiseRows.filter(
+  ({ name, kind, samples }) =>
+    kind === 'elementwise' &&
+    samples()[0]?.inputs.length === 1 &&
+    ![...unary, ...bijective, ...positive, 'neg', 'floor', 'ceil', 'round', 'acosh'].includes(name),
+)
 const comparisons = ['equal', 'notEqual', 'less', 'lessEqual', 'greater', 'greaterEqual'] as const
 const activations = [w.silu, w.gelu, w.elu, w.selu, w.leakyRelu, w.mish, (x: Tensor) => w.gelu(x, { approximate: 'tanh' })]
 
@@ -67,6 +76,11 @@ const onFloats: Step[] = [
     (op): Step =>
       (a) =>
         a.sin().add(1.3)[op](),
+  ),
+  ...others.map(
+    (row): Step =>
+      (a) =>
+        apply(row, [a.sin().mul(0.4).add(0.5)], {}).mul(0.5),
   ),
   ...activations.map(
     (f): Step =>
