@@ -22,7 +22,7 @@
  * | copy           | out ← x, same dtype                         | rank, fill, dims[rank], srcOffset, srcStrides[rank], dstOffset, dstStrides[rank] | fillValue |
  * | concat         | out[outer, Σnᵢ, inner] ← xᵢ[outer,nᵢ,inner], same dtype | outer, inner, n₁ … n_k (k = inputs)  |   |
  * | gather         | out[outer,k,inner] ← x[outer,n,inner], index[k] int32 | outer, n, inner, k      |              |
- * | scatterAdd     | out[outer,n,inner] F ← x[outer,k,inner] F, index[k] int32 | outer, n, inner, k  |              |
+ * | scatterAdd     | out[outer,n,inner] F ← x[outer,k,inner] F, index[k] int32, (s[1] F) | outer, n, inner, k | alpha, beta |
  * | takeAlong      | out[outer,k,inner] ← x[outer,n,inner], index[outer,k,inner] int32 | outer, n, inner, k |       |
  * | putAlong       | out[outer,n,inner] F ← x[outer,k,inner] F, index[outer,k,inner] int32 | outer, n, inner, k |   |
  * | oneHot         | out[k,n] ← index[k] int32                   | k, n                              |              |
@@ -52,7 +52,8 @@
  *   zero or negative in the source; with fill = 1, `out` is first filled with fillValue (else elements not written stay).
  *   Destination elements are distinct (checked: positive strides that nest, `stride ≥ extent of the smaller ones`, in some order).
  * - index values must lie in 0 … n − 1; each is checked as it is used; a bad one stops the run with status `index`
- *   (see `Failure`). scatterAdd and putAlong start from zero and add. toIndex checks numbers likewise: each must be an integer there.
+ *   (see `Failure`). putAlong starts from zero and adds; scatterAdd adds alpha · s · x, with beta = 0 to
+ *   zero, with 1 to what is in out, which is left as it was where an index is bad. toIndex checks numbers likewise: each must be an integer there.
  * - argsort gives the places of the elements in growing order, in falling order where descending = 1; equal ones keep their
  *   order, NaN counts as the largest.
  * - softmaxCrossEntropy: loss = logSumExp(z) − z[label]; its gradient dz = g · (softmax(z) − oneHot(label)),

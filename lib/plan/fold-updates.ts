@@ -1,46 +1,74 @@
 /**
- * The update of a weight folded into the product that makes its gradient: S ← S ± s·(A·B) becomes one accumulating product
- * on S itself, saving the gradient's buffer and a pass over both. It applies by dependence alone: where the product is
- * read by nothing else (clipping, reports or tied weights read it), what is assigned is S plus a multiple of it, and the
- * product reads no state that is assigned.
+ * An update folded into the operation that makes what is added: S ← S ± s·f(x) becomes one call that accumulates on S itself,
+ * saving the buffer of f(x) and a pass over both. Which rows have that form, they say themselves (`accumulate`).
+ *
+ * It applies by dependence alone: where f(x) is read by nothing else (clipping, reports or tied weights read it), what is
+ * assigned is S plus a multiple of it, and f reads no state that is assigned.
  */
 
-import { matmulRow } from '../primitives/linalg.js'
-import { microOps } from '../primitives/micro-ops.js'
+import type { Call } from '../backend/program.js'
 import { sameShape } from '../util/shape.js'
 import { consumersOf, type Graph, isOp, type Node, removeDead, scalarConstant, sizeOfNode } from './graph.js'
-import { applies } from './simplify.js'
+import { any, type Bound, op, type Pattern, symmetric } from './patterns.js'
 import { baseOf } from './views.js'
 
-/** state[slot] += alpha · scale · (the product `value`), by the product's own kernel. */
+/** state[slot] += alpha · scale · (the value of `node`), by the accumulating form of its own kernel. */
 export interface Accumulation {
   slot: number
   value: Node
-  alpha: number
-  /** A run-time factor of one element. */
+  call: Call
+  /** A run-time factor of one element: the last input of the call. */
   scale?: Node
 }
+
+/** A term while it is taken apart: what is added is alpha · scale · value. */
+interface Term {
+  value: Node
+  alpha: number
+  scale?: Node
+}
+
+const v = any('v')
+const number: Pattern = (node, bound) => sizeOfNode(node) === 1 && scalarConstant(node) !== undefined && any('c')(node, bound)
+const factor: Pattern = (node, bound) => sizeOfNode(node) === 1 && scalarConstant(node) === undefined && any('s')(node, bound)
+
+/** S ← … : the sign with which v is added to the old state S. */
+const updates = (old: Pattern): readonly { pattern: Pattern; sign: number }[] => [
+  { pattern: symmetric('add', old, v), sign: 1 },
+  { pattern: op('sub', old, v), sign: -1 },
+]
+
+/** Factors of a term, outermost first: what is left of it without them. */
+const factors: readonly { pattern: Pattern; without(term: Term, bound: Bound<'v' | 'c' | 's'>): Term | undefined }[] = [
+  { pattern: op('neg', v), without: (term, { v }) => ({ ...term, value: v, alpha: -term.alpha }) },
+  {
+    pattern: symmetric('mul', v, number),
+    without: (term, { v, c }) => ({ ...term, value: v, alpha: term.alpha * (scalarConstant(c) as number) }),
+  },
+  {
+    pattern: symmetric('mul', v, factor),
+    without: (term, { v, s }) => (term.scale || s.dtype !== term.value.dtype ? undefined : { ...term, value: v, scale: s }),
+  },
+]
 
 /** Takes the foldable assignments out of the graph's effects and returns them. */
 export function foldUpdates(graph: Graph): Accumulation[] {
   const consumers = consumersOf(graph)
   const roots = new Set(graph.effects.map((effect) => effect.value))
   const assigned = new Set(graph.effects.flatMap((effect) => (effect.kind === 'assign' ? [effect.slot] : [])))
-  // What a product accumulates on is written while its operands are read: none of them may lie in what this program assigns.
-  const keeps = (node: Node) => {
+  // What is accumulated on is written while operands are read: none of them may lie in what this program assigns.
+  const changes = (node: Node) => {
     const { origin } = baseOf(node)
     return origin.kind === 'state' && assigned.has(origin.slot)
   }
-  const single = (node: Node) => consumers.get(node)?.length === 1 && !roots.has(node)
+  const readOnce = (node: Node) => consumers.get(node)?.length === 1 && !roots.has(node)
   const folded: Accumulation[] = []
   graph.effects = graph.effects.filter((effect) => {
     if (effect.kind !== 'assign' || (consumers.get(effect.value)?.length ?? 0) > 0) return true
-    const found = match(effect.value, effect.slot)
-    if (!found || graph.effects.some((other) => other !== effect && other.value === effect.value)) return true
-    // Everything between the product and the assignment is read by nobody else.
-    if (!found.path.every(single)) return true
-    if ([...found.product.inputs, ...(found.scale ? [found.scale] : [])].some(keeps)) return true
-    folded.push({ slot: effect.slot, value: found.product, alpha: found.alpha, ...(found.scale ? { scale: found.scale } : {}) })
+    if (graph.effects.some((other) => other !== effect && other.value === effect.value)) return true
+    const found = accumulationOf(effect.value, effect.slot, readOnce)
+    if (!found || [...found.value.inputs, ...(found.scale ? [found.scale] : [])].some(changes)) return true
+    folded.push(found)
     return false
   })
   const values = graph.effects
@@ -54,49 +82,33 @@ export function foldUpdates(graph: Graph): Accumulation[] {
   return folded
 }
 
-interface Match {
-  product: Node
-  alpha: number
-  scale?: Node
-  path: Node[]
-}
-
-function match(value: Node, slot: number): Match | undefined {
-  const op = microOf(value)
-  if (op !== 'add' && op !== 'sub') return undefined
-  const [left, right] = value.inputs as [Node, Node]
-  const isOld = (node: Node) => node.origin.kind === 'state' && node.origin.slot === slot
-  if (isOld(left) && !isOld(right)) return scaled(right, op === 'sub' ? -1 : 1, value)
-  if (op === 'add' && isOld(right) && !isOld(left)) return scaled(left, 1, value)
+/** The assignment of `value` to a slot as an accumulation, where all between the state and f(x) is read once. */
+function accumulationOf(value: Node, slot: number, readOnce: (node: Node) => boolean): Accumulation | undefined {
+  const old: Pattern = ({ origin }) => origin.kind === 'state' && origin.slot === slot
+  for (const { pattern, sign } of updates(old)) {
+    const bound: Bound = {}
+    if (!pattern(value, bound)) continue
+    let term: Term | undefined = { value: bound.v as Node, alpha: sign }
+    while (term && readOnce(term.value) && sameShape(term.value.shape, value.shape) && term.value.dtype === value.dtype) {
+      const call = callOf(term)
+      if (call) return { slot, value: term.value, call, ...(term.scale ? { scale: term.scale } : {}) }
+      term = withoutFactor(term)
+    }
+  }
   return undefined
 }
 
-/** Recognises s·(A·B), s being a product of constants and at most one run-time scalar. */
-function scaled(term: Node, alpha: number, target: Node): Match | undefined {
-  const path: Node[] = []
-  let factor = alpha
-  let scale: Node | undefined
-  for (let node = term; ; ) {
-    if (!sameShape(node.shape, target.shape) || node.dtype !== target.dtype) return undefined
-    path.push(node)
-    if (applies(node, matmulRow))
-      return node.shape.length === 2 ? { product: node, alpha: factor, path, ...(scale ? { scale } : {}) } : undefined
-    const op = microOf(node)
-    if (op === 'neg') {
-      factor = -factor
-      node = node.inputs[0] as Node
-      continue
-    }
-    if (op !== 'mul') return undefined
-    const [a, b] = node.inputs as [Node, Node]
-    const [big, small] = sizeOfNode(b) === 1 ? [a, b] : [b, a]
-    if (sizeOfNode(small) !== 1) return undefined
-    const constant = scalarConstant(small)
-    if (constant !== undefined) factor *= constant
-    else if (scale === undefined && small.dtype === target.dtype) scale = small
-    else return undefined
-    node = big
+function withoutFactor(term: Term): Term | undefined {
+  for (const { pattern, without } of factors) {
+    const bound = {} as Bound<'v' | 'c' | 's'>
+    if (pattern(term.value, bound)) return without(term, bound)
   }
+  return undefined
 }
 
-const microOf = (node: Node) => (isOp(node) ? microOps.get(node.origin.primitive) : undefined)
+/** The accumulating call of a term, where its row has one. */
+function callOf({ value, alpha, scale }: Term): Call | undefined {
+  if (!isOp(value)) return undefined
+  const { primitive, params } = value.origin
+  return primitive.accumulate?.(value.inputs, value, params, alpha, scale !== undefined)
+}

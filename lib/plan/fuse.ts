@@ -11,7 +11,7 @@ import { type ElementwiseOp, elementwiseLimits } from '../backend/program.js'
 import { chainOf, computesInFloat32, microOps } from '../primitives/micro-ops.js'
 import { foldGrid, type Shape, sameShape } from '../util/shape.js'
 import { consumersOf, type Graph, isOp, type Node, scalarConstant } from './graph.js'
-import { applies } from './simplify.js'
+import { applies } from './patterns.js'
 
 export interface Cluster {
   /** In graph order; one node unless elementwise. */

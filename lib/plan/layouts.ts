@@ -13,7 +13,7 @@ import type { Params, Primitive } from '../primitives/primitive.js'
 import { foldGrid, type Shape, sizeOf } from '../util/shape.js'
 import { isElementwise } from './fuse.js'
 import { type Graph, isOp, type Node, type Origin, removeDead } from './graph.js'
-import { applies, type OpNode } from './simplify.js'
+import { applies, type OpNode } from './patterns.js'
 
 type Permutation = readonly number[]
 const op = (primitive: unknown, params: Params): OpNode['origin'] => ({ kind: 'op', primitive: primitive as Primitive, params })

@@ -132,15 +132,8 @@ export function lower(
         return
       }
       case 'accumulation': {
-        const { value, alpha, scale, slot: target } = item.accumulation
-        if (!isOp(value)) return
-        const call = value.origin.primitive.lower(value.inputs, { shape: value.shape, dtype: value.dtype }, value.origin.params)
-        emit(
-          { ...call, scalars: [alpha, 1] },
-          [destination({ kind: 'state', slot: target }, value)],
-          [...value.inputs, ...(scale ? [scale] : [])].map(slotOf),
-          [value],
-        )
+        const { value, call, scale, slot: target } = item.accumulation
+        emit(call, [destination({ kind: 'state', slot: target }, value)], [...value.inputs, ...(scale ? [scale] : [])].map(slotOf), [value])
         break
       }
       case 'copy':

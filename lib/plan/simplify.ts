@@ -1,22 +1,106 @@
 /**
- * Passes that make the graph smaller before anything is fused: equal entries are shared, copies that move nothing vanish,
- * transposes move into the products that read them, broadcasts into the elementwise operations. Each keeps the values' bits.
+ * Passes that make the graph smaller before anything is fused: `rules` rewrites what it matches, equal entries are shared.
+ * Each keeps the values' bits. To add one: an entry of `rules`.
  */
 
 import { broadcastRow, sumRow } from '../primitives/broadcast.js'
 import { matmulRow } from '../primitives/linalg.js'
-import { microOps } from '../primitives/micro-ops.js'
 import { reshapeRow, stopGradientRow, transposeRow } from '../primitives/movement.js'
+import type { Params, Primitive } from '../primitives/primitive.js'
 import { full } from '../tensor/creation.js'
 import { foldGrid, sameShape, sizeOf } from '../util/shape.js'
-import { consumersOf, type Graph, isOp, type Node, removeDead, scalarConstant } from './graph.js'
+import { consumersOf, type Graph, isOp, type Node, removeDead } from './graph.js'
+import { any, applies, type Bound, constant, microOf, type OpNode, op, type Pattern, symmetric, where } from './patterns.js'
 
-type Row = { readonly name: string }
-export type OpNode = Node & { origin: Extract<Node['origin'], { kind: 'op' }> }
+/** What a node becomes: another node, or an operation of its own shape and type. */
+type Rewritten = Node | { row?: unknown; params?: Params; inputs: Node[] }
 
-/** Whether a node applies this row. */
-export function applies(node: Node, row: Row): boolean {
-  return isOp(node) && (node.origin.primitive as Row) === row
+interface Rule {
+  name: string
+  pattern: Pattern
+  /** Undefined where the rule does not apply after all. */
+  rewrite(bound: Bound, node: OpNode, readers: (node: Node) => number): Rewritten | undefined
+}
+
+/** A transpose of the last two axes and no others. */
+const swapped = (inner: Pattern): Pattern =>
+  where(op(transposeRow, inner), (node) => {
+    const { permutation } = (node as OpNode).origin.params as { permutation: readonly number[] }
+    const rank = permutation.length
+    return permutation.every((axis, k) => axis === (k === rank - 1 ? rank - 2 : k === rank - 2 ? rank - 1 : k))
+  })
+
+const x = any('x')
+const [a, b] = [any('a'), any('b')]
+const flags = ({ origin }: OpNode) => origin.params as { transA: boolean; transB: boolean }
+const elementwise: Pattern = (node) => microOf(node) !== undefined
+const sameAs = (node: Node, other: Node) => sameShape(node.shape, other.shape) && node.dtype === other.dtype
+
+const rules: readonly Rule[] = [
+  {
+    name: '(A·B)ᵀ → Bᵀ·Aᵀ, where nothing else reads A·B',
+    pattern: swapped(where(op(matmulRow, a, b), (node) => node.inputs.length === 2)),
+    rewrite: ({ a, b }, node, readers) => {
+      const product = node.inputs[0] as OpNode
+      if (readers(product) !== 1) return undefined
+      const { transA, transB } = flags(product)
+      return { row: matmulRow, params: { transA: !transB, transB: !transA }, inputs: [b as Node, a as Node] }
+    },
+  },
+  {
+    name: 'Aᵀ·B → a product that reads A transposed',
+    pattern: op(matmulRow, swapped(a), b),
+    rewrite: ({ a, b }, node) => ({ params: { ...flags(node), transA: !flags(node).transA }, inputs: [a as Node, b as Node] }),
+  },
+  {
+    name: 'A·Bᵀ → a product that reads B transposed',
+    pattern: op(matmulRow, a, swapped(b)),
+    rewrite: ({ a, b }, node) => ({ params: { ...flags(node), transB: !flags(node).transB }, inputs: [a as Node, b as Node] }),
+  },
+  {
+    name: 'f(broadcast(x), …) → f(x, …), where its grid still folds into two dimensions',
+    pattern: elementwise,
+    rewrite: (_, node) => {
+      const at = node.inputs.findIndex((input, i) => applies(input, broadcastRow) && foldGrid(node.shape, shapesWithout(node, i)))
+      return at < 0 ? undefined : { inputs: node.inputs.map((input, i) => (i === at ? (input.inputs[0] as Node) : input)) }
+    },
+  },
+  {
+    name: 'f(constant of equal elements, …) → f(number, …)',
+    pattern: elementwise,
+    rewrite: (_, node) => {
+      const inputs = node.inputs.map(asNumber)
+      return inputs.some((input, i) => input !== node.inputs[i]) ? { inputs } : undefined
+    },
+  },
+  {
+    name: 'sum over one element → reshape',
+    pattern: op(sumRow, x),
+    rewrite: ({ x }, node) => {
+      const { first, last } = node.origin.params as { first: number; last: number }
+      const { shape } = x as Node
+      return sizeOf(shape.slice(first, last + 1)) === 1
+        ? { row: reshapeRow, params: { shape: node.shape }, inputs: node.inputs }
+        : undefined
+    },
+  },
+  { name: 'reshape(reshape(x)) → reshape(x)', pattern: op(reshapeRow, op(reshapeRow, x)), rewrite: ({ x }) => ({ inputs: [x as Node] }) },
+  { name: 'stopGradient(x) → x', pattern: op(stopGradientRow, x), rewrite: ({ x }) => x },
+  { name: 'reshape(x) → x, of that shape already', pattern: op(reshapeRow, x), rewrite: ({ x }, node) => repeated(x, node) },
+  { name: 'broadcast(x) → x, of that shape already', pattern: op(broadcastRow, x), rewrite: ({ x }, node) => repeated(x, node) },
+  { name: '1·x → x, of that shape already', pattern: symmetric('mul', constant(1), x), rewrite: ({ x }, node) => repeated(x, node) },
+]
+
+const repeated = (input: Node | undefined, node: Node) => (input && sameAs(input, node) ? input : undefined)
+
+/** The shapes that a node reads where what was broadcast at `at` is read itself. */
+const shapesWithout = (node: Node, at: number) => node.inputs.map((input, i) => (i === at ? (input.inputs[0] as Node) : input).shape)
+
+function asNumber(input: Node): Node {
+  if (input.origin.kind !== 'constant' || sizeOf(input.shape) < 2) return input
+  const { data } = input.origin.value
+  if (!data.every((value: number) => value === data[0])) return input
+  return { ...input, shape: [], origin: { kind: 'constant', value: full([], data[0] as number, { dtype: input.dtype }) } }
 }
 
 export function simplify(graph: Graph): void {
@@ -25,17 +109,13 @@ export function simplify(graph: Graph): void {
   const known = new Map<string, Node>()
   const rowIds = new Map<object, number>()
   const consumers = consumersOf(graph)
+  const readers = (node: Node) => consumers.get(node)?.length ?? 0
   for (const node of graph.nodes) {
     node.inputs = node.inputs.map((input) => replaced.get(input) ?? input)
     if (!isOp(node)) continue
-    transposeProduct(node, consumers)
-    absorbTransposes(node)
-    absorbBroadcasts(node)
-    shrinkConstants(node)
-    skipReshapes(node)
-    const same = shortcut(node)
-    if (same) {
-      replaced.set(node, same)
+    const other = rewrite(node, readers)
+    if (other) {
+      replaced.set(node, other)
       continue
     }
     const { primitive, params } = node.origin
@@ -49,80 +129,18 @@ export function simplify(graph: Graph): void {
   removeDead(graph)
 }
 
-/** The input that a node merely repeats, if it does. */
-function shortcut(node: OpNode): Node | undefined {
-  const [x] = node.inputs
-  if (x === undefined) return undefined
-  if (applies(node, stopGradientRow)) return x
-  if ((applies(node, reshapeRow) || applies(node, broadcastRow)) && sameShape(x.shape, node.shape)) return x
-  if (microOps.get(node.origin.primitive) === 'mul') {
-    for (const [one, other] of [node.inputs, [...node.inputs].reverse()] as [Node, Node][]) {
-      if (scalarConstant(one) === 1 && sameShape(other.shape, node.shape) && other.dtype === node.dtype) return other
-    }
+/** Rewrites a node until no rule applies; gives the node that it repeats, where it comes to that. */
+function rewrite(node: OpNode, readers: (node: Node) => number): Node | undefined {
+  for (let i = 0; i < rules.length; i++) {
+    const { pattern, rewrite: apply } = rules[i] as Rule
+    const bound: Bound = {}
+    const found = pattern(node, bound) ? apply(bound, node, readers) : undefined
+    if (found === undefined) continue
+    if ('origin' in found) return found
+    const { row = node.origin.primitive, params = node.origin.params, inputs } = found
+    node.origin = { kind: 'op', primitive: row as Primitive, params }
+    node.inputs = inputs
+    i = -1
   }
   return undefined
-}
-
-/** Reshapes of reshapes read the first; a sum over one element is a reshape. */
-function skipReshapes(node: OpNode): void {
-  const [x] = node.inputs as [Node]
-  if (applies(node, sumRow)) {
-    const { first, last } = node.origin.params as { first: number; last: number }
-    if (sizeOf(x.shape.slice(first, last + 1)) === 1)
-      node.origin = { kind: 'op', primitive: reshapeRow as never, params: { shape: node.shape } }
-  }
-  while (applies(node, reshapeRow) && applies(node.inputs[0] as Node, reshapeRow))
-    node.inputs = [(node.inputs[0] as Node).inputs[0] as Node]
-}
-
-/** Whether a node transposes the last two axes and no others. */
-function swapsLast(node: Node): boolean {
-  if (!applies(node, transposeRow)) return false
-  const { permutation } = (node as OpNode).origin.params as { permutation: readonly number[] }
-  const rank = permutation.length
-  return permutation.every((axis, k) => axis === (k === rank - 1 ? rank - 2 : k === rank - 2 ? rank - 1 : k))
-}
-
-/** (A·B)ᵀ is made as Bᵀ·Aᵀ, where nothing else reads A·B. */
-function transposeProduct(node: OpNode, consumers: ReadonlyMap<Node, readonly Node[]>): void {
-  const [product] = node.inputs as [Node]
-  if (!swapsLast(node) || !applies(product, matmulRow) || consumers.get(product)?.length !== 1) return
-  const { primitive, params } = (product as OpNode).origin
-  node.origin = { kind: 'op', primitive, params: { transA: !params.transB, transB: !params.transA } }
-  node.inputs = [...product.inputs].reverse()
-}
-
-/** A product that reads a matrix transposed in its last two axes reads the matrix itself instead. */
-function absorbTransposes(node: OpNode): void {
-  if (!applies(node, matmulRow)) return
-  const flags = ['transA', 'transB'] as const
-  flags.forEach((flag, i) => {
-    for (let input = node.inputs[i] as Node; swapsLast(input); input = node.inputs[i] as Node) {
-      node.inputs = node.inputs.map((own, k) => (k === i ? (input.inputs[0] as Node) : own))
-      node.origin = { ...node.origin, params: { ...node.origin.params, [flag]: !node.origin.params[flag] } }
-    }
-  })
-}
-
-/** An elementwise operation reads a constant of equal elements as one number. */
-function shrinkConstants(node: OpNode): void {
-  if (!microOps.has(node.origin.primitive)) return
-  node.inputs = node.inputs.map((input) => {
-    if (input.origin.kind !== 'constant' || sizeOf(input.shape) < 2) return input
-    const { data } = input.origin.value
-    if (!data.every((x: number) => x === data[0])) return input
-    const value = full([], data[0] as number, { dtype: input.dtype })
-    return { ...input, shape: [], origin: { kind: 'constant', value } }
-  })
-}
-
-/** An elementwise operation reads what was broadcast, where its grid can still be folded into two dimensions. */
-function absorbBroadcasts(node: OpNode): void {
-  if (!microOps.has(node.origin.primitive)) return
-  node.inputs.forEach((input, i) => {
-    if (!applies(input, broadcastRow)) return
-    const inputs = node.inputs.map((own, k) => (k === i ? (input.inputs[0] as Node) : own))
-    const shapes = inputs.map((own) => own.shape)
-    if (foldGrid(node.shape, shapes)) node.inputs = inputs
-  })
 }

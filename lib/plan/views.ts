@@ -3,7 +3,7 @@
 import { barrierRow } from '../primitives/barrier.js'
 import { reshapeRow } from '../primitives/movement.js'
 import type { Node } from './graph.js'
-import { applies } from './simplify.js'
+import { applies } from './patterns.js'
 
 /** Whether a node needs no work: its value lies where its input's does. */
 export function isView(node: Node): boolean {

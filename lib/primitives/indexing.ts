@@ -55,8 +55,9 @@ const scatterAddRow: LinearPrimitive<Along> = {
   lower: (inputs, output, { axis }) => ({
     kernel: 'scatterAdd',
     ints: [...around(output.shape, axis, axis), at(inputs, 1).shape[0] as number],
-    scalars: [],
+    scalars: [1, 0],
   }),
+  accumulate: (inputs, output, params, alpha) => ({ ...scatterAddRow.lower(inputs, output, params), scalars: [alpha, 1] }),
   transpose: (g, i, inputs, { axis, size }) => {
     refuseIndex('scatterAdd', i)
     return apply(gatherRow, [g, inputs[1] as Tensor], { axis, size })

@@ -60,6 +60,8 @@ export const matmulRow: GeneralPrimitive<Transposes> = {
     const { batch, m, n, k, strideA, strideB } = dims(inputs, params)
     return { kernel: 'matmul', ints: [batch, m, n, k, params.transA ? 1 : 0, params.transB ? 1 : 0, strideA, strideB], scalars: [1, 0] }
   },
+  accumulate: (inputs, output, params, alpha) =>
+    output.shape.length === 2 ? { ...matmulRow.lower(inputs, output, params), scalars: [alpha, 1] } : undefined,
   jvp: ([ta, tb], { inputs, params }) => {
     const [a, b] = inputs as [Tensor, Tensor]
     const left = ta && apply(matmulRow, [ta, b], params)

@@ -41,6 +41,11 @@ interface Row<P extends Params> {
   readonly infer: (inputs: readonly Aval[], params: P) => Aval
   /** The kernel call on dense operands (output, then inputs in order). */
   readonly lower: (inputs: readonly Aval[], output: Aval, params: P) => Call
+  /**
+   * The call of y ← y + α·f(x) where the kernel has that form: operands as `lower`'s, and where `scaled` one more input, a
+   * run-time factor of one element. Undefined where it has not.
+   */
+  readonly accumulate?: (inputs: readonly Aval[], output: Aval, params: P, alpha: number, scaled: boolean) => Call | undefined
   readonly samples: () => Sample[]
   /**
    * Whether row i of the output depends on row i alone of those inputs that hold one row a sample. Left out: it does not

@@ -74,11 +74,12 @@ class Gather final : public Instruction {
   Shape s_;
 };
 
-// out[o, index[j], :] += x[o, j, :], from zero.
+// out[o, index[j], :] += alpha · s · x[o, j, :], from zero or `onto` what is there.
 template <class F>
 class ScatterAdd final : public Instruction {
  public:
-  explicit ScatterAdd(const Shape& shape) : s_(shape) {}
+  ScatterAdd(const Shape& shape, bool onto, double alpha, bool scaled)
+      : s_(shape), onto_(onto), scaled_(scaled), alpha_(alpha) {}
 
   bool Run(void* const* operands, Context& context) const override {
     F* out = static_cast<F*>(operands[0]);
@@ -86,14 +87,20 @@ class ScatterAdd final : public Instruction {
     const std::int32_t* index = static_cast<const std::int32_t*>(operands[2]);
     const auto [outer, n, inner, k] = s_;
     if (outer == 0 || inner == 0) return TestAll(index, s_, context);
-    std::fill(out, out + outer * n * inner, F(0));
+    // What is added to must not be left half changed.
+    if (onto_) {
+      if (!TestAll(index, s_, context)) return false;
+    } else {
+      std::fill(out, out + outer * n * inner, F(0));
+    }
     if (k == 0) return true;
+    const F a = static_cast<F>(scaled_ ? alpha_ * static_cast<double>(*static_cast<const F*>(operands[3])) : alpha_);
     for (std::size_t o = 0; o < outer; o++, out += n * inner) {
       for (std::size_t j = 0; j < k; j++, x += inner) {
         const std::int32_t row = LoadIndex(index + j);
         if (!Inside(row, n)) return Bad(j, row, n, context);
         F* to = out + static_cast<std::size_t>(row) * inner;
-        for (std::size_t i = 0; i < inner; i++) to[i] += x[i];
+        for (std::size_t i = 0; i < inner; i++) to[i] += a * x[i];
       }
     }
     return true;
@@ -101,6 +108,8 @@ class ScatterAdd final : public Instruction {
 
  private:
   Shape s_;
+  bool onto_, scaled_;
+  double alpha_;
 };
 
 // out[o, j, i] = x[o, index[o, j, i], i]
@@ -209,10 +218,11 @@ class ToIndex final : public Instruction {
 };
 
 // `along`: the index operand is [outer, k, inner], else [k]. `adds`: out is the indexed operand.
-Shape CheckIndexed(const char* op, const Call& call, bool along, bool adds) {
+Shape CheckIndexed(const char* op, const Call& call, bool along, bool adds, std::size_t scalars = 0,
+                   std::size_t inputs = 2) {
   const std::int64_t* dims = CheckDims(op, call, 4);
-  CheckScalars(op, call, 0);
-  CheckCounts(op, call, 1, 2);
+  CheckScalars(op, call, scalars);
+  CheckCounts(op, call, 1, inputs);
   const std::int64_t big = Volume(op, {dims[0], dims[1], dims[2]});
   const std::int64_t small = Volume(op, {dims[0], dims[3], dims[2]});
   const Dtype dtype = CheckOperand(op, "x", call.inputs[0], adds ? Kind::kFloat : Kind::kAny, adds ? small : big);
@@ -243,7 +253,15 @@ std::unique_ptr<Instruction> PrepareGather(const Call& call) {
   return BySize<Gather>(call, CheckIndexed("gather", call, false, false));
 }
 std::unique_ptr<Instruction> PrepareScatterAdd(const Call& call) {
-  return ByFloat<ScatterAdd>(call, CheckIndexed("scatterAdd", call, false, true));
+  const char* op = "scatterAdd";
+  const bool scaled = call.input_count == 3;
+  const Shape shape = CheckIndexed(op, call, false, true, 2, scaled ? 3 : 2);
+  const double alpha = call.scalars[0], beta = call.scalars[1];
+  if (beta != 0 && beta != 1) Refuse(op, "beta of 0 or 1", std::to_string(beta));
+  const bool onto = beta == 1;
+  if (scaled) CheckOperand(op, "s", call.inputs[2], Exactly(call.inputs[0].dtype), 1);
+  if (call.inputs[0].dtype == Dtype::kFloat32) return std::make_unique<ScatterAdd<float>>(shape, onto, alpha, scaled);
+  return std::make_unique<ScatterAdd<double>>(shape, onto, alpha, scaled);
 }
 std::unique_ptr<Instruction> PrepareTakeAlong(const Call& call) {
   return BySize<TakeAlong>(call, CheckIndexed("takeAlong", call, true, false));

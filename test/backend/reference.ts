@@ -183,13 +183,18 @@ function indexCase(draw: Draw, kernel: 'gather' | 'scatterAdd' | 'takeAlong' | '
   const [big, small] = [outer * n * inner, outer * k * inner]
   const index = draw.array('int32', along ? small : k, 0, n - 1)
   const x = draw.array(dtype, adds ? small : big)
-  const expected = new Array<number>(adds ? big : small).fill(0)
+  const onto = kernel === 'scatterAdd' && draw.int(0, 1) === 1
+  const before = allocate(dtype, adds ? big : small).fill(1)
+  const alpha = kernel === 'scatterAdd' ? draw.of([-0.5, 0.25, 2]) : 1
+  const scale = kernel === 'scatterAdd' && draw.int(0, 1) === 1 ? [allocate(dtype, 1).fill(-1.5)] : []
+  const factor = scale.length > 0 ? -1.5 * alpha : alpha
+  const expected = new Array<number>(adds ? big : small).fill(onto ? 1 : 0)
   for (const o of range(outer)) {
     for (const j of range(k)) {
       for (const i of range(inner)) {
         const one = (o * k + j) * inner + i
         const other = (o * n + at(index, along ? one : j)) * inner + i
-        if (adds) expected[other] = (expected[other] as number) + at(x, one)
+        if (adds) expected[other] = (expected[other] as number) + factor * at(x, one)
         else expected[one] = at(x, other)
       }
     }
@@ -197,9 +202,9 @@ function indexCase(draw: Draw, kernel: 'gather' | 'scatterAdd' | 'takeAlong' | '
   const ints = [outer, n, inner, k]
   return {
     name: `${dtype} [${ints}]`,
-    call: call(kernel, ints),
-    inputs: [x, index],
-    before: allocate(dtype, expected.length).fill(1),
+    call: call(kernel, ints, kernel === 'scatterAdd' ? [alpha, onto ? 1 : 0] : []),
+    inputs: [x, index, ...scale],
+    before,
     expected,
   }
 }

@@ -39,7 +39,7 @@ function everyKernel(dtype: 'float32' | 'float64'): Program {
   b.step(call('copy', [2, 0, 2, 3, 23, -6, -2, 1, 3, 1], [0]), [s], [x])
   b.step(call('concat', [2, 2, 3, 1]), [b.scratch(16)], [b.scratch(12), b.scratch(4)])
   b.step(call('gather', [2, 3, 4, 4]), [b.scratch(32)], [x, index])
-  b.step(call('scatterAdd', [1, 6, 4, 4]), [t()], [b.scratch(16), index])
+  b.step(call('scatterAdd', [1, 6, 4, 4], [0.5, 1]), [t()], [b.scratch(16), index])
   b.step(call('takeAlong', [1, 6, 4, 1]), [b.scratch(4)], [x, index])
   b.step(call('putAlong', [1, 6, 4, 1]), [t()], [b.scratch(4), index])
   b.step(call('oneHot', [4, 6]), [t()], [index])

@@ -84,6 +84,22 @@ const cases: Record<string, { update: (state: Tensor[], a: Tensor) => Tensor[]; 
       [4, 4],
     ],
   },
+  'rows of a table, some of them twice': {
+    update: ([E], a) => [(E as Tensor).sub(w.scatterAdd(a, [3, 0, 3, 5], 6).mul(0.1))],
+    shapes: [[6, 4]],
+  },
+  'rows of a table by a factor that is computed': {
+    update: ([E], a) => [(E as Tensor).add(w.scatterAdd(a, [1, 1, 2, 0], 6).neg().mul(2).mul(a.sum()))],
+    shapes: [[6, 4]],
+  },
+  'rows of a table that are read where they are written': {
+    update: ([E], a) => [(E as Tensor).sub(w.scatterAdd((E as Tensor).gather([3, 0, 3, 5]).matmul(a), [3, 0, 3, 5], 6).mul(0.1))],
+    shapes: [[6, 4]],
+  },
+  'a table added to its own rows': {
+    update: ([E], a) => [(E as Tensor).add(w.scatterAdd((E as Tensor).reshape([4, 4]), [3, 2, 1, 3], 4).mul(a.sum()))],
+    shapes: [[4, 4]],
+  },
   'the same through a reshape': {
     update: ([U, V], a) => [
       (U as Tensor).sub((V as Tensor).reshape([4, 4]).matmul(a)),
@@ -101,6 +117,28 @@ describe.each(present)('on %s', (name) => {
       replayed.flat().forEach((value, i) => {
         expect(Math.abs(value - (eager.flat()[i] as number))).toBeLessThan(1e-9 * Math.max(1, Math.abs(value)))
       })
+    })
+  })
+
+  test('rows of a table are changed where they lie; a bad index changes nothing', () => {
+    using(name, () => {
+      const layout = new StateLayout()
+      layout.add('E', [6, 4], 'float64')
+      const plan = compile([{ name: 'index', shape: [3], dtype: 'int32' }], layout, { dtype: 'float64' }, (r) => {
+        const E = r.state(0)
+        r.assign(0, E.sub(w.scatterAdd(w.full([3, 4], 1, { dtype: 'float64' }), r.input(0), 6).mul(0.5)))
+      })
+      expect(plan.lowered.program.steps.map(({ kernel, scalars }) => [kernel, ...scalars])).toEqual([['scatterAdd', -0.5, 1]])
+      const state = engine().createState(layout.bytes, layout.floats())
+      const read = () => {
+        const out = new Float64Array(24)
+        state.read(0, out)
+        return Array.from({ length: 6 }, (_, i) => out[4 * i])
+      }
+      plan.run(state, [Int32Array.of(4, 1, 4)])
+      expect(read()).toEqual([0, -0.5, 0, 0, -1, 0])
+      expect(() => plan.run(state, [Int32Array.of(0, 6, 1)])).toThrow(/6/)
+      expect(read()).toEqual([0, -0.5, 0, 0, -1, 0])
     })
   })
 

@@ -9,6 +9,7 @@ import {
   checkCounts,
   checkOperand,
   dimensions,
+  malformed,
   type Operand,
   type Pair,
   type Prepare,
@@ -81,20 +82,37 @@ export const gather = indexed(false, false, ({ outer, n, inner, k }, y, x, index
   }
 })
 
-/** out[o, index[j], :] += x[o, j, :], from zero. */
-export const scatterAdd = indexed(false, true, ({ outer, n, inner, k }, y, x, index) => {
-  const to = y.array
-  const from = x.array
-  for (let j = 0; j < k; j++) {
-    const row = pick(index, j, n)
-    if (inner === 0) continue
-    for (let o = 0; o < outer; o++) {
-      const a = y.offset + (o * n + row) * inner
-      const b = x.offset + (o * k + j) * inner
-      for (let i = 0; i < inner; i++) to[a + i] = (to[a + i] as number) + (from[b + i] as number)
-    }
+/** out[o, index[j], :] += alpha · s · x[o, j, :], from zero, or where beta is 1 onto what is there. */
+export const scatterAdd: Prepare = (call, outputs, inputs) => {
+  const [alpha, beta] = scalarsOf(call, 2) as Pair
+  if (beta !== 0 && beta !== 1) throw malformed(call.kernel, 'beta of 0 or 1', beta)
+  const onto = beta === 1
+  const scaled = inputs.length === 3
+  const shape = checkIndexed({ ...call, scalars: [] }, outputs, scaled ? inputs.slice(0, 2) : inputs, false, true)
+  if (scaled) checkOperand(call, 's', inputs[2], (inputs[0] as Operand).dtype, 1)
+  const { outer, n, inner, k } = shape
+  const size = (outputs[0] as Operand).length
+  return {
+    bind: ([y], [x, index, s]): Run => {
+      const [out, from, where] = [y as Ref, x as Ref, index as Ref]
+      return () => {
+        const to = out.array
+        const a = alpha * (s ? (s.array[s.offset] as number) : 1)
+        // What is added to must not be left half changed.
+        if (onto) for (let j = 0; j < k; j++) pick(where, j, n)
+        else for (let i = 0; i < size; i++) to[out.offset + i] = 0
+        for (let j = 0; j < k; j++) {
+          const row = pick(where, j, n)
+          for (let o = 0; o < outer; o++) {
+            const at = out.offset + (o * n + row) * inner
+            const own = from.offset + (o * k + j) * inner
+            for (let i = 0; i < inner; i++) to[at + i] = (to[at + i] as number) + a * (from.array[own + i] as number)
+          }
+        }
+      }
+    },
   }
-})
+}
 
 /** out[o, j, i] = x[o, index[o, j, i], i] */
 export const takeAlong = indexed(true, false, ({ outer, n, inner, k }, y, x, index) => {
