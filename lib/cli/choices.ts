@@ -13,6 +13,7 @@ import {
   type Table,
   type TableSplitOptions,
   text,
+  WengertError,
 } from '../index.js'
 import { type Given, Misuse, short, thousands } from './arguments.js'
 import type { Aim, Recipe } from './network.js'
@@ -102,6 +103,26 @@ function spreads(rows: Table, name: string): boolean {
 
 const kinds = { number, category, boolean, date, text, ignore } as const
 
+/** Refuses a target that is surely not what was meant, with what to do. */
+function checkTarget(train: Table, target: string): void {
+  const mixed = train.mixed.get(target)
+  if (mixed) {
+    throw new WengertError(
+      'ERR_DATA',
+      `the target '${target}' holds ${mixed.was}s, and '${mixed.cell}' in row ${mixed.row}: mend that row, leave it empty, or predict classes of texts with --task classes`,
+    )
+  }
+  const view = train.column(target)
+  if (view.type !== 'text') return
+  const seen = new Set<unknown>()
+  for (let i = 0; i < view.length; i++) seen.add(view.at(i))
+  if (seen.size > 20 && seen.size * 3 > view.length)
+    throw new WengertError(
+      'ERR_DATA',
+      `the target '${target}' has ${seen.size} different texts in ${view.length} rows: an identifier or free text cannot be predicted as classes`,
+    )
+}
+
 /** What flags say of columns, and what the target is. */
 export function specsOf(train: Table, targets: readonly string[], options: Given): Record<string, ColumnSpec> {
   const specs: [string, ColumnSpec][] = []
@@ -117,6 +138,7 @@ export function specsOf(train: Table, targets: readonly string[], options: Given
   if (task !== undefined && !['classes', 'numbers', 'labels'].includes(task))
     throw new Misuse(`--task is classes, numbers or labels, and got '${task.slice(0, 40)}'`)
   for (const target of targets) {
+    if (task === undefined) checkTarget(train, target)
     if (task === 'labels' && targets.length === 1) specs.push([target, labels()])
     else if (task === 'classes' || (task === undefined && targets.length === 1 && isClasses(train, target, options)))
       specs.push([target, category()])

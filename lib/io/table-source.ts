@@ -273,7 +273,7 @@ export async function readTable(source: TableSource, options: ReadTableOptions =
   const { signal } = settings
   const read = async (given: ReadonlyMap<string, ColumnType>): Promise<TableBuilder> => {
     const stream = new Stream({ seed, purpose: purposes.split, a: 0xffffffff, b: 0 })
-    const builder = new TableBuilder({ types: given, sample, memory, draw: () => stream.uniform() })
+    const builder = new TableBuilder({ types: given, missing: settings.missing, sample, memory, draw: () => stream.uniform() })
     for await (const _ of readInto(source, settings, builder)) signal?.throwIfAborted()
     return builder
   }
@@ -301,7 +301,7 @@ export async function* streamTable(source: TableSource, options: StreamTableOpti
   const { rows: size = 4096, ...rest } = options ?? {}
   checkNumber('streamTable', 'rows', size, { integer: true, min: 1 })
   const { settings } = checkRead(source, rest)
-  const fresh = () => new TableBuilder({ types: new Map(), everyType: 'text', sample: undefined, draw: () => 0 })
+  const fresh = () => new TableBuilder({ types: new Map(), missing: settings.missing, everyType: 'text', sample: undefined, draw: () => 0 })
   const queue = new Batches(size, fresh)
   for await (const _ of readInto(source, settings, queue)) {
     settings.signal?.throwIfAborted()

@@ -1,7 +1,7 @@
 /** Columns of categories: one feature each where they are few, a learned vector each where they are many. */
 
 import { checkChoice, checkNumber, checkOptions } from '../util/options.js'
-import { dateText, numberIn } from './cell.js'
+import { dateText, missingTexts, numberIn } from './cell.js'
 import { DictionaryColumn } from './column.js'
 import { type ColumnSpec, type Encoding, encodingVersion, type Fields } from './encoding.js'
 import type { ColumnView } from './table.js'
@@ -100,7 +100,11 @@ function encoding(fitted: Fitted): Encoding {
     name,
     kind: 'category' as const,
     optional,
-    read: (value: number | string | Date | undefined) => (value === undefined ? undefined : textOf(value)),
+    // NA is a missing value, unless it is a category: the code of Namibia.
+    read: (value: number | string | Date | undefined) => {
+      const text = value === undefined ? undefined : textOf(value)
+      return text !== undefined && missingTexts.has(text) && !places.has(text) ? undefined : text
+    },
     toJSON: () => ({ version: encodingVersion, kind: 'category', ...fitted, categories: [...categories], shares: [...shares] }),
   }
   const extra = `${missing ? ', missing' : ''}${other ? ', rare or unknown' : ''}`

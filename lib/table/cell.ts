@@ -130,7 +130,7 @@ export function cellOf(value: unknown, where: () => string): number | string | D
   switch (typeof value) {
     case 'string': {
       const text = value.trim()
-      return missingTexts.has(text) ? undefined : text
+      return text === '' ? undefined : text
     }
     case 'number':
       if (Number.isFinite(value)) return value

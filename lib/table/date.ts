@@ -2,7 +2,7 @@
 
 import { WengertError } from '../errors.js'
 import { checkOptions, describe } from '../util/options.js'
-import { dateIn } from './cell.js'
+import { dateIn, missingTexts } from './cell.js'
 import { NumericColumn } from './column.js'
 import { dayjsOfFormats } from './dayjs.js'
 import { type ColumnSpec, type Encoding, encodingVersion, type Fields, type Raw, refused } from './encoding.js'
@@ -82,6 +82,7 @@ function encoding(fitted: Fitted): Encoding {
     read(value, where): Raw {
       if (value === undefined || typeof value === 'number') return value
       const time = typeof value === 'string' ? parse(value) : value.getTime()
+      if (time === undefined && missingTexts.has(value as string)) return undefined
       if (time === undefined) throw refused(where, expected, value)
       return time
     },

@@ -1,7 +1,7 @@
 /** Columns of numbers and of truth values: scaled by the training part; a missing one takes the median's place and says so. */
 
 import { checkChoice, checkOptions } from '../util/options.js'
-import { numberIn, truthIn } from './cell.js'
+import { missingTexts, numberIn, truthIn } from './cell.js'
 import { type ColumnSpec, type Encoding, encodingVersion, Fields, type Raw, refused } from './encoding.js'
 import { median, momentsOf, quantilesOf } from './statistics.js'
 import type { ColumnView } from './table.js'
@@ -122,12 +122,14 @@ function encoding(fitted: Fitted): Encoding {
       ? (value: number | string | Date | undefined, where: () => string): Raw => {
           if (value === undefined || typeof value === 'number') return value
           const found = typeof value === 'string' ? numberIn(value) : undefined
+          if (found === undefined && missingTexts.has(value as string)) return undefined
           if (found === undefined) throw refused(where, 'a number', value)
           return found
         }
       : (value: number | string | Date | undefined, where: () => string): Raw => {
           if (value === undefined || value === 0 || value === 1) return value
           const found = typeof value === 'string' ? truthIn(value) : undefined
+          if (found === undefined && missingTexts.has(value as string)) return undefined
           if (found === undefined) throw refused(where, 'a truth value (true or false, yes or no, 1 or 0)', value)
           return found
         }

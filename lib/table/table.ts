@@ -153,6 +153,8 @@ export function unknownColumn(where: string, what: string, name: unknown, names:
 /** How a source becomes a table, and how much of it is kept. */
 export interface BuildOptions {
   types: ReadonlyMap<string, ColumnType>
+  /** Texts of records that mean a missing value. */
+  missing?: ReadonlySet<string>
   /** The type of all others, where they are not to be told by their cells. */
   everyType?: ColumnType
   /** The most rows that are kept, chosen at random; all where undefined. */
@@ -228,7 +230,8 @@ export class TableBuilder implements RowSink {
     if (!this.#chosen()) return
     for (const name of Object.keys(record)) {
       const place = this.#places.get(name)
-      const value = cellOf(record[name], () => where(name))
+      const cell = cellOf(record[name], () => where(name))
+      const value = typeof cell === 'string' && this.options.missing?.has(cell) ? undefined : cell
       const builder = place === undefined ? this.#add(name) : (this.#builders[place] as ColumnBuilder)
       if (value === undefined) continue
       builder.fill(this.#kept)

@@ -254,6 +254,23 @@ describe('mistakes are answered, with their exit codes', () => {
       1,
       /column 'plan': expected a number, got '/,
     ],
+    [
+      'a stray text in a target of numbers',
+      () => [
+        'train',
+        write('stray.csv', `a,b\n${Array.from({ length: 60 }, (_, i) => `${i % 7},${i === 40 ? 'n/k' : i / 10}`).join('\n')}\n`),
+        '--target',
+        'b',
+      ],
+      1,
+      /the target 'b' holds numbers, and 'n\/k' in row 42/,
+    ],
+    [
+      'a target of free text',
+      () => ['train', 'churn.csv', '--target', 'last_ticket'],
+      1,
+      /different texts in \d+ rows: an identifier or free text cannot be predicted/,
+    ],
     ['no file', () => ['train', 'nowhere.csv', '--target', 'a'], 1, /there is no such file/],
     ['ragged rows', () => ['train', write('ragged.csv', 'a,b\n1,2\n3\n'), '--target', 'b'], 1, /as many fields as in the first line/],
     ['a time that is text', () => ['train', 'churn.csv', '--target', 'churned', '--time', 'plan'], 64, /holds text/],

@@ -181,6 +181,30 @@ describe('values that training did not have', () => {
     expect(lenient(rows.without('plan')).length).toBe(400)
   })
 
+  test('NA is missing where training says so, and a category where it was one', async () => {
+    const countries = records.map((r, i) => ({
+      country: ['DE', 'NA', 'FR'][i % 3] as string,
+      spend: i % 9 ? String(i % 40) : 'NA',
+      churned: r.churned,
+    }))
+    const csv = ['country,spend,churned', ...countries.map((r) => Object.values(r).join(','))].join('\n')
+    const { Readable } = await import('node:stream')
+    const usual = fitTable(await readTable(countries), { target: 'churned' })
+    expect(usual.features).toEqual(['country=DE', 'country=FR', 'country missing', 'spend', 'spend missing'])
+    expect(Array.from(usual.encode([{ country: 'NA', spend: 'NA' }]).data)).toEqual(
+      Array.from(usual.encode([{ country: null, spend: null }]).data),
+    )
+    expect(
+      Array.from(fitTable(await readTable(Readable.from([csv])), { target: 'churned' }).encode([{ country: 'NA', spend: 1 }]).data),
+    ).toEqual(Array.from(usual.encode([{ country: null, spend: 1 }]).data))
+    for (const source of [countries, Readable.from([csv])]) {
+      const told = await readTable(source, { missingValues: [''], types: {} })
+      const table = fitTable(told.without('spend'), { target: 'churned' })
+      expect(table.features).toEqual(['country=DE', 'country=FR', 'country=NA'])
+      expect(Array.from(table.encode([{ country: 'NA' }]).data)).toEqual([0, 0, 1])
+    }
+  })
+
   test('values of another kind are refused with record and column', () => {
     const table = fitTable(rows, everyKind)
     const record = records[1] as object
