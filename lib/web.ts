@@ -32,6 +32,7 @@ export {
   type TransformJSON,
   transformFromJSON,
 } from './data/transforms.js'
+export { errorCodes } from './errors.js'
 export { encodeModel, type SaveModelOptions } from './io/model.js'
 export type { SaveTableOptions, TableParts } from './io/model-table.js'
 export { decodeNpy, encodeNpy } from './io/npy.js'

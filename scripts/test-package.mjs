@@ -15,6 +15,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { commonJs, contents, costs, doctor, esm, fallback, types } from './package/checks.mjs'
+import { addonScript, coresFor, forced, programOf } from './package/kernels.mjs'
 import { fetched, installBy, managers } from './package/managers.mjs'
 import { bareEnvironment, install, pack, root, run, sizeOf } from './package/stage.mjs'
 
@@ -25,7 +26,7 @@ const { values } = parseArgs({
     runs: { type: 'string', default: '21' },
   },
 })
-const limits = { tarballMB: 4, unpackedMB: 12, importMs: 30, importMB: 10 }
+const limits = { tarballMB: 8, unpackedMB: 24, importMs: 30, importMB: 10 }
 const folder = mkdtempSync(join(tmpdir(), 'wengert-package-'))
 const count = { passed: 0, failed: 0, skipped: 0 }
 const report = { checks: {} }
@@ -106,6 +107,29 @@ function emulated(project) {
   onRuntime('arm64 emulated, Node 22', [path, '-L', libraries, node], project, 'native')
 }
 
+/** Each kernel of OpenBLAS that this processor can run, by the binary of the installed package and in a program of its own. */
+function kernels(project, binary) {
+  if (binary !== 'released') return skip('kernels', 'not a released binary: npm run binaries makes one')
+  const bare = bareEnvironment(folder)
+  const { loaded, native } = JSON.parse(
+    spawnSync(process.execPath, [join(project, 'node_modules/wengert/dist/lib/cli/main.js'), 'doctor', '--json'], {
+      encoding: 'utf8',
+      env: bare,
+    }).stdout,
+  )
+  const libc = platform === 'linux' && /musl/.test(loaded) ? '-musl' : ''
+  const program = programOf(`${platform}-${arch}${libc}`)
+  if (!program) skip('kernels in a program of their own', 'npm run binaries was not run on this machine')
+  for (const core of coresFor(arch, native.isa)) {
+    const env = { ...bare, ...forced(core) }
+    if (program)
+      check(`kernels of ${core.names[0]}, in a program of their own`, () => run(program, [core.names.join()], { env }).stdout.trim())
+    check(`kernels of ${core.names[0]}, in the addon`, () =>
+      run(process.execPath, [addonScript, loaded, core.names.join()], { env }).stdout.trim(),
+    )
+  }
+}
+
 async function all() {
   const packed = await pack(folder)
   const { project, seconds } = install(folder, packed.tarball)
@@ -121,6 +145,7 @@ async function all() {
   check('types', () => types(project, folder))
   check('fallback', () => fallback(project, folder))
   if (packed.binary) check('doctor', () => doctor(project, folder))
+  kernels(project, packed.binary)
   report.tarballMB = packed.bytes / 1e6
   report.unpackedMB = packed.unpacked / 1e6
   Object.assign(report, costs(project, values.quick ? 5 : Number(values.runs)))

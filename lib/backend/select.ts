@@ -26,8 +26,9 @@ let warned = false
 function warn(error: WengertError): void {
   if (warned) return
   warned = true
-  const message =
-    'wengert: the native engine could not be loaded; the JavaScript engine runs instead, more slowly. `npx wengert doctor` helps.'
+  // Its last line says what to do on this platform.
+  const remedy = error.message.split('\n').at(-1)
+  const message = `wengert: the native engine could not be loaded; the JavaScript engine runs instead, more slowly. ${remedy} \`npx wengert doctor\` says more.`
   process.emitWarning(message, { type: 'WengertWarning', code: 'WENGERT_JS', detail: error.message })
 }
 

@@ -9,6 +9,7 @@ import { loadNativeBackend } from '../backend/native/engine.js'
 import { setBackend } from '../backend/select.js'
 import type { Description } from '../native/addon.js'
 import { type Attempt, addonAttempts, addonFile, loadAddon, packageFolder } from '../native/load.js'
+import { ownPlatform, binaries as released, remedyOn } from '../native/platforms.js'
 import '../primitives/methods.js'
 import { Linear, Sequential, Tanh } from '../nn/layers.js'
 import { squaredError } from '../nn/loss.js'
@@ -112,11 +113,11 @@ const loadRemedies: [pattern: RegExp, says: string][] = [
 /** What to do, told from what was tried. */
 function remedies(report: Report): string[] {
   const { failure, tried, learned, environment } = report
-  const here = `${process.platform}-${process.arch}`
+  const here = ownPlatform()
   const outcomes = tried.map(({ outcome }) => outcome).join('\n')
   const said = loadRemedies.filter(([pattern]) => pattern.test(outcomes)).map(([, says]) => says)
   if (failure !== undefined) {
-    if (!report.binaries.some((path) => path.includes(here))) said.push(`This package has no binary for ${here}.`)
+    said.push(remedyOn(here))
     said.push('Everything runs on the JavaScript engine meanwhile. To build from source: clone the repository and run npm start.')
   }
   if (environment.WENGERT_BACKEND === 'js') said.push('WENGERT_BACKEND=js keeps the native engine from being used: unset it.')
@@ -170,11 +171,18 @@ async function examine(): Promise<Report> {
   return report
 }
 
+/** What a release has for a platform. */
+function releaseFor(name: string): string {
+  const binary = released[name]
+  return binary ? `${name}: ${binary.runs}; ${binary.tested}` : `no binary for ${name}`
+}
+
 function print(report: Report): string {
   const { native, learned, difference } = report
   const rows: [string, string][] = [
     ['version', report.version],
     ['platform', report.platform],
+    ['release', releaseFor(ownPlatform())],
     ['C library', report.libc],
     ['runtime', report.runtime],
     [

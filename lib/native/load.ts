@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url'
 import { WengertError } from '../errors.js'
 import type { Addon } from './addon.js'
 import { flaw } from './inspect.js'
+import { ownPlatform, remedyOn } from './platforms.js'
 
 interface NodeGypBuild {
   resolve(folder: string): string
@@ -134,7 +135,7 @@ function load(lacks: (addon: Addon) => string | undefined): Loaded | WengertErro
       }
     }
   }
-  const remedy = 'Build it with `npm run build:native`, or install a version of the package that has a binary for this platform.'
+  const remedy = `Build it with \`npm run build:native\` in a clone, or install a release. ${remedyOn(ownPlatform())}`
   const platform = `${process.platform}-${process.arch}, Node ${process.versions.node}`
   const list = attempts.map(({ tried, outcome }) => `  ${tried}: ${outcome}`).join('\n')
   const message = `native: expected a binary for ${platform}, got none that loads:\n${list}\n${remedy}`

@@ -11,7 +11,7 @@ import { bringTables } from './tables-later.js'
 
 export type { BackendInfo, BackendName } from '../backend/backend.js'
 export { backend } from '../backend/select.js'
-export { type ErrorCode, type ErrorDetails, errorCodes, WengertError } from '../errors.js'
+export { type ErrorCode, type ErrorDetails, WengertError } from '../errors.js'
 export { decodeModel, type LoadedModel, type ModelParts } from '../io/model.js'
 export type { Module } from '../nn/module.js'
 export { type ModuleClass, registerModule } from '../nn/registry.js'

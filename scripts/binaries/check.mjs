@@ -46,6 +46,14 @@ function elf(target, file, libraries) {
 const kinds = {
   glibc(target, file) {
     const { lines, needs } = elf(target, file, /^(lib(c|m|pthread|dl)\.so\.\d|ld-linux-.*)$/)
+    const strange = lines
+      .filter((line) => line.includes('*UND*') && !/GLIBC_|^\S+ +w /.test(line))
+      .map((line) => line.trim().split(/\s+/).at(-1))
+    expect(
+      'no symbols but those of Node and the C library',
+      [],
+      strange.filter((name) => !ofNode.test(name)),
+    )
     const versions = lines.flatMap((line) => [...line.matchAll(/GLIBC_(\d+)\.(\d+)/g)].map(([, a, b]) => [Number(a), Number(b)]))
     const floor = versions.sort(compare).at(-1) ?? [0, 0]
     if (compare(floor, most.glibc) > 0) throw new Error(`expected to need glibc ${most.glibc.join('.')} at most, got ${floor.join('.')}`)

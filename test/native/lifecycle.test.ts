@@ -232,7 +232,7 @@ onNative('lifecycle', (native) => {
     vi.unstubAllEnvs()
     vi.resetModules()
     expect(error.code).toBe('ERR_BACKEND')
-    expect(error.message).toMatch(/\/nowhere\/wengert\.node: .*Cannot find module/)
+    expect(error.message).toMatch(/[\\/]nowhere[\\/]wengert\.node: .*Cannot find module/)
     expect(error.message).toMatch(/Build it with/)
   })
 })

@@ -68,7 +68,10 @@ onNative('finding a binary', ({ file }) => {
     const { name, reason } = backend()
     backend()
     const tried = addonAttempts().map(({ tried, outcome }) => [
-      tried.replace(folder, '').replace(/^\/(build|prebuilds).*\//, '$1/'),
+      tried
+        .replace(folder, '')
+        .replaceAll('\\', '/')
+        .replace(/^\/(build|prebuilds).*\//, '$1/'),
       outcome,
     ])
     return { name, reason, tried, warnings: warn.mock.calls.length }

