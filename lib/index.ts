@@ -20,6 +20,7 @@ export {
 } from './autodiff/transforms.js'
 export type { BackendInfo, BackendName } from './backend/backend.js'
 export { backend, setBackend, setThreads } from './backend/select.js'
+export { type Compiled, type CompiledSignature, type CompileOptions, compile } from './compile/compile.js'
 export { type DataLike, Dataset, type Encoder } from './data/dataset.js'
 export type { RecordColumns } from './data/record-columns.js'
 export { type CategoryField, type Decimal, type Field, type NumberField, recordEncoder } from './data/records.js'

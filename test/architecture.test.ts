@@ -13,7 +13,7 @@ const { standIns } = (await import(script)) as { standIns: Record<string, Record
 
 // biome-ignore format: a table
 const libRooms = [
-  'errors', 'util', 'native', 'backend', 'tensor', 'primitives', 'autodiff', 'plan', 'nn', 'optim', 'data', 'table', 'io', 'train', 'web', 'index', 'cli',
+  'errors', 'util', 'native', 'backend', 'tensor', 'primitives', 'autodiff', 'plan', 'compile', 'nn', 'optim', 'data', 'table', 'io', 'train', 'web', 'index', 'cli',
 ]
 const nativeRooms = ['kernels', 'program', 'boundary', 'async', 'addon', 'harness']
 

@@ -5,32 +5,9 @@ import { observing, type Primitive, Traced } from '../primitives/primitive.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { isFloat } from '../util/dtype.js'
 import { describe } from '../util/options.js'
+import { userLine } from '../util/place.js'
 import { formatShape, stridesOf } from '../util/shape.js'
 import { entryBeingSwept } from './reverse.js'
-
-/** Frames of the library itself are left out of the stacks shown. */
-let own: readonly string[] | undefined
-function ownFrames(): readonly string[] {
-  if (own) return own
-  const library = new URL('..', import.meta.url)
-  // In a browser places are addresses.
-  const path = process.getBuiltinModule?.('node:url').fileURLToPath(library)
-  own = path === undefined ? [library.href] : [library.href, path]
-  return own
-}
-
-/** The innermost line outside the library on the present stack: `name (file:line:column)`. */
-function userLine(): string {
-  const limit = Error.stackTraceLimit
-  Error.stackTraceLimit = 100
-  const { stack = '' } = new Error('here')
-  Error.stackTraceLimit = limit
-  const frames = stack.split('\n').slice(1)
-  const frame = frames.find(
-    (line) => !ownFrames().some((place) => line.includes(place)) && !line.includes('(node:') && /:\d+:\d+/.test(line),
-  )
-  return frame?.trim().replace(/^at /, '') ?? 'an unknown line'
-}
 
 const firstBad = (x: Tensor): number => (isFloat(x.dtype) ? x.data.findIndex((v) => !Number.isFinite(v)) : -1)
 

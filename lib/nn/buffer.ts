@@ -4,6 +4,7 @@
  */
 
 import { WengertError } from '../errors.js'
+import { kept } from '../primitives/binding.js'
 import { Traced } from '../primitives/primitive.js'
 import type { TensorLike } from '../tensor/creation.js'
 import { Tensor } from '../tensor/tensor.js'
@@ -23,7 +24,7 @@ export class Buffer extends Parameter {
    */
   override assign(given: TensorLike): void {
     const value = this.like('assign', given)
-    if (this.binding === undefined) {
+    if (this.standIn === undefined) {
       // Running statistics are no part of what is differentiated: their values are kept.
       super.assign(value instanceof Traced ? new Tensor(value.shape, value.dtype, value.data) : value)
       return
@@ -35,6 +36,6 @@ export class Buffer extends Parameter {
         { expected: this.shape, actual: value.shape },
       )
     }
-    this.binding = value
+    this.binding = kept(value)
   }
 }

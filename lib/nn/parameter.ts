@@ -55,7 +55,8 @@ export class Parameter extends Bindable {
    */
   override get data(): TypedArray {
     // Read within a trace, they are not constants: the trace says what is to be done.
-    if (this.binding) return this.binding.data
+    const { standIn } = this
+    if (standIn) return standIn.data
     if (this.#home) {
       this.#home.pull(this)
       this.#home.touched(this)
@@ -76,7 +77,8 @@ export class Parameter extends Bindable {
 
   /** The bound tensor, or a plain one over the newest values: what operations hold on to is never the parameter itself. */
   override resolve(): Tensor {
-    if (this.binding) return this.binding
+    const { standIn } = this
+    if (standIn) return standIn
     if (listing && !listing.parameters.has(this)) throw unlisted(this, listing.owner)
     this.peek()
     return this.#plain
@@ -141,7 +143,7 @@ export class Parameter extends Bindable {
 
   /** Throws where values that are being differentiated by would be copied, or the parameter has a stand-in. */
   refuseWhileTraced(op: string, values: Tensor): void {
-    if (!(values instanceof Traced) && this.binding === undefined) return
+    if (!(values instanceof Traced) && this.standIn === undefined) return
     throw new WengertError(
       'ERR_NOT_DIFFERENTIABLE',
       `${op}: a parameter cannot be assigned to inside a function that is being differentiated or recorded, since no derivative would pass through it; call the model with functionalCall(model, parameters, x) instead`,

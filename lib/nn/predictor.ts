@@ -3,8 +3,6 @@
  * one sample becomes a batch of one on its way in, and its axis is taken off on the way out.
  */
 
-import type { Executable } from '../backend/backend.js'
-import { indexError } from '../backend/failures.js'
 import { engine } from '../backend/select.js'
 import { WengertError } from '../errors.js'
 import { compile, type Plan } from '../plan/plan.js'
@@ -41,15 +39,6 @@ interface Compiled {
 /** Entries of one model; and the bytes of all of them but the newest. */
 const capacity = 64
 const mostBytes = 64 * 2 ** 20
-/** What a program takes besides the memory that it computes in, roughly. */
-const bytesPerStep = 512
-
-function bytesOf({ plan }: Compiled): number {
-  if (!plan) return 0
-  const { arenaBytes, steps } = plan.executable.program
-  return plan.lowered.constants.reduce((sum, { byteLength }) => sum + byteLength, arenaBytes + bytesPerStep * steps.length)
-}
-
 /** What a predictor needs of a module. */
 export interface Predictable {
   readonly dtype: FloatDtype
@@ -149,38 +138,9 @@ export class Predictor {
   async predictAsync(x: Tensor): Promise<Tensor> {
     const compiled = this.#known(x.shape, x.dtype) ?? this.#trace(x.shape, x.dtype)
     if (!compiled.plan || !engine().offThread) return this.predict(x)
-    const { parameters } = compiled.outline
-    const layout = new StateLayout()
-    const slots = parameters.map((p, i) => layout.add(`${i}`, p.shape, p.dtype))
-    const out = layout.add('out', compiled.result, compiled.outputDtype)
-    const plan = compile([{ name: 'x', shape: compiled.seen, dtype: x.dtype }], layout, { dtype: this.module.dtype }, (r) => {
-      r.assign(
-        out,
-        inEvalMode(this.module, () =>
-          withBindings(
-            parameters,
-            slots.map((slot) => r.state(slot)),
-            () => this.module.forward(r.input(0)),
-            this.module,
-          ),
-        ),
-      )
-    })
-    const state = engine().createState(layout.bytes, [])
-    parameters.forEach((p, i) => {
-      state.write(layout.slots[slots[i] as number]?.offset as number, p.peek())
-    })
-    plan.draw()
-    const runner = engine().createRunner(state, [plan.executable as Executable], [x.data, ...plan.lowered.constants])
-    try {
-      const { failure } = await runner.run({ epochs: 1, segments: [{ program: 0, repeat: 1 }], windows: {} })
-      if (failure?.kind === 'index') throw indexError('predictAsync', failure)
-      const result = emptyTensor(compiled.output, compiled.outputDtype)
-      state.read(layout.slots[out]?.offset as number, result.data)
-      return result
-    } finally {
-      runner.close()
-    }
+    const out = emptyTensor(compiled.output, compiled.outputDtype)
+    await compiled.plan.runAside('predictAsync', [x.data, ...compiled.outline.parameters.map((p) => p.peek()), out.data])
+    return out
   }
 
   /** What was compiled for such an input, if the module has not changed since. */
@@ -213,12 +173,12 @@ export class Predictor {
     let bytes = 0
     let kept = 0
     for (const entry of this.#cache) {
-      const more = bytesOf(entry)
+      const more = entry.plan?.bytes ?? 0
       if (kept > 0 && (kept === capacity || bytes + more > mostBytes)) break
       bytes += more
       kept++
     }
-    for (const { plan } of this.#cache.splice(kept)) plan?.executable.release()
+    for (const { plan } of this.#cache.splice(kept)) plan?.release()
     this.#tally.set(bytes)
   }
 

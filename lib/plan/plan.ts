@@ -8,10 +8,13 @@ import { spaces } from '../backend/program.js'
 import { engine } from '../backend/select.js'
 import { WengertError } from '../errors.js'
 import { refill } from '../primitives/random.js'
+import type { Held } from '../util/bounded-cache.js'
 import type { TypedArray } from '../util/dtype.js'
+import { Aside } from './aside.js'
 import { describeProgram } from './describe.js'
 import { foldUpdates } from './fold-updates.js'
 import { fuse } from './fuse.js'
+import type { Graph } from './graph.js'
 import { settleLayouts } from './layouts.js'
 import { type Lowered, lower } from './lower.js'
 import { type Profile, profileProgram } from './profile.js'
@@ -29,9 +32,13 @@ export interface PlanOptions {
   atomic?: boolean | undefined
 }
 
+/** What a step and a slot of a program take outside of the memory that it computes in, about. */
+const bytesPerStep = 512
+
 /** A compiled program with the constants it captured. */
-export class Plan {
+export class Plan implements Held {
   readonly executable: Executable
+  #aside: Aside | undefined
 
   constructor(readonly lowered: Lowered) {
     this.executable = engine().compile(lowered.program)
@@ -42,6 +49,26 @@ export class Plan {
     const { constants } = this.lowered
     this.draw()
     this.executable.run(state, constants.length === 0 ? inputs : [...inputs, ...constants], report)
+  }
+
+  /** One run off the main thread, for a plan without a state: see `Aside`. `inputs` are copied before this returns. */
+  async runAside(op: string, inputs: readonly TypedArray[]): Promise<void> {
+    this.draw()
+    this.#aside ??= new Aside(this.lowered.program)
+    await this.#aside.run(op, [...inputs, ...this.lowered.constants])
+  }
+
+  /** Bytes that it holds, about: its memory, its constants and its steps. */
+  get bytes(): number {
+    const { arenaBytes, steps } = this.lowered.program
+    const own = arenaBytes + bytesPerStep * steps.length + (this.#aside?.bytes ?? 0)
+    return this.lowered.constants.reduce((sum, { byteLength }) => sum + byteLength, own)
+  }
+
+  /** Frees the memory now. Not run afterwards; runs beside the main thread end by themselves. */
+  release(): void {
+    this.executable.release()
+    this.#aside?.release()
   }
 
   /** Brings the counters of draws to those of the next run; `run` does it by itself. */
@@ -84,8 +111,12 @@ export function lowerFunction(
   options: PlanOptions,
   build: (recorder: Recorder) => void,
 ): Lowered {
+  return lowerGraph(record(inputs, layout, build), inputs, layout, options)
+}
+
+/** From a recorded function to a program. */
+export function lowerGraph(graph: Graph, inputs: readonly InputSpec[], layout: StateLayout, options: PlanOptions): Lowered {
   const { dtype, report = 0, atomic = true } = options
-  const graph = record(inputs, layout, build)
   settleLayouts(graph)
   simplify(graph)
   const accumulations = foldUpdates(graph)

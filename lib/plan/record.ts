@@ -5,7 +5,7 @@
 
 import { Tape, Variable } from '../autodiff/tape.js'
 import { WengertError } from '../errors.js'
-import { Abstract, atNextLevel } from '../primitives/primitive.js'
+import { Abstract, atNextLevel, refuseLeaked, Traced } from '../primitives/primitive.js'
 import { calledDraws, counterLength } from '../primitives/random.js'
 import { withDrawsFrom } from '../tensor/random.js'
 import { emptyTensor, type Tensor } from '../tensor/tensor.js'
@@ -26,6 +26,7 @@ export interface InputSpec {
 
 /** What the recorded function is given: names for the outside, and the effects. */
 export interface Recorder {
+  /** Inputs may be added to the list while the function is recorded. */
   input(index: number): Tensor
   state(slot: number): Tensor
   /** The state slot holds `value` after the run. */
@@ -36,10 +37,20 @@ export interface Recorder {
   output(input: number, value: Tensor): void
 }
 
-/** Records `build` over inputs and a state block. Errors: ERR_VALUE_NEEDED where its path depends on values. */
-export function record(inputs: readonly InputSpec[], layout: StateLayout, build: (recorder: Recorder) => void): Graph {
+/**
+ * Records `build` over inputs and a state block. Errors: ERR_VALUE_NEEDED where its path depends on values; ERR_LEAKED for a tensor
+ * of a function that has returned.
+ *
+ * @param name what records, for messages
+ */
+export function record(
+  inputs: readonly InputSpec[],
+  layout: StateLayout,
+  build: (recorder: Recorder) => void,
+  name = 'a recording',
+): Graph {
   return atNextLevel((level) => {
-    const tape = new Tape(level, true)
+    const tape = new Tape(level, true, true, name)
     const nodes: Node[] = []
     const effects: Effect[] = []
     const constants = new Map<Tensor, Node>()
@@ -54,7 +65,13 @@ export function record(inputs: readonly InputSpec[], layout: StateLayout, build:
       origins.set(variable.index, origin)
       return variable
     }
-    const inputTensors = inputs.map((spec, index) => outside({ kind: 'input', index }, spec.shape, spec.dtype))
+    const inputTensors: Tensor[] = []
+    const input = (index: number): Tensor => {
+      const { shape, dtype } = inputs[index] as InputSpec
+      inputTensors[index] ??= outside({ kind: 'input', index }, shape, dtype)
+      return inputTensors[index] as Tensor
+    }
+    for (const index of inputs.keys()) input(index)
     const stateTensors = layout.slots.map((slot, index) => outside({ kind: 'state', slot: index }, slot.shape, slot.dtype))
     const pending: { effect: Effect['kind']; target: number; value: Tensor }[] = []
     const keep = (effect: Effect['kind'], target: number, value: Tensor, like?: { shape: Shape; dtype: Dtype; name: string }) => {
@@ -72,7 +89,7 @@ export function record(inputs: readonly InputSpec[], layout: StateLayout, build:
       return outside({ kind: 'draw', counter, next }, counter.shape, counter.dtype)
     })
     const recorder: Recorder = {
-      input: (index) => inputTensors[index] as Tensor,
+      input,
       state: (slot) => stateTensors[slot] as Tensor,
       assign: (slot, value) => keep('assign', slot, value, layout.slots[slot]),
       report: (entry, value) => keep('report', entry, value),
@@ -83,6 +100,7 @@ export function record(inputs: readonly InputSpec[], layout: StateLayout, build:
     const byEntry: Node[] = []
     const nodeOf = (x: Tensor, source: number): Node => {
       if (source >= 0) return byEntry[source] as Node
+      if (x instanceof Traced && !x.trace.open) refuseLeaked(name, x)
       if (x instanceof Abstract)
         throw new WengertError(
           'ERR_VALUE_NEEDED',

@@ -1,11 +1,26 @@
 /** Stand-ins: tensors that are read in place of others while a function is differentiated or recorded. */
 
+import type { TensorLike } from '../tensor/creation.js'
 import { Tensor } from '../tensor/tensor.js'
+import { below } from './primitive.js'
 
 /** A tensor that another may stand in for, as for a parameter: its `resolve` gives the stand-in. */
 export abstract class Bindable extends Tensor {
   /** What stands in for it. */
   binding: Tensor | undefined
+  /** Excluded from differentiation. */
+  abstract frozen: boolean
+
+  /** What stands in for it now. Where a function is recorded that reads it at each run, that is never nothing. */
+  protected get standIn(): Tensor | undefined {
+    if (this.binding === undefined && meeting) bind(this, meeting.meet(this))
+    return this.binding
+  }
+
+  /** Replaces the values. */
+  abstract assign(values: TensorLike): void
+  /** Throws where the values may not be replaced now. */
+  abstract refuseWhileBusy(op: string): void
 }
 
 /** Of each stand-in in use, what it stands in for. */
@@ -41,3 +56,40 @@ export function withBindings<T>(places: readonly Bindable[], tensors: readonly T
     })
   }
 }
+
+function bind(place: Bindable, tensor: Tensor): void {
+  place.binding = tensor
+  standing.set(tensor, [...(standing.get(tensor) ?? []), place])
+}
+
+/** What stands in for whatever has no stand-in, while a function is recorded. */
+export interface Meeting {
+  /** The level of the recording. */
+  readonly level: number
+  /** The same tensor each time that it is met. */
+  meet(place: Bindable): Tensor
+}
+
+let meeting: Meeting | undefined
+
+/** Runs `body` with a stand-in for every bindable tensor from where it is first read; what stands in for any now does not count. */
+export function withMeeting<T>(next: Meeting, body: () => T): T {
+  const outer = meeting
+  const bound = boundPlaces().map((place) => [place, place.binding] as const)
+  const before = [...standing]
+  for (const [place] of bound) place.binding = undefined
+  standing.clear()
+  meeting = next
+  try {
+    return body()
+  } finally {
+    meeting = outer
+    for (const place of boundPlaces()) place.binding = undefined
+    standing.clear()
+    for (const [tensor, places] of before) standing.set(tensor, places)
+    for (const [place, binding] of bound) place.binding = binding
+  }
+}
+
+/** What a buffer takes for its next value: while a function is recorded, as the recording sees it, since statistics are not differentiated. */
+export const kept = (value: Tensor): Tensor => (meeting ? below(value, meeting.level + 1) : value)

@@ -14,7 +14,17 @@ import { broadcastTo } from './broadcast.js'
 import { lowerMicro, microOps } from './micro-ops.js'
 import { cast } from './movement.js'
 import type { Notation } from './notation.js'
-import { type Aval, apply, type ElementwiseRule, noParams, type Params, type Primitive, type Sample } from './primitive.js'
+import {
+  type Aval,
+  apply,
+  type ElementwiseRule,
+  noParams,
+  type Params,
+  type Primitive,
+  type Sample,
+  type StandingNumber,
+  Traced,
+} from './primitive.js'
 
 /** A tensor or a number; numbers take the element type of the tensors beside them. */
 export type Operand = Tensor | number
@@ -86,6 +96,11 @@ function row(name: ElementwiseOp, definition: Definition): Primitive {
   return primitive
 }
 
+/** What is known of a tensor that stands for a number, which has no element type of its own. */
+const numberIn = (x: unknown): StandingNumber | undefined => (x instanceof Traced ? x.number : undefined)
+
+const isInteger = (x: number): boolean => Number.isInteger(x) && Math.abs(x) < 2147483648
+
 /** Floating tensors of one type, all of one shape or single numbers, as nearly all operands are: they are taken as they stand. */
 function ready(operands: readonly Operand[]): Tensor[] | undefined {
   const count = operands.length
@@ -94,7 +109,8 @@ function ready(operands: readonly Operand[]): Tensor[] | undefined {
     const x = operands[i]
     if (!(x instanceof Tensor)) {
       if (typeof x !== 'number') return undefined
-    } else if (like === undefined || like.shape.length === 0) {
+    } else if (numberIn(x)) return undefined
+    else if (like === undefined || like.shape.length === 0) {
       if (!isFloat(x.dtype) || (like && like.dtype !== x.dtype)) return undefined
       like = x
     } else if (x.dtype !== like.dtype || (x.shape !== like.shape && x.shape.length > 0 && !sameShape(x.shape, like.shape))) return undefined
@@ -119,6 +135,7 @@ function prepare(name: string, operands: readonly Operand[], output: OutputType,
   let dtype: Dtype | undefined
   for (let i = first; i < operands.length; i++) {
     const x = operands[i]
+    if (numberIn(x)) continue
     if (x instanceof Tensor) dtype = dtype === undefined ? x.dtype : promote(dtype, x.dtype)
     else if (typeof x !== 'number' && typeof x !== 'boolean') {
       throw new WengertError('ERR_VALUE', `${name}: expected tensors or numbers, got ${describe(x)}`, {
@@ -127,13 +144,14 @@ function prepare(name: string, operands: readonly Operand[], output: OutputType,
       })
     }
   }
-  const fraction = operands.some((x) => typeof x === 'number' && !(Number.isInteger(x) && Math.abs(x) < 2147483648))
+  const numbers = operands.flatMap((x) => (typeof x === 'number' ? [isInteger(x)] : (numberIn(x)?.integer ?? [])))
+  const fraction = numbers.includes(false)
   if (dtype === undefined || (!isFloat(dtype) && (output === 'float' || fraction))) dtype = 'float32'
-  else if (dtype === 'bool' && (output === 'same' || operands.some((x) => typeof x === 'number'))) dtype = 'int32'
+  else if (dtype === 'bool' && (output === 'same' || numbers.length > 0)) dtype = 'int32'
   const type = dtype
   const tensors = operands.map((x, i) => {
     if (i < first) return asBool(name, x as Operand)
-    return x instanceof Tensor ? cast(x, type) : full([], x as number, { dtype: type })
+    return x instanceof Tensor ? (numberIn(x)?.as(type) ?? cast(x, type)) : full([], x as number, { dtype: type })
   })
   const shapes = tensors.map((x) => x.shape)
   const shape = broadcastShapes(name, shapes)

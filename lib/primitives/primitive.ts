@@ -16,6 +16,7 @@ import { engine } from '../backend/select.js'
 import { WengertError } from '../errors.js'
 import { emptyTensor, Tensor } from '../tensor/tensor.js'
 import type { Dtype, TypedArray } from '../util/dtype.js'
+import { userLine } from '../util/place.js'
 import type { Shape } from '../util/shape.js'
 import type { Notation } from './notation.js'
 
@@ -137,8 +138,19 @@ export abstract class Trace {
   abstract describe(x: Traced): string
 }
 
+/** A number that a tensor stands for while a function is recorded: like a number, it takes the element type of the tensors beside it. */
+export interface StandingNumber {
+  /** Whether it is an integer that int32 holds. */
+  readonly integer: boolean
+  /** A tensor of that element type with the number's value at each run. */
+  as(dtype: Dtype): Tensor
+}
+
 /** A tensor that an open trace watches; `value` is what the next lower level sees. */
 export class Traced extends Tensor {
+  /** The number that it stands for, if it stands for one. */
+  declare number?: StandingNumber
+
   constructor(
     readonly trace: Trace,
     readonly value: Tensor,
@@ -147,7 +159,18 @@ export class Traced extends Tensor {
   }
 
   override get data(): TypedArray {
+    if (!this.trace.open && below(this) instanceof Abstract) refuseLeaked('data', this)
     return this.value.data
+  }
+
+  /** What JavaScript's operators see: text where text is asked for. Errors: ERR_VALUE for arithmetic and comparisons, which would give NaN. */
+  [Symbol.toPrimitive](hint: string): string {
+    if (hint === 'string') return this.toString()
+    throw new WengertError(
+      'ERR_VALUE',
+      `JavaScript's operators do not compute on tensors: write x.mul(2) for x * 2, x.less(y) for x < y (at ${userLine()})`,
+      { expected: 'a number', actual: 'a tensor' },
+    )
   }
 }
 
@@ -161,7 +184,11 @@ export function below(x: Tensor, level = 0): Tensor {
 /** A tensor without values: what a program is recorded over. */
 export class Abstract extends Tensor {
   override get data(): TypedArray {
-    throw new WengertError('ERR_VALUE_NEEDED', 'data: expected a tensor with values, got one that is being recorded into a program')
+    throw new WengertError(
+      'ERR_VALUE_NEEDED',
+      `data: the value of a tensor is read at ${userLine()} while a program is recorded, which has no values yet`,
+      { expected: 'a tensor with values', actual: 'one that is being recorded' },
+    )
   }
 }
 
@@ -179,6 +206,9 @@ export function atNextLevel<T>(body: (level: number) => T): T {
     opening.open = false
   }
 }
+
+/** The level of the innermost function that is differentiated or recorded. */
+export const innermostLevel = (): number => depth
 
 /** Whether any trace is open. */
 export const tracing = (): boolean => depth > 0
@@ -208,6 +238,9 @@ export function refuseLeaked(op: string, x: Traced): never {
 /** Called with each value the engine computes, where someone wants to know (anomaly detection). */
 export type Observer = (primitive: Primitive, inputs: readonly Tensor[], output: Tensor) => void
 let observer: Observer | undefined
+
+/** Whether someone watches what the engine computes, value by value. */
+export const observed = (): boolean => observer !== undefined
 
 /** Installs an observer for the time of `body`. */
 export function observing<T>(watch: Observer, body: () => T): T {

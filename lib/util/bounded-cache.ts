@@ -50,6 +50,11 @@ export class BoundedCache<Value extends Held> {
     return sum
   }
 
+  /** All values, the least recently used first. */
+  values(): IterableIterator<Value> {
+    return this.#entries.values()
+  }
+
   get(key: string): Value | undefined {
     const value = this.#entries.get(key)
     if (value === undefined) return undefined

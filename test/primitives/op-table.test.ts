@@ -15,7 +15,7 @@ import { type FloatDtype, isFloat } from '../../lib/util/dtype.js'
 import { type Composite, composites } from '../support/composites.js'
 import { announce, present, using } from '../support/engines.js'
 import { type GoldenCase, golden, numbers } from '../support/golden.js'
-import { against, againstPeer, differentiate, eager, Findings, replayed, type Subject } from '../support/prove.js'
+import { against, againstPeer, compiled, differentiate, eager, Findings, ofCompiled, replayed, type Subject } from '../support/prove.js'
 
 const { rows } = golden<{ rows: Record<string, GoldenCase[]> }>('ops')
 const { functions: composedGolden } = golden<{ functions: Record<string, GoldenCase> }>('composites')
@@ -76,6 +76,8 @@ function prove(make: (dtype: FloatDtype) => Subject): void {
         const results = eager(s)
         againstPeer(s, results, found)
         if (oneType(s, results)) against(`${name}: replayed against eager`, replayed(s, results), results, found)
+        against(`${name}: compiled against eager`, compiled(s), results, found)
+        against(`${name}: derivatives of what is compiled`, ofCompiled(s), results, found)
         if (dtype === 'float64' && s.differentiable) differentiate(s, found)
         return results
       }),

@@ -4,6 +4,7 @@
  */
 
 import { grad, jvp, vjp } from '../../lib/autodiff/transforms.js'
+import { compile as compileForUse } from '../../lib/compile/compile.js'
 import { compile } from '../../lib/plan/plan.js'
 import { StateLayout } from '../../lib/plan/state-layout.js'
 import { add, mul } from '../../lib/primitives/elementwise.js'
@@ -91,6 +92,25 @@ export function replayed(s: Subject, like: readonly Tensor[]): Tensor[] {
     [...given, ...outputs].map((x) => x.data),
   )
   return outputs
+}
+
+/** The same by `compile`, called twice: the second time there is nothing left to record. */
+export function compiled(s: Subject): Tensor[] {
+  const g = s.differentiable ? [cotangent(s, s.f(...s.inputs))] : []
+  const step = compileForUse((...given: Tensor[]): Tensor[] => {
+    const inputs = given.slice(0, s.inputs.length)
+    const traced: Subject = { ...s, inputs }
+    if (!s.differentiable) return [s.f(...inputs)]
+    const [value, pullback] = vjp(ofFloats(traced), ...points(traced))
+    return [value, ...pullback(given.at(-1) as Tensor)]
+  })
+  step(...s.inputs, ...g)
+  return step(...s.inputs, ...g)
+}
+
+/** Value and derivatives of the compiled function, taken outside. */
+export function ofCompiled(s: Subject): Tensor[] {
+  return eager({ ...s, f: compileForUse(s.f) })
 }
 
 /** Against the peer. */
