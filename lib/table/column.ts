@@ -77,12 +77,15 @@ export class DictionaryColumn {
 /** Texts one after the other in UTF-8; an empty one is missing. */
 export class TextColumn {
   readonly type = 'text'
+  readonly #text: Buffer
 
   constructor(
-    readonly text: Buffer,
+    text: Uint8Array,
     /** Where each begins, and where the last ends. */
     readonly offsets: Uint32Array,
-  ) {}
+  ) {
+    this.#text = Buffer.from(text.buffer, text.byteOffset, text.byteLength)
+  }
 
   get length(): number {
     return this.offsets.length - 1
@@ -90,7 +93,7 @@ export class TextColumn {
 
   at(i: number): string | undefined {
     const [from, to] = [this.offsets[i] as number, this.offsets[i + 1] as number]
-    return from === to ? undefined : this.text.toString('utf8', from, to)
+    return from === to ? undefined : this.#text.toString('utf8', from, to)
   }
 
   take(rows: ArrayLike<number>): TextColumn {
@@ -102,13 +105,13 @@ export class TextColumn {
     const text = Buffer.allocUnsafe(offsets[rows.length] as number)
     for (let i = 0; i < rows.length; i++) {
       const row = rows[i] as number
-      this.text.copy(text, offsets[i], this.offsets[row], this.offsets[row + 1])
+      this.#text.copy(text, offsets[i], this.offsets[row], this.offsets[row + 1])
     }
     return new TextColumn(text, offsets)
   }
 
   get bytes(): number {
-    return this.text.byteLength + this.offsets.byteLength
+    return this.#text.byteLength + this.offsets.byteLength
   }
 }
 

@@ -168,7 +168,8 @@ const onFloats: Step[] = [
   (a, p) => w.takeAlong(a, indices(p.float(), rows), 0),
   (a, p) => w.putAlong(a, indices(p.float(), cols), 1, cols).mul(0.5),
   (a, p) => w.scatterAdd(a, indices(p.float(), rows).slice(null, 1), rows).mul(0.5),
-  (a, p) => w.gather(a, toIndex(w.floor(p.float().tanh().mul(1.7).add(2.013)).slice(null, 0), rows)),
+  // NaN is no index, and is refused.
+  (a, p) => w.gather(a, toIndex(w.floor(w.where(w.isFinite(p.float()), p.float(), 0).tanh().mul(1.7).add(2.013)).slice(null, 0), rows)),
   (a, p) => a.mul(w.oneHot(indices(p.float(), cols).slice(null, 2), cols, { dtype: a.dtype as FloatDtype })),
   (a) => w.stopGradient(a).mul(a),
   (a, p) => optimizationBarrier(a.sin(), p.any()),
