@@ -24,12 +24,16 @@ export interface DateOptions {
  */
 export function date(options: DateOptions = {}): ColumnSpec<'date'> {
   checkOptions('date', options, ['format', 'optional'])
-  if (options.format !== undefined && (typeof options.format !== 'string' || options.format === ''))
+  if (
+    options.format !== undefined &&
+    (typeof options.format !== 'string' || options.format === '' || options.format.length > longestFormat)
+  )
     throw new WengertError('ERR_OPTION', `date: expected format to be a text such as 'DD.MM.YYYY', got ${describe(options.format)}`)
   return { kind: 'date', ...options }
 }
 
 const day = 86_400_000
+const longestFormat = 60
 const year = 365.2425 * day
 
 /** A reader of texts in a format. Day.js is loaded when the first is made. */
@@ -145,6 +149,8 @@ export function fitDate(view: ColumnView, spec: DateOptions): Encoding {
 }
 
 export function dateFromJSON(f: Fields): Encoding {
+  if (f.json.format !== undefined && (f.text('format') === '' || f.text('format').length > longestFormat))
+    throw f.fail('format', 'a short text')
   return encoding({
     name: f.text('name'),
     optional: f.flag('optional'),

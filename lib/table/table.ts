@@ -133,6 +133,11 @@ export class Table {
     return [...this.columns.values()].reduce((sum, column) => sum + column.bytes, this.rows?.byteLength ?? 0)
   }
 
+  /** What `console.log` shows: not the columns' memory. */
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return this.toString()
+  }
+
   /** The columns and their types, as a few lines. */
   toString(): string {
     const types = [...this.columns].map(([name, column]) => `${name} (${column.type})`)

@@ -341,6 +341,14 @@ describe('targets', () => {
   })
 })
 
+test('a date format is short, whoever writes it', () => {
+  expect(failure(() => date({ format: 'Y'.repeat(1000) })).code).toBe('ERR_OPTION')
+  const json = JSON.parse(JSON.stringify(fitTable(rows, everyKind)))
+  const joined = json.columns.find(({ name }: { name: string }) => name === 'joined')
+  joined.format = 'YYYY'.repeat(100_000)
+  expect(failure(() => tableFromJSON(json)).message).toContain('expected format to be a short text')
+})
+
 test('JSON of tables that is cut, changed or foreign is refused with a code', () => {
   const json = JSON.stringify(fitTable(rows, everyKind))
   const good = JSON.parse(json)

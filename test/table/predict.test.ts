@@ -2,7 +2,7 @@
 
 import { readFileSync, writeFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { loadModel, saveModel } from '../../lib/io/model.js'
+import { decodeModel, loadModel, saveModel } from '../../lib/io/model.js'
 import { readTable } from '../../lib/io/table-source.js'
 import '../../lib/primitives/methods.js'
 import { Linear, ReLU, Sequential } from '../../lib/nn/layers.js'
@@ -16,7 +16,7 @@ import { tensor } from '../../lib/tensor/creation.js'
 import { Random } from '../../lib/tensor/random.js'
 import { MBSGD } from '../../lib/train/trainers.js'
 import { areaUnderRoc, averagePrecision, brierScore, calibrationError, meanLogLoss } from '../../lib/util/scores.js'
-import { failureOf, folder } from '../io/helpers.js'
+import { failureOf, folder, fuzz } from '../io/helpers.js'
 
 const place = folder()
 const rng = () => new Random(1)
@@ -149,6 +149,12 @@ describe('what does not fit is refused when it is saved or asked', () => {
       expect((await failureOf(loadModel(place('bad.model')))).code).toBe('ERR_FILE')
     }
   })
+})
+
+test('mutated files of models with tables load, or are refused with a code; and so are records', async () => {
+  const files = ['a.model', 'b.model', 'c.model'].map((name) => new Uint8Array(readFileSync(place(name))))
+  const refusals = await fuzz(files, (bytes) => decodeModel(bytes).predictRecords([{ plan: 'pro', spend: 3 }]))
+  expect(refusals).toBeGreaterThan(0)
 })
 
 describe('after training', () => {
