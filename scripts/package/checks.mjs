@@ -92,7 +92,7 @@ export function types(project, folder) {
 /** Where no binary fits: one warning, the reason, and the same result. */
 export function fallback(project, folder) {
   const env = { ...bareEnvironment(folder), LIBC: 'none', WENGERT_PREBUILD: folder }
-  const { stderr, stdout } = run(process.execPath, [join(project, 'quick-start.mjs')], { env })
+  const { stderr, stdout } = run(process.execPath, [join(project, 'quick-start.mjs')], { cwd: project, env })
   const warnings = stderr.split('\n').filter((line) => /\[WENGERT_JS\]/.test(line))
   if (warnings.length !== 1) throw expectation('fallback', 'one warning', stderr)
   return engineOf('fallback', stdout, 'js')
