@@ -66,22 +66,8 @@ export { clip, elu, gelu, hardtanh, leakyRelu, mish, selu, silu, squaredDifferen
 export * from './primitives/elementwise.js'
 export { gather, type Indices, oneHot, putAlong, scatterAdd, takeAlong } from './primitives/indexing.js'
 export { dot, linear, matmul, outer } from './primitives/linalg.js'
-export {
-  cast,
-  concat,
-  expandDims,
-  flatten,
-  flip,
-  pad,
-  reshape,
-  type SliceRange,
-  slice,
-  split as splitTensor,
-  squeeze,
-  stack,
-  stopGradient,
-  transpose,
-} from './primitives/movement.js'
+export { cast, expandDims, flatten, reshape, squeeze, stopGradient, transpose } from './primitives/movement.js'
+export { concat, flip, pad, type SliceRange, slice, split as splitTensor, stack } from './primitives/parts.js'
 export type { Binary, Operand, Unary } from './primitives/pointwise.js'
 export {
   type Axis,

@@ -1,6 +1,7 @@
 /** All derivatives of a function: Jacobians and Hessians, row by row or column by column. */
 
-import { concat, reshape, stack } from '../primitives/movement.js'
+import { reshape } from '../primitives/movement.js'
+import { concat, stack } from '../primitives/parts.js'
 import { zeros } from '../tensor/creation.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { checkChoice, checkOptions } from '../util/options.js'

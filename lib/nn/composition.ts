@@ -2,7 +2,8 @@
 
 import { WengertError } from '../errors.js'
 import { add } from '../primitives/elementwise.js'
-import { concat, reshape } from '../primitives/movement.js'
+import { reshape } from '../primitives/movement.js'
+import { concat } from '../primitives/parts.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { checkOptions, describe } from '../util/options.js'
 import { formatShape, sameShape } from '../util/shape.js'

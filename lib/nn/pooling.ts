@@ -1,7 +1,7 @@
 /** Layers without weights over windows of images and signals: pooling, resizing, padding. */
 
 import { WengertError } from '../errors.js'
-import { pad } from '../primitives/movement.js'
+import { pad } from '../primitives/parts.js'
 import { mean } from '../primitives/reduce.js'
 import {
   type AvgPoolOptions,

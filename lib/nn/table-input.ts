@@ -1,7 +1,8 @@
 /** The first layer of a network over a table: features pass, codes of categories become learned vectors. */
 
 import { WengertError } from '../errors.js'
-import { concat, slice, squeeze } from '../primitives/movement.js'
+import { squeeze } from '../primitives/movement.js'
+import { concat, slice } from '../primitives/parts.js'
 import { nextSeed, Random } from '../tensor/random.js'
 import { Tensor } from '../tensor/tensor.js'
 import { checkNumber, checkOptions, describe } from '../util/options.js'

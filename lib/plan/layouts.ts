@@ -8,7 +8,8 @@
  */
 
 import { broadcastRow, sumRow } from '../primitives/broadcast.js'
-import { concatRow, reshape, reshapeRow, stopGradientRow, transpose, transposeRow } from '../primitives/movement.js'
+import { reshape, reshapeRow, stopGradientRow, transpose, transposeRow } from '../primitives/movement.js'
+import { concatRow } from '../primitives/parts.js'
 import type { Params, Primitive } from '../primitives/primitive.js'
 import { foldGrid, type Shape, sizeOf } from '../util/shape.js'
 import { isElementwise } from './fuse.js'

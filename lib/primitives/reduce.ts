@@ -10,7 +10,8 @@ import { around, formatShape, normalizeAxes, normalizeAxis, sizeOf } from '../ut
 import { fold, foldedAxesKept as kept, type FoldRange as Range, sumRow, unfold } from './broadcast.js'
 import { abs, div, equal, mul, pow, sqrt, square, sub, where } from './elementwise.js'
 import { putAlong, takeAlong } from './indexing.js'
-import { cast, concat, reshape, slice, transpose } from './movement.js'
+import { cast, reshape, transpose } from './movement.js'
+import { concat, slice } from './parts.js'
 import {
   type Aval,
   apply,

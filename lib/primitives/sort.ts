@@ -5,7 +5,8 @@ import type { Tensor } from '../tensor/tensor.js'
 import { checkNumber, checkOptions, describe } from '../util/options.js'
 import { around, normalizeAxis } from '../util/shape.js'
 import { takeAlong } from './indexing.js'
-import { cast, slice, transpose } from './movement.js'
+import { cast, transpose } from './movement.js'
+import { slice } from './parts.js'
 import { type Aval, apply, type NondifferentiablePrimitive, type Primitive } from './primitive.js'
 
 const argsortRow: NondifferentiablePrimitive<{ descending: boolean }> = {

@@ -8,6 +8,7 @@ import * as elementwise from './elementwise.js'
 import { indexingRows } from './indexing.js'
 import { linalgRows } from './linalg.js'
 import { movementRows } from './movement.js'
+import { partRows } from './parts.js'
 import { type RowName, rowOf } from './pointwise.js'
 import { poolingRows } from './pooling.js'
 import type { Primitive } from './primitive.js'
@@ -26,6 +27,7 @@ export const elementwiseRows: readonly Primitive[] = Object.values(pointwise).ma
 export const opTable: readonly Primitive[] = [
   ...elementwiseRows,
   ...movementRows,
+  ...partRows,
   ...barrierRows,
   ...broadcastRows,
   ...reduceRows,

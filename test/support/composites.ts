@@ -9,6 +9,7 @@ import * as elementwise from '../../lib/primitives/elementwise.js'
 import { gather, takeAlong } from '../../lib/primitives/indexing.js'
 import { dot, linear, matmul, outer } from '../../lib/primitives/linalg.js'
 import * as movement from '../../lib/primitives/movement.js'
+import * as parts from '../../lib/primitives/parts.js'
 import type { Sample } from '../../lib/primitives/primitive.js'
 import * as reduce from '../../lib/primitives/reduce.js'
 import { logSoftmax, logSumExp, softmax, softmaxCrossEntropy } from '../../lib/primitives/softmax.js'
@@ -19,6 +20,7 @@ const w = {
   ...composite,
   ...elementwise,
   ...movement,
+  ...parts,
   ...reduce,
   ...{ tile, gather, takeAlong, dot, linear, matmul, outer, logSoftmax, logSumExp, softmax, softmaxCrossEntropy, tensor },
 }
