@@ -96,26 +96,14 @@ function checked(
   return geometry
 }
 
-/** Calls `visit` for each cell of each window that lies on the image, with its offsets in x, y and w. */
-function walk(g: Geometry, visit: (x: number, y: number, w: number) => void): void {
-  const cell = (g.c / g.groups) * g.d
-  for (let n = 0; n < g.n; n++) {
-    for (let p = 0; p < g.p; p++) {
-      for (let q = 0; q < g.q; q++) {
-        const y = ((n * g.p + p) * g.q + q) * g.d
-        for (let a = 0; a < g.kh; a++) {
-          const row = p * g.strideH + a * g.stepH - g.padH
-          if (row < 0 || row >= g.h) continue
-          for (let b = 0; b < g.kw; b++) {
-            const column = q * g.strideW + b * g.stepW - g.padW
-            if (column < 0 || column >= g.w) continue
-            visit(((n * g.h + row) * g.w + column) * g.c, y, (a * g.kw + b) * cell)
-          }
-        }
-      }
-    }
-  }
-}
+/** The windows of a row, first … end, whose cell b lies on the image. */
+const firstWindow = (g: Geometry, b: number): number => Math.max(0, Math.ceil((g.padW - b * g.stepW) / g.strideW))
+const endOfWindows = (g: Geometry, b: number): number => Math.min(g.q, Math.floor((g.w - 1 + g.padW - b * g.stepW) / g.strideW) + 1)
+
+/*
+ * Three loops that differ in their innermost lines alone. They are written out: a function called for each cell costs more than
+ * the cell. x, y and w are where the channels of a cell begin in the image, the result and the kernel.
+ */
 
 /** y[n, p, q, :] += x[…, c] · w[a, b, c, :] over all cells on the image. */
 export const conv: Prepare = (call, outputs, inputs) => {
@@ -124,25 +112,40 @@ export const conv: Prepare = (call, outputs, inputs) => {
     ['x', 'x'],
     ['w', 'w'],
   ])
-  const [own, each] = [g.c / g.groups, g.d / g.groups]
   return {
-    bind: ([y], [x, w]) => {
-      const [to, from, weight] = [y as Ref, x as Ref, w as Ref]
-      return () => {
-        const [out, image, kernel] = [to.array as Floats, from.array as Floats, weight.array as Floats]
-        out.fill(0, to.offset, to.offset + g.n * g.p * g.q * g.d)
-        walk(g, (xAt, yAt, wAt) => {
-          for (let c = 0; c < g.c; c++) {
-            const value = image[from.offset + xAt + c] as number
-            const group = Math.floor(c / own)
-            const row = weight.offset + wAt + (c - group * own) * g.d
-            const at = to.offset + yAt
-            for (let d = group * each; d < (group + 1) * each; d++)
-              out[at + d] = (out[at + d] as number) + value * (kernel[row + d] as number)
-          }
-        })
-      }
+    bind: ([out], [a, b]) => {
+      const [to, left, right] = [out as Ref, a as Ref, b as Ref]
+      return () => convForward(g, to.array as Floats, to.offset, left.array as Floats, left.offset, right.array as Floats, right.offset)
     },
+  }
+}
+
+function convForward(g: Geometry, out: Floats, to: number, left: Floats, from: number, right: Floats, by: number): void {
+  const { h, w: width, c: channels, q: windows, d: results, strideW, padW, stepW } = g
+  const own = channels / g.groups
+  const each = results / g.groups
+  out.fill(0, to, to + g.n * g.p * g.q * g.d)
+  for (let i = 0; i < g.n; i++) {
+    for (let p = 0; p < g.p; p++) {
+      for (let a = 0; a < g.kh; a++) {
+        const r = p * g.strideH + a * g.stepH - g.padH
+        if (r < 0 || r >= h) continue
+        for (let b = 0; b < g.kw; b++) {
+          const end = endOfWindows(g, b)
+          for (let q = firstWindow(g, b); q < end; q++) {
+            const x = from + ((i * h + r) * width + q * strideW + b * stepW - padW) * channels
+            const y = to + ((i * g.p + p) * windows + q) * results
+            const w = by + (a * g.kw + b) * own * results
+            for (let c = 0; c < channels; c++) {
+              const first = own === channels ? 0 : Math.floor(c / own) * each
+              const row = w + (own === channels ? c : c % own) * results
+              const value = left[x + c] as number
+              for (let d = first; d < first + each; d++) out[y + d] = (out[y + d] as number) + value * (right[row + d] as number)
+            }
+          }
+        }
+      }
+    }
   }
 }
 
@@ -153,25 +156,41 @@ export const convInput: Prepare = (call, outputs, inputs) => {
     ['y', 'g'],
     ['w', 'w'],
   ])
-  const [own, each] = [g.c / g.groups, g.d / g.groups]
   return {
-    bind: ([x], [y, w]) => {
-      const [to, from, weight] = [x as Ref, y as Ref, w as Ref]
-      return () => {
-        const [out, grad, kernel] = [to.array as Floats, from.array as Floats, weight.array as Floats]
-        out.fill(0, to.offset, to.offset + g.n * g.h * g.w * g.c)
-        walk(g, (xAt, yAt, wAt) => {
-          const at = from.offset + yAt
-          for (let c = 0; c < g.c; c++) {
-            const group = Math.floor(c / own)
-            const row = weight.offset + wAt + (c - group * own) * g.d
-            let sum = 0
-            for (let d = group * each; d < (group + 1) * each; d++) sum += (grad[at + d] as number) * (kernel[row + d] as number)
-            out[to.offset + xAt + c] = (out[to.offset + xAt + c] as number) + sum
-          }
-        })
-      }
+    bind: ([out], [a, b]) => {
+      const [to, left, right] = [out as Ref, a as Ref, b as Ref]
+      return () => convBackward(g, to.array as Floats, to.offset, left.array as Floats, left.offset, right.array as Floats, right.offset)
     },
+  }
+}
+
+function convBackward(g: Geometry, out: Floats, to: number, left: Floats, from: number, right: Floats, by: number): void {
+  const { h, w: width, c: channels, q: windows, d: results, strideW, padW, stepW } = g
+  const own = channels / g.groups
+  const each = results / g.groups
+  out.fill(0, to, to + g.n * g.h * g.w * g.c)
+  for (let i = 0; i < g.n; i++) {
+    for (let p = 0; p < g.p; p++) {
+      for (let a = 0; a < g.kh; a++) {
+        const r = p * g.strideH + a * g.stepH - g.padH
+        if (r < 0 || r >= h) continue
+        for (let b = 0; b < g.kw; b++) {
+          const end = endOfWindows(g, b)
+          for (let q = firstWindow(g, b); q < end; q++) {
+            const x = to + ((i * h + r) * width + q * strideW + b * stepW - padW) * channels
+            const y = from + ((i * g.p + p) * windows + q) * results
+            const w = by + (a * g.kw + b) * own * results
+            for (let c = 0; c < channels; c++) {
+              const first = own === channels ? 0 : Math.floor(c / own) * each
+              const row = w + (own === channels ? c : c % own) * results
+              let sum = 0
+              for (let d = first; d < first + each; d++) sum += (left[y + d] as number) * (right[row + d] as number)
+              out[x + c] = (out[x + c] as number) + sum
+            }
+          }
+        }
+      }
+    }
   }
 }
 
@@ -182,51 +201,68 @@ export const convWeight: Prepare = (call, outputs, inputs) => {
     ['x', 'x'],
     ['y', 'g'],
   ])
-  const [own, each] = [g.c / g.groups, g.d / g.groups]
   return {
-    bind: ([w], [x, y]) => {
-      const [to, from, gradient] = [w as Ref, x as Ref, y as Ref]
-      return () => {
-        const [out, image, grad] = [to.array as Floats, from.array as Floats, gradient.array as Floats]
-        out.fill(0, to.offset, to.offset + g.kh * g.kw * own * g.d)
-        walk(g, (xAt, yAt, wAt) => {
-          const at = gradient.offset + yAt
-          for (let c = 0; c < g.c; c++) {
-            const value = image[from.offset + xAt + c] as number
-            const group = Math.floor(c / own)
-            const row = to.offset + wAt + (c - group * own) * g.d
-            for (let d = group * each; d < (group + 1) * each; d++)
-              out[row + d] = (out[row + d] as number) + value * (grad[at + d] as number)
-          }
-        })
-      }
+    bind: ([out], [a, b]) => {
+      const [to, left, right] = [out as Ref, a as Ref, b as Ref]
+      return () =>
+        convWeightBackward(g, to.array as Floats, to.offset, left.array as Floats, left.offset, right.array as Floats, right.offset)
     },
   }
 }
 
-/** The first cell of a window beginning at `start` that is not before the image. */
-const firstCell = (start: number, step: number): number => (start < 0 ? Math.ceil(-start / step) : 0)
+function convWeightBackward(g: Geometry, out: Floats, to: number, left: Floats, from: number, right: Floats, by: number): void {
+  const { h, w: width, c: channels, q: windows, d: results, strideW, padW, stepW } = g
+  const own = channels / g.groups
+  const each = results / g.groups
+  out.fill(0, to, to + g.kh * g.kw * own * g.d)
+  for (let i = 0; i < g.n; i++) {
+    for (let p = 0; p < g.p; p++) {
+      for (let a = 0; a < g.kh; a++) {
+        const r = p * g.strideH + a * g.stepH - g.padH
+        if (r < 0 || r >= h) continue
+        for (let b = 0; b < g.kw; b++) {
+          const end = endOfWindows(g, b)
+          for (let q = firstWindow(g, b); q < end; q++) {
+            const x = from + ((i * h + r) * width + q * strideW + b * stepW - padW) * channels
+            const y = by + ((i * g.p + p) * windows + q) * results
+            const w = to + (a * g.kw + b) * own * results
+            for (let c = 0; c < channels; c++) {
+              const first = own === channels ? 0 : Math.floor(c / own) * each
+              const row = w + (own === channels ? c : c % own) * results
+              const value = left[x + c] as number
+              for (let d = first; d < first + each; d++) out[row + d] = (out[row + d] as number) + value * (right[y + d] as number)
+            }
+          }
+        }
+      }
+    }
+  }
+}
 
-/** Where the largest of a window stands in x, for each channel in turn: the first of equals, the last NaN; −1 in an empty window. */
-function walkExtremes(g: Geometry, image: Floats, offset: number, visit: (x: number, y: number) => void): void {
+/** Where the largest of each window stands in x: the first of equals, the last NaN; −1 in a window without a cell on the image. */
+function largestPlaces(g: Geometry, image: Floats, offset: number, places: Float64Array): void {
+  let at = 0
   for (let n = 0; n < g.n; n++) {
     for (let p = 0; p < g.p; p++) {
       for (let q = 0; q < g.q; q++) {
-        const y = ((n * g.p + p) * g.q + q) * g.c
-        const [top, left] = [p * g.strideH - g.padH, q * g.strideW - g.padW]
         for (let c = 0; c < g.c; c++) {
-          let [place, best] = [-1, -Infinity]
-          for (let a = firstCell(top, g.stepH); a < g.kh && top + a * g.stepH < g.h; a++) {
-            for (let b = firstCell(left, g.stepW); b < g.kw && left + b * g.stepW < g.w; b++) {
-              const at = ((n * g.h + top + a * g.stepH) * g.w + left + b * g.stepW) * g.c + c
-              const value = image[offset + at] as number
+          let place = -1
+          let best = -Infinity
+          for (let a = 0; a < g.kh; a++) {
+            const row = p * g.strideH + a * g.stepH - g.padH
+            if (row < 0 || row >= g.h) continue
+            for (let b = 0; b < g.kw; b++) {
+              const column = q * g.strideW + b * g.stepW - g.padW
+              if (column < 0 || column >= g.w) continue
+              const cell = ((n * g.h + row) * g.w + column) * g.c + c
+              const value = image[offset + cell] as number
               if (place < 0 || value > best || Number.isNaN(value)) {
                 best = value
-                place = at
+                place = cell
               }
             }
           }
-          visit(place, y + c)
+          places[at++] = place
         }
       }
     }
@@ -242,12 +278,15 @@ export const maxPool: Prepare = (call, outputs, inputs) => {
   checkOperand(call, 'y', outputs[0], dtype, size.y)
   return {
     bind: ([y], [x]) => {
+      const places = new Float64Array(size.y)
       const [to, from] = [y as Ref, x as Ref]
       return () => {
         const [out, image] = [to.array as Floats, from.array as Floats]
-        walkExtremes(g, image, from.offset, (place, at) => {
+        largestPlaces(g, image, from.offset, places)
+        for (let at = 0; at < places.length; at++) {
+          const place = places[at] as number
           out[to.offset + at] = place < 0 ? -Infinity : (image[from.offset + place] as number)
-        })
+        }
       }
     },
   }
@@ -263,12 +302,15 @@ export const poolTake: Prepare = (call, outputs, inputs) => {
   checkOperand(call, 'x', inputs[1], dtype, size.x)
   return {
     bind: ([y], [t, x]) => {
+      const places = new Float64Array(size.y)
       const [to, values, from] = [y as Ref, t as Ref, x as Ref]
       return () => {
         const [out, tangent] = [to.array as Floats, values.array as Floats]
-        walkExtremes(g, from.array as Floats, from.offset, (place, at) => {
+        largestPlaces(g, from.array as Floats, from.offset, places)
+        for (let at = 0; at < places.length; at++) {
+          const place = places[at] as number
           out[to.offset + at] = place < 0 ? 0 : (tangent[values.offset + place] as number)
-        })
+        }
       }
     },
   }
@@ -284,13 +326,16 @@ export const poolPut: Prepare = (call, outputs, inputs) => {
   checkOperand(call, 'x', inputs[1], dtype, size.x)
   return {
     bind: ([y], [grad, x]) => {
+      const places = new Float64Array(size.y)
       const [to, values, from] = [y as Ref, grad as Ref, x as Ref]
       return () => {
         const [out, gradient] = [to.array as Floats, values.array as Floats]
         out.fill(0, to.offset, to.offset + size.x)
-        walkExtremes(g, from.array as Floats, from.offset, (place, at) => {
+        largestPlaces(g, from.array as Floats, from.offset, places)
+        for (let at = 0; at < places.length; at++) {
+          const place = places[at] as number
           if (place >= 0) out[to.offset + place] = (out[to.offset + place] as number) + (gradient[values.offset + at] as number)
-        })
+        }
       }
     },
   }
