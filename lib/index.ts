@@ -22,17 +22,18 @@ export type { BackendInfo, BackendName } from './backend/backend.js'
 export { backend, setBackend, setThreads } from './backend/select.js'
 export { type Compiled, type CompiledSignature, type CompileOptions, compile } from './compile/compile.js'
 export { type DataLike, Dataset, type Encoder } from './data/dataset.js'
+export type { ImageFolderOptions, Pixels, SharpPixels } from './data/image-folder.js'
+export { type ImageOptions, type ImageScaling, imageTransform } from './data/images.js'
 export type { RecordColumns } from './data/record-columns.js'
 export { type CategoryField, type Decimal, type Field, type NumberField, recordEncoder } from './data/records.js'
 export { balancedOrder, batchCount, type OrderOptions, randomOrder, stratifiedOrder } from './data/sampling.js'
 export type { SplitOptions } from './data/split.js'
+export type { Transform, TransformJSON } from './data/transform-rule.js'
 export {
   minMax,
   oneHotColumns,
   registerTransform,
   standardize,
-  type Transform,
-  type TransformJSON,
   transformFromJSON,
 } from './data/transforms.js'
 export { type ErrorCode, type ErrorDetails, errorCodes, WengertError } from './errors.js'

@@ -21,15 +21,15 @@ export {
 } from './autodiff/transforms.js'
 export { setBackend } from './backend/select.js'
 export { type DataLike, Dataset, type Encoder } from './data/dataset.js'
+export { type ImageOptions, type ImageScaling, imageTransform } from './data/images.js'
 export { balancedOrder, batchCount, type OrderOptions, randomOrder, stratifiedOrder } from './data/sampling.js'
 export { type SplitOptions, split } from './data/split.js'
+export type { Transform, TransformJSON } from './data/transform-rule.js'
 export {
   minMax,
   oneHotColumns,
   registerTransform,
   standardize,
-  type Transform,
-  type TransformJSON,
   transformFromJSON,
 } from './data/transforms.js'
 export { errorCodes } from './errors.js'

@@ -9,6 +9,7 @@ import { Tensor } from '../tensor/tensor.js'
 import { allocateShared, type Dtype, type FloatDtype, isFloat } from '../util/dtype.js'
 import { checkChoice, checkOptions, describe } from '../util/options.js'
 import { formatShape, sizeOf } from '../util/shape.js'
+import { type ImageFolderOptions, readImageFolder } from './image-folder.js'
 import { columnsOfRecords, type RecordColumns } from './record-columns.js'
 
 /** What a data set is made of: one row of x and of y a sample. */
@@ -90,6 +91,21 @@ export class Dataset implements DataLike {
   static fromRecords(records: Iterable<unknown>, columns: RecordColumns): Dataset {
     const { x, y, options } = columnsOfRecords(records, columns)
     return new Dataset(x, y, options)
+  }
+
+  /**
+   * Images from a folder that holds one folder for each class: x [m, height, width, channels], or what `transform` makes of each;
+   * y the class, 0, 1, … in the order of the folders' names, which are `classes`. No decoder is part of the library: one is handed in.
+   *
+   * @throws (rejects) ERR_DATA for a folder without images, a file that `decode` refuses, images of several sizes; ERR_FILE, ERR_OPTION
+   * @example
+   * const toInput = imageTransform({ height: 32, width: 32 })
+   * const decode = (path) => sharp(path).resize(32, 32).removeAlpha().raw().toBuffer({ resolveWithObject: true })
+   * const data = await Dataset.fromImageFolder('pets', { decode, transform: toInput })
+   */
+  static async fromImageFolder(path: string, options: ImageFolderOptions): Promise<Dataset> {
+    const { x, y, classes } = await readImageFolder(path, options)
+    return new Dataset(x, y, { classes })
   }
 
   /** The number of samples. */

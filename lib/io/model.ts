@@ -5,7 +5,8 @@
 
 import type { Encoder } from '../data/dataset.js'
 import { recordEncoderFromJSON } from '../data/records.js'
-import { type Transform, transformFromJSON } from '../data/transforms.js'
+import type { Transform } from '../data/transform-rule.js'
+import { transformFromJSON } from '../data/transforms.js'
 import { WengertError } from '../errors.js'
 import type { OutputKind } from '../nn/loss-contract.js'
 import { boundaryOf, outputKinds } from '../nn/loss-outputs.js'

@@ -1,5 +1,6 @@
 /** Stands for the files of `lib/io/` in the bundle of `wengert/web`. */
 
+import type * as folder from '../data/image-folder.js'
 import { WengertError } from '../errors.js'
 import type * as atomic from '../io/atomic.js'
 import type * as read from '../io/read-file.js'
@@ -13,4 +14,5 @@ export const checkWritable: typeof atomic.checkWritable = async (where) => refus
 export const writeAtomic: typeof atomic.writeAtomic = async (_path, _parts, { where = 'writeAtomic' } = {}) => refused(where)
 export const fileError: typeof atomic.fileError = (where) => refused(where)
 export const readBytes: typeof read.readBytes = async (where) => refused(where)
+export const readImageFolder: typeof folder.readImageFolder = async () => refused('fromImageFolder')
 export const naming: typeof read.naming = (_path, decode) => decode()

@@ -11,6 +11,7 @@ const shared = {
   'backend/native/engine': { by: 'web/no-binary' },
   'io/atomic': { by: 'web/no-files' },
   'io/read-file': { by: 'web/no-files' },
+  'data/image-folder': { by: 'web/no-files' },
   'io/model-table': { by: 'web/tables-later', except: 'web/tables' },
   'data/records': { by: 'web/tables-later', except: 'web/tables' },
   'table/dayjs': { by: 'web/dayjs' },
