@@ -18,6 +18,7 @@ export {
   valueAndGrad,
   vjp,
 } from './autodiff/transforms.js'
+export { type MappedAxes, type VmapOptions, vmap } from './autodiff/vmap.js'
 export type { BackendInfo, BackendName } from './backend/backend.js'
 export { backend, setBackend, setThreads } from './backend/select.js'
 export { type Compiled, type CompiledSignature, type CompileOptions, compile } from './compile/compile.js'

@@ -6,7 +6,7 @@
 import { WengertError } from '../errors.js'
 import { div, mul } from '../primitives/elementwise.js'
 import { cast } from '../primitives/movement.js'
-import { Abstract, Traced } from '../primitives/primitive.js'
+import { Abstract, below } from '../primitives/primitive.js'
 import { mean, sum } from '../primitives/reduce.js'
 import { asTensor, isTypedArray, type TensorLike } from '../tensor/creation.js'
 import { Tensor } from '../tensor/tensor.js'
@@ -115,9 +115,7 @@ export const isLibraryLoss = (loss: Loss): boolean => library.has(loss)
 
 /** Whether a tensor's values are known, and not only its shape. */
 export function isConcrete(x: Tensor): boolean {
-  let inner = x.resolve()
-  while (inner instanceof Traced) inner = inner.value
-  return !(inner instanceof Abstract)
+  return !(below(x) instanceof Abstract)
 }
 
 /** Any accepted value as a tensor; arrays take the type of `like`. Errors: ERR_VALUE. */

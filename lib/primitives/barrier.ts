@@ -21,6 +21,10 @@ export const barrierRow: GeneralPrimitive = {
   lower: (inputs) => copyCall({ dims: [sizeOf(first(inputs).shape)] }),
   jvp: ([t], { inputs }) => t && optimizationBarrier(t, ...later(inputs)),
   vjp: (g) => [optimizationBarrier(g)],
+  batch: ({ inputs: [x, ...after], mapped }) => {
+    const y = optimizationBarrier(x as Tensor, ...after)
+    return mapped[0] ? y : { same: y }
+  },
   samples: () => [{ inputs: [{ shape: [3, 2] }] }, { inputs: [{ shape: [0] }] }, { inputs: [{ shape: [] }] }],
 }
 

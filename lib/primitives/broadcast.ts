@@ -9,7 +9,7 @@ import type { Dtype } from '../util/dtype.js'
 import { around, broadcastShapes, checkShape, formatShape, type Shape, sameShape, stridesOf } from '../util/shape.js'
 import { copyCall, reshape } from './movement.js'
 import { call, prefix } from './notation.js'
-import { type Aval, apply, type LinearPrimitive, type Primitive, type Sample } from './primitive.js'
+import { type Aval, apply, type Batch, type LinearPrimitive, type Primitive, type Sample } from './primitive.js'
 
 /** A run of neighbouring axes, first … last, that a row folds away. */
 export interface FoldRange {
@@ -44,6 +44,7 @@ export const fold = (kernel: KernelName, doc: string, dtype?: Dtype) => ({
     scalars: [],
   }),
   rowwise: (_inputs: readonly Aval[], _output: Aval, { first }: FoldRange) => first > 0,
+  batch: ({ row, inputs, params }: Batch<FoldRange>) => apply(row, inputs, { ...params, first: params.first + 1, last: params.last + 1 }),
   samples,
 })
 
@@ -76,6 +77,10 @@ export const broadcastRow: LinearPrimitive<{ shape: Shape }> = {
     })
   },
   transpose: (g, _i, inputs) => sumTo(g, head(inputs).shape),
+  batch: ({ inputs: [x], params: { shape }, size }) => {
+    const [, ...own] = (x as Tensor).shape
+    return broadcastTo(reshape(x as Tensor, [size, ...shape.slice(own.length).fill(1), ...own]), [size, ...shape])
+  },
   samples: () => [
     { inputs: [{ shape: [4] }], params: { shape: [3, 4] } },
     { inputs: [{ shape: [2, 1, 3] }], params: { shape: [2, 5, 3] } },

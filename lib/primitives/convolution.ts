@@ -13,8 +13,10 @@
 import type { KernelName } from '../backend/program.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { Shape } from '../util/shape.js'
+import { folded, moveAxis, unfolded } from './batching.js'
 import { add } from './elementwise.js'
-import { type Aval, apply, type GeneralPrimitive, type Primitive, type Sample } from './primitive.js'
+import { reshape } from './movement.js'
+import { type Aval, apply, type Batch, type GeneralPrimitive, type Primitive, type Sample } from './primitive.js'
 
 /** Where the windows of a convolution or of pooling lie. */
 export interface Windows {
@@ -67,6 +69,55 @@ const wide = (shape: Shape) => ({ shape, low: -4, high: 4 })
 
 const spatial = (shape: Shape): Shape => shape.slice(1, 3)
 
+/** The samples side by side in the last axis: as channels, or as the outputs of a weight. */
+function sideBySide(x: Tensor): Tensor {
+  const moved = moveAxis(x, 0, x.rank - 2)
+  return reshape(moved, [...moved.shape.slice(0, -2), (x.shape[0] as number) * (x.shape.at(-1) as number)])
+}
+
+/** The weights of all samples as one of more input channels. */
+function inputsSideBySide(w: Tensor): Tensor {
+  const [size, kh, kw, c, d] = w.shape as [number, number, number, number, number]
+  return reshape(moveAxis(w, 0, 2), [kh, kw, size * c, d])
+}
+
+/** Undoes `sideBySide`. */
+const apart = (y: Tensor, size: number, last: number): Tensor => moveAxis(reshape(y, [...y.shape.slice(0, -1), size, last]), y.rank - 1, 0)
+
+/** Every sample is a group of channels of its own. */
+function groups({ row, params, size, full }: Batch<ConvParams>): Tensor {
+  const [a, b] = [full(0), full(1)]
+  const one = row.infer(
+    [a, b].map(({ shape, dtype }) => ({ shape: shape.slice(1), dtype })),
+    params,
+  )
+  const all = apply(row, [sideBySide(a), sideBySide(b)], { ...params, groups: params.groups * size })
+  return apart(all, size, one.shape.at(-1) as number)
+}
+
+/** Samples of x under one weight are more rows of x; weights of their own, `beside` each other, give one x more channels. */
+const underWeights =
+  (beside: (w: Tensor) => Tensor) =>
+  (batch: Batch<ConvParams>): Tensor => {
+    const { row, inputs, mapped, params, size } = batch
+    const [x, w] = inputs as [Tensor, Tensor]
+    if (!mapped[1]) return unfolded(apply(row, [folded(x), w], params), size, x.shape[1] as number)
+    if (mapped[0] || params.groups !== 1) return groups(batch)
+    const y = apply(row, [x, beside(w)], params)
+    return apart(y, size, (y.shape[3] as number) / size)
+  }
+
+/** The gradient of a weight from each sample; where one operand is common, the samples are channels of the other. */
+function weightsOfSamples(batch: Batch<ConvParams>): Tensor {
+  const { row, inputs, mapped, params, size } = batch
+  const [x, g] = inputs as [Tensor, Tensor]
+  if (params.groups !== 1 || (mapped[0] && mapped[1])) return groups(batch)
+  if (mapped[1]) return apart(apply(row, [x, sideBySide(g)], params), size, g.shape.at(-1) as number)
+  const y = apply(row, [sideBySide(x), g], params)
+  const [kh, kw, c, d] = y.shape as [number, number, number, number]
+  return moveAxis(reshape(y, [kh, kw, size, c / size, d]), 2, 0)
+}
+
 export const convRow: GeneralPrimitive<ConvParams> = {
   name: 'conv',
   kind: 'general',
@@ -85,6 +136,7 @@ export const convRow: GeneralPrimitive<ConvParams> = {
       wantW ? apply(convWeightRow, [x, g], { ...params, size: w.shape.slice(0, 2) }) : undefined,
     ]
   },
+  batch: underWeights(sideBySide),
   samples: () =>
     geometries().map(({ x, w, y, params }): Sample => ({ inputs: [wide(x), wide(w)], params: { ...params, size: spatial(y) } })),
 }
@@ -110,6 +162,7 @@ export const convInputRow: GeneralPrimitive<ConvParams> = {
       wantW ? apply(convWeightRow, [z, g], { ...params, size: w.shape.slice(0, 2) }) : undefined,
     ]
   },
+  batch: underWeights(inputsSideBySide),
   samples: () =>
     geometries().map(({ x, w, y, params }): Sample => ({ inputs: [wide(y), wide(w)], params: { ...params, size: spatial(x) } })),
 }
@@ -134,6 +187,7 @@ export const convWeightRow: GeneralPrimitive<ConvParams> = {
       wantG ? apply(convRow, [x, z], { ...params, size: spatial(g.shape) }) : undefined,
     ]
   },
+  batch: weightsOfSamples,
   samples: () =>
     geometries().map(({ x, w, y, params }): Sample => ({ inputs: [wide(x), wide(y)], params: { ...params, size: w.slice(0, 2) } })),
 }

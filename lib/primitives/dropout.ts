@@ -4,8 +4,13 @@
  */
 
 import { WengertError } from '../errors.js'
+import { ones } from '../tensor/creation.js'
 import type { Tensor } from '../tensor/tensor.js'
+import type { FloatDtype } from '../util/dtype.js'
 import { checkNumber } from '../util/options.js'
+import { eachSample } from './batching.js'
+import { equal, mul, where } from './elementwise.js'
+import { reshape } from './movement.js'
 import { type Aval, apply, type LinearPrimitive, type Primitive } from './primitive.js'
 
 interface Place {
@@ -35,6 +40,19 @@ const dropoutRow: LinearPrimitive<Place> = {
         'dropout: expected a derivative with respect to x, got one with respect to the counter',
       )
     return apply(dropoutRow, [g, inputs[1] as Tensor], params)
+  },
+  batch: (batch) => {
+    const { inputs, mapped, full, common, size, params } = batch
+    const [x, counter] = [full(0), mapped[1] ? common[1] : (inputs[1] as Tensor)]
+    if (counter === undefined) return eachSample(batch)
+    const [, first, ...rest] = x.shape
+    if (!mapped[1]) {
+      const mask = apply(dropoutRow, [ones(x.shape.slice(1), { dtype: x.dtype as FloatDtype }), counter], params)
+      return where(equal(mask, 0), 0, mul(x, mask))
+    }
+    // Samples that share a counter draw apart, as so many more rows.
+    const rows = rest.length > 0 ? [size * (first as number), ...rest] : [size, first ?? 1]
+    return reshape(apply(dropoutRow, [reshape(x, rows), counter], params), x.shape)
   },
   samples: () => [
     { inputs: [{ shape: [5, 7] }, { shape: [4], dtype: 'int32', below: 1000 }], params: { rate: 0.5, layer: 0, first: 0 } },

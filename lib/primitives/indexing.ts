@@ -5,7 +5,9 @@ import { asTensor, tensor } from '../tensor/creation.js'
 import { Tensor } from '../tensor/tensor.js'
 import type { FloatDtype } from '../util/dtype.js'
 import { checkNumber, checkOptions } from '../util/options.js'
-import { around, formatShape, normalizeAxis, sameShape, sizeOf } from '../util/shape.js'
+import { around, formatShape, normalizeAxis, type Shape, sameShape, sizeOf } from '../util/shape.js'
+import { moveAxis, single } from './batching.js'
+import { broadcastTo } from './broadcast.js'
 import { reshape } from './movement.js'
 import { type Aval, apply, type LinearPrimitive, type NondifferentiablePrimitive, type Primitive } from './primitive.js'
 
@@ -25,6 +27,13 @@ const resized = (x: Aval, axis: number, n: number): Aval => ({
   dtype: x.dtype,
 })
 
+/** A list of indices for each sample, repeated beside the axis that it points into. */
+const spread = (index: Tensor, shape: Shape, axis: number): Tensor =>
+  broadcastTo(
+    reshape(index, [index.shape[0] as number, ...single(axis - 1), index.shape[1] as number, ...single(shape.length - axis - 1)]),
+    shape,
+  )
+
 const gatherRow: LinearPrimitive<Along> = {
   name: 'gather',
   kind: 'linear',
@@ -39,6 +48,14 @@ const gatherRow: LinearPrimitive<Along> = {
   transpose: (g, i, inputs, { axis, size }) => {
     refuseIndex('gather', i)
     return apply(scatterAddRow, [g, inputs[1] as Tensor], { axis, size })
+  },
+  batch: ({ inputs, mapped, params: { axis, size: n }, size }) => {
+    const [x, index] = inputs as [Tensor, Tensor]
+    if (!mapped[1]) return apply(gatherRow, [x, index], { axis: axis + 1, size: n })
+    if (mapped[0]) return takeAlong(x, spread(index, resized(x, axis + 1, index.shape[1] as number).shape, axis + 1), axis + 1)
+    const count = index.shape[1] as number
+    const taken = apply(gatherRow, [x, reshape(index, [size * count])], { axis, size: n })
+    return moveAxis(reshape(taken, [...x.shape.slice(0, axis), size, count, ...x.shape.slice(axis + 1)]), axis, 0)
   },
   samples: () => [
     { inputs: [{ shape: [5, 3] }, { shape: [4], dtype: 'int32', below: 5 }], params: { axis: 0, size: 5 } },
@@ -62,6 +79,11 @@ const scatterAddRow: LinearPrimitive<Along> = {
     refuseIndex('scatterAdd', i)
     return apply(gatherRow, [g, inputs[1] as Tensor], { axis, size })
   },
+  batch: ({ inputs, mapped, params: { axis, size: n }, full }) => {
+    const [x, index] = [full(0), inputs[1] as Tensor]
+    if (!mapped[1]) return apply(scatterAddRow, [x, index], { axis: axis + 1, size: n })
+    return putAlong(x, spread(index, x.shape, axis + 1), axis + 1, n)
+  },
   samples: () => [
     { inputs: [{ shape: [4, 3] }, { shape: [4], dtype: 'int32', below: 5 }], params: { axis: 0, size: 5 } },
     { inputs: [{ shape: [2, 3, 2] }, { shape: [3], dtype: 'int32', below: 6 }], params: { axis: 1, size: 6 } },
@@ -84,6 +106,15 @@ const takeAlongRow: LinearPrimitive<Along> = {
     refuseIndex('takeAlong', i)
     return apply(putAlongRow, [g, inputs[1] as Tensor], { axis, size })
   },
+  batch: ({ inputs, mapped, params: { axis, size: n }, size, full }) => {
+    const [x, index] = [inputs[0] as Tensor, full(1)]
+    if (mapped[0]) return apply(takeAlongRow, [x, index], { axis: axis + 1, size: n })
+    // The values are common: all samples' indices, one after the other along the axis.
+    const side = moveAxis(index, 0, axis)
+    const count = index.shape[axis + 1] as number
+    const taken = apply(takeAlongRow, [x, reshape(side, resized(x, axis, size * count).shape)], { axis, size: n })
+    return moveAxis(reshape(taken, side.shape), axis, 0)
+  },
   samples: () => [
     { inputs: [{ shape: [3, 5] }, { shape: [3, 2], dtype: 'int32', below: 5 }], params: { axis: 1, size: 5 } },
     { inputs: [{ shape: [4, 2] }, { shape: [1, 2], dtype: 'int32', below: 4 }], params: { axis: 0, size: 4 } },
@@ -105,6 +136,7 @@ const putAlongRow: LinearPrimitive<Along> = {
     refuseIndex('putAlong', i)
     return apply(takeAlongRow, [g, inputs[1] as Tensor], { axis, size })
   },
+  batch: ({ full, params: { axis, size: n } }) => apply(putAlongRow, [full(0), full(1)], { axis: axis + 1, size: n }),
   samples: () => [
     { inputs: [{ shape: [3, 2] }, { shape: [3, 2], dtype: 'int32', below: 5 }], params: { axis: 1, size: 5 } },
     { inputs: [{ shape: [1, 2] }, { shape: [1, 2], dtype: 'int32', below: 4 }], params: { axis: 0, size: 4 } },
@@ -119,6 +151,7 @@ const oneHotRow: NondifferentiablePrimitive<{ size: number; dtype: FloatDtype }>
   rowwise: () => true,
   infer: (inputs, { size, dtype }) => ({ shape: [...at(inputs, 0).shape, size], dtype }),
   lower: (inputs, _output, { size }) => ({ kernel: 'oneHot', ints: [at(inputs, 0).shape.reduce((a, b) => a * b, 1), size], scalars: [] }),
+  batch: ({ row, inputs, params }) => apply(row, inputs, params),
   samples: () => [
     { inputs: [{ shape: [4], dtype: 'int32', below: 3 }], params: { size: 3, dtype: 'float32' } },
     { inputs: [{ shape: [2, 2], dtype: 'int32', below: 5 }], params: { size: 5, dtype: 'float64' } },
@@ -133,6 +166,7 @@ const toIndexRow: NondifferentiablePrimitive<{ size: number }> = {
   rowwise: () => true,
   infer: (inputs) => ({ shape: at(inputs, 0).shape, dtype: 'int32' }),
   lower: (inputs, _output, { size }) => ({ kernel: 'toIndex', ints: [sizeOf(at(inputs, 0).shape), size], scalars: [] }),
+  batch: ({ row, inputs, params }) => apply(row, inputs, params),
   samples: () => [
     { inputs: [tensor([2, 0, 1])], params: { size: 3 } },
     { inputs: [tensor(Float64Array.of(0, 6, 3, 3), { shape: [2, 2] })], params: { size: 7 } },

@@ -4,11 +4,12 @@ import { WengertError } from '../errors.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { isFloat, promote } from '../util/dtype.js'
 import { broadcastShapes, formatShape, type Shape, sizeOf } from '../util/shape.js'
+import { folded, unfolded } from './batching.js'
 import { broadcastTo } from './broadcast.js'
 import { add, mul } from './elementwise.js'
 import { cast, reshape } from './movement.js'
 import { matrixProductNotation } from './notation.js'
-import { type Aval, apply, type GeneralPrimitive, type Primitive } from './primitive.js'
+import { type Aval, apply, type Batch, type GeneralPrimitive, type Primitive } from './primitive.js'
 import { sum } from './reduce.js'
 
 interface Transposes {
@@ -76,6 +77,11 @@ export const matmulRow: GeneralPrimitive<Transposes> = {
       wantB ? (transB ? product(g, a, true, transA) : product(a, g, !transA, false)) : undefined,
     ]
   },
+  batch: (batch) => {
+    const [a, b] = batch.inputs as [Tensor, Tensor]
+    const ranks = [a.rank - (batch.mapped[0] ? 1 : 0), b.rank - (batch.mapped[1] ? 1 : 0)]
+    return ranks.includes(3) ? productsOfStacks(batch, ranks) : productsOfMatrices(batch)
+  },
   samples: () =>
     [
       [[3, 4], [4, 2], false, false],
@@ -87,6 +93,43 @@ export const matmulRow: GeneralPrimitive<Transposes> = {
       [[0, 4], [4, 2], false, false],
       [[3, 0], [0, 2], false, false],
     ].map(([a, b, transA, transB]) => ({ inputs: [{ shape: a as number[] }, { shape: b as number[] }], params: { transA, transB } })),
+}
+
+/** One product for all samples where one factor is common and the samples of the other lie row under row; else one a sample. */
+function productsOfMatrices({ inputs, mapped, params, size }: Batch<Transposes>): Tensor {
+  const [a, b] = inputs as [Tensor, Tensor]
+  const { transA, transB } = params
+  const plain = () => apply(matmulRow, [a, b], params)
+  if (mapped[0] && mapped[1]) return plain()
+  const { m, n } = dims(inputs, params)
+  if (mapped[0]) {
+    const k = a.shape[transA ? 1 : 2] as number
+    if (transA && m !== 1) return plain()
+    return unfolded(apply(matmulRow, [reshape(a, [size * m, k]), b], { transA: false, transB }), size, m)
+  }
+  const k = b.shape[transB ? 2 : 1] as number
+  if ((m !== 1 && n !== 1) || (!transB && n !== 1)) return plain()
+  // (A Bᵢ)ᵀ = Bᵢᵀ Aᵀ, and one of the two is a vector.
+  return reshape(apply(matmulRow, [reshape(b, [size * n, k]), a], { transA: false, transB: !transA }), [size, m, n])
+}
+
+/** Samples of stacks of matrices: one longer stack. */
+function productsOfStacks({ inputs, mapped, params, size, full }: Batch<Transposes>, ranks: readonly number[]): Tensor {
+  const [a, b] = inputs as [Tensor, Tensor]
+  const count = (ranks[0] === 3 ? a.shape.at(-3) : b.shape.at(-3)) as number
+  if (mapped[0] && mapped[1] && ranks[1] === 2 && !params.transA) {
+    const rows = a.shape[2] as number
+    const product = apply(matmulRow, [reshape(a, [size, count * rows, a.shape[3] as number]), b], params)
+    return reshape(product, [size, count, rows, product.shape[2] as number])
+  }
+  const [p, q] = [0, 1].map((i) => {
+    // A matrix that all products share stays one.
+    if (!mapped[i] && ranks[i] === 2) return inputs[i] as Tensor
+    const x = full(i)
+    const matrix = x.shape.slice(-2)
+    return ranks[i] === 3 ? folded(x) : folded(broadcastTo(reshape(x, [size, 1, ...matrix]), [size, count, ...matrix]))
+  }) as [Tensor, Tensor]
+  return unfolded(apply(matmulRow, [p, q], params), size, count)
 }
 
 /**

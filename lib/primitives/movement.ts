@@ -65,6 +65,7 @@ export const stopGradientRow: NondifferentiablePrimitive = {
   rowwise: () => true,
   infer: first,
   lower: (inputs) => copyCall({ dims: [sizeOf(first(inputs).shape)] }),
+  batch: ({ inputs: [x] }) => stopGradient(x as Tensor),
   samples: () => [{ inputs: [{ shape: [3] }] }, { inputs: [{ shape: [0] }] }, { inputs: [{ shape: [] }] }],
 }
 
@@ -82,6 +83,7 @@ export const reshapeRow: LinearPrimitive<{ shape: Shape }> = {
   infer: (inputs, { shape }) => ({ shape, dtype: first(inputs).dtype }),
   lower: (inputs) => copyCall({ dims: [sizeOf(first(inputs).shape)] }),
   transpose: (g, _i, inputs) => reshape(g, first(inputs).shape),
+  batch: ({ inputs: [x], params: { shape }, size }) => reshape(x as Tensor, [size, ...shape]),
   samples: () => [
     { inputs: [{ shape: [3, 4] }], params: { shape: [2, 6] } },
     { inputs: [{ shape: [0, 2] }], params: { shape: [0] } },
@@ -136,6 +138,7 @@ export const transposeRow: LinearPrimitive<{ permutation: Shape }> = {
     })
     return apply(transposeRow, [g], { permutation: inverse })
   },
+  batch: ({ inputs: [x], params: { permutation } }) => transpose(x as Tensor, [0, ...permutation.map((axis) => axis + 1)]),
   samples: () => [
     { inputs: [{ shape: [3, 4] }], params: { permutation: [1, 0] } },
     { inputs: [{ shape: [2, 3, 4] }], params: { permutation: [2, 0, 1] } },

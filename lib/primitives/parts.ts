@@ -27,6 +27,13 @@ function regionStrides(shape: Shape, { starts, steps }: Region): { offset: numbe
   }
 }
 
+/** The region in each of so many samples. */
+const ofEach = (size: number, { starts, sizes, steps }: Region): Region & { [key: string]: unknown } => ({
+  starts: [0, ...starts],
+  sizes: [size, ...sizes],
+  steps: [1, ...steps],
+})
+
 const sliceRow: LinearPrimitive<Region & { [key: string]: unknown }> = {
   name: 'slice',
   kind: 'linear',
@@ -39,6 +46,7 @@ const sliceRow: LinearPrimitive<Region & { [key: string]: unknown }> = {
     return copyCall({ dims: output.shape, source: empty ? { ...source, offset: 0 } : source })
   },
   transpose: (g, _i, inputs, region) => place(g, first(inputs).shape, region),
+  batch: ({ inputs, params, size }) => apply(sliceRow, inputs, ofEach(size, params)),
   samples: () => [
     { inputs: [{ shape: [5, 4] }], params: { starts: [1, 0], sizes: [2, 2], steps: [2, 3] } },
     { inputs: [{ shape: [5] }], params: { starts: [4], sizes: [5], steps: [-1] } },
@@ -66,6 +74,7 @@ const placeRow: LinearPrimitive<Region & { shape: Shape; [key: string]: unknown 
     return copyCall({ dims, source, target: empty ? { ...target, offset: 0 } : target, fill: 0 })
   },
   transpose: (g, _i, _inputs, { starts, sizes, steps }) => apply(sliceRow, [g], { starts, sizes, steps }),
+  batch: ({ inputs: [x], params, size }) => place(x as Tensor, [size, ...params.shape], ofEach(size, params)),
   samples: () => [
     { inputs: [{ shape: [2, 2] }], params: { shape: [5, 4], starts: [1, 0], sizes: [2, 2], steps: [2, 3] } },
     { inputs: [{ shape: [3] }], params: { shape: [6], starts: [5], sizes: [3], steps: [-2] } },
@@ -180,6 +189,12 @@ export const concatRow: LinearPrimitive<{ axis: number }> = {
     const size = (inputs[i] as Aval).shape[axis] as number
     return slice(g, ...g.shape.map((_, k): SliceRange => (k === axis ? [start, start + size] : null)))
   },
+  batch: ({ row, inputs, full, params: { axis } }) =>
+    apply(
+      row,
+      inputs.map((_, i) => full(i)),
+      { axis: axis + 1 },
+    ),
   samples: () => [
     { inputs: [{ shape: [2, 3] }, { shape: [2, 1] }, { shape: [2, 2] }], params: { axis: 1 } },
     { inputs: [{ shape: [2, 3] }, { shape: [0, 3] }], params: { axis: 0 } },

@@ -8,6 +8,7 @@
 import type { KernelName } from '../backend/program.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { Shape } from '../util/shape.js'
+import { overRows } from './batching.js'
 import type { Windows } from './convolution.js'
 import { type Aval, apply, type GeneralPrimitive, type Primitive, type Sample } from './primitive.js'
 
@@ -54,6 +55,7 @@ export const maxPoolRow: GeneralPrimitive<PoolParams> = {
   lower: (inputs, _output, params) => lowered('maxPool', head(inputs).shape, params),
   jvp: ([t], { inputs, params }) => apply(poolTakeRow, [t as Tensor, inputs[0] as Tensor], params),
   vjp: (g, { inputs, params }) => [apply(poolPutRow, [g, inputs[0] as Tensor], params)],
+  batch: overRows,
   samples: () => geometries().map(({ x, params }): Sample => ({ inputs: [wide(x)], params })),
 }
 
@@ -66,6 +68,7 @@ export const poolTakeRow: GeneralPrimitive<PoolParams> = {
   lower: (inputs, _output, params) => lowered('poolTake', head(inputs).shape, params),
   jvp: ([t], { inputs, params }) => t && apply(poolTakeRow, [t, inputs[1] as Tensor], params),
   vjp: (g, { inputs, params }, [wanted]) => [wanted ? apply(poolPutRow, [g, inputs[1] as Tensor], params) : undefined],
+  batch: overRows,
   samples: () => geometries().map(({ x, params }): Sample => ({ inputs: [wide(x), wide(x)], params })),
 }
 
@@ -78,6 +81,7 @@ export const poolPutRow: GeneralPrimitive<PoolParams> = {
   lower: (inputs, _output, params) => lowered('poolPut', (inputs[1] as Aval).shape, params),
   jvp: ([t], { inputs, params }) => t && apply(poolPutRow, [t, inputs[1] as Tensor], params),
   vjp: (z, { inputs, params }, [wanted]) => [wanted ? apply(poolTakeRow, [z, inputs[1] as Tensor], params) : undefined],
+  batch: overRows,
   samples: () => geometries().map(({ x, params }): Sample => ({ inputs: [wide(pooled(x, params)), wide(x)], params })),
 }
 

@@ -60,9 +60,29 @@ interface Row<P extends Params> {
    * needs both, they are one call.
    */
   readonly companion?: { readonly name: string }
+  /** The application over a stack of samples (`vmap`). Elementwise rows need none: ranks are aligned. */
+  readonly batch?: BatchRule<P>
   /** Multiplies the tests' tolerances, with its reason in a comment. */
   readonly tolerance?: number
 }
+
+/** One application over a stack of samples: in every mapped input the axis of the samples is the first. */
+export interface Batch<P extends Params> {
+  readonly row: Primitive<P>
+  readonly inputs: readonly Tensor[]
+  /** Which inputs have the axis of the samples; at least one has. */
+  readonly mapped: readonly boolean[]
+  readonly params: P
+  /** How many samples there are. */
+  readonly size: number
+  /** Input `i` with the axis of the samples in front: repeated along it where the input is not mapped. */
+  readonly full: (i: number) => Tensor
+  /** Of a mapped input that is the same in all samples, but from which each is to draw apart: that one. */
+  readonly common: readonly (Tensor | undefined)[]
+}
+
+/** The result with the axis of the samples in front; or one result, the `same` for all samples. */
+export type BatchRule<P extends Params> = (batch: Batch<P>) => Tensor | { readonly same: Tensor }
 
 /** Everything a derivative rule may use: the inputs, the output, the parameters. */
 export interface Saved<P extends Params> {
@@ -154,8 +174,9 @@ export class Traced extends Tensor {
   constructor(
     readonly trace: Trace,
     readonly value: Tensor,
+    shape = value.shape,
   ) {
-    super(value.shape, value.dtype)
+    super(shape, value.dtype)
   }
 
   override get data(): TypedArray {
@@ -172,13 +193,17 @@ export class Traced extends Tensor {
       { expected: 'a number', actual: 'a tensor' },
     )
   }
+
+  /** What is seen of it below a level that is not above its own trace's. */
+  seenBelow(level: number): Tensor {
+    return below(this.value, level)
+  }
 }
 
 /** What is seen of a tensor below a level; by default below all traces: values, or what a program is recorded over. */
 export function below(x: Tensor, level = 0): Tensor {
-  let inner = x.resolve()
-  while (inner instanceof Traced && inner.trace.level >= level) inner = inner.value
-  return inner
+  const inner = x.resolve()
+  return inner instanceof Traced && inner.trace.level >= level ? inner.seenBelow(level) : inner
 }
 
 /** A tensor without values: what a program is recorded over. */

@@ -1,10 +1,11 @@
 /** Draws as a row: uniform and normal variates and permutations, a pure function of a counter and of static places. */
 
 import { type Draws, type NextDraw, ofDefault, withDrawsFrom } from '../tensor/random.js'
-import type { Tensor } from '../tensor/tensor.js'
+import { Tensor } from '../tensor/tensor.js'
 import type { FloatDtype } from '../util/dtype.js'
 import { type DrawKind, drawKinds, purposes } from '../util/random.js'
 import { type Shape, sizeOf } from '../util/shape.js'
+import { eachSample } from './batching.js'
 import { Abstract, apply, type NondifferentiablePrimitive, type Primitive } from './primitive.js'
 
 /** Which draw of which stream. */
@@ -33,6 +34,7 @@ const randomRow: NondifferentiablePrimitive<DrawPlace> = {
     ints: [sizeOf(output.shape), drawKinds.indexOf(kind), purpose, byRow ? 1 : 0, ...mix],
     scalars: [low, high],
   }),
+  batch: eachSample,
   samples: () =>
     drawKinds.map((kind) => ({
       inputs: [{ shape: [4], dtype: 'int32', below: 1000 }],
@@ -87,6 +89,13 @@ export function refill(counter: Int32Array, next: NextDraw): void {
   const { seed, draw } = next()
   writeCounter(counter, 0, seed, draw, 0)
 }
+
+/** Draws that are made at once, as outside of all recordings. */
+export const drawnNow: Draws = calledDraws((next) => {
+  const counter = new Int32Array(counterLength)
+  refill(counter, next)
+  return new Tensor([counterLength], 'int32', counter)
+})
 
 const shapeless = new Abstract([counterLength], 'int32')
 

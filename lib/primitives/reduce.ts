@@ -7,6 +7,7 @@ import type { Tensor } from '../tensor/tensor.js'
 import { type Dtype, isFloat } from '../util/dtype.js'
 import { checkNumber, checkOptions } from '../util/options.js'
 import { around, formatShape, normalizeAxes, normalizeAxis, sizeOf } from '../util/shape.js'
+import { alongNext } from './batching.js'
 import { fold, foldedAxesKept as kept, type FoldRange as Range, sumRow, unfold } from './broadcast.js'
 import { abs, div, equal, mul, pow, sqrt, square, sub, where } from './elementwise.js'
 import { putAlong, takeAlong } from './indexing.js'
@@ -30,8 +31,8 @@ export interface ReduceOptions {
 }
 
 /** An extreme's derivative goes to the first of equals along one axis, and is shared between equals over several (PyTorch). */
-function extreme(kernel: 'max' | 'min', doc: string): GeneralPrimitive<Range> {
-  const single = (x: Tensor, { first, last }: Range) => first === last && x.rank > 1
+function extreme(kernel: 'max' | 'min', doc: string): GeneralPrimitive<Range & { shared?: boolean }> {
+  const single = (x: Tensor, { first, last, shared }: Range) => first === last && x.rank > 1 && !shared
   const index = (x: Tensor, { first }: Range) => apply(kernel === 'max' ? argmaxRow : argminRow, [x], { first, last: first })
   const shares = (x: Tensor, y: Tensor, range: Range) => {
     const hits = cast(equal(x, reshape(y, kept(x.shape, range))), x.dtype)
@@ -51,6 +52,11 @@ function extreme(kernel: 'max' | 'min', doc: string): GeneralPrimitive<Range> {
       if (!single(x, params)) return [mul(unfold(g, x.shape, params), shares(x, output, params))]
       const at = reshape(index(x, params), kept(x.shape, params))
       return [putAlong(reshape(g, at.shape), at, params.first, x.shape[params.first] as number)]
+    },
+    batch: ({ row, inputs, params: { first, last, shared } }) => {
+      // All the elements of a sample: in the stack they are one axis of several.
+      const whole = shared || (inputs[0] as Tensor).rank === 2
+      return apply(row, inputs, { first: first + 1, last: last + 1, ...(whole && { shared: true }) })
     },
   }
 }
@@ -238,6 +244,7 @@ const cumsumRow: LinearPrimitive<Cumulative> = {
     scalars: [],
   }),
   transpose: (g, _i, _inputs, { axis, reverse }) => apply(cumsumRow, [g], { axis, reverse: !reverse }),
+  batch: alongNext,
   samples: () => [
     { inputs: [{ shape: [3, 4] }], params: { axis: 1, reverse: false } },
     { inputs: [{ shape: [2, 3, 2] }], params: { axis: 1, reverse: true } },

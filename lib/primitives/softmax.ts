@@ -5,6 +5,7 @@ import type { Tensor } from '../tensor/tensor.js'
 import { isFloat } from '../util/dtype.js'
 import { checkOptions } from '../util/options.js'
 import { around, formatShape, normalizeAxes, normalizeAxis, type Shape } from '../util/shape.js'
+import { alongNext, overRows } from './batching.js'
 import { add, exp, mul, sub } from './elementwise.js'
 import { asIndices, type Indices, oneHot } from './indexing.js'
 import { noteAsLogarithm, noteLogarithm } from './logarithms.js'
@@ -37,6 +38,7 @@ const softmaxRow: GeneralPrimitive<Along> = {
   // The Jacobian, diag(y) − y yᵀ, is symmetric: one rule for both modes.
   jvp: ([t], { output: y, params: { axis } }) => mul(y, sub(t as Tensor, total(mul(t as Tensor, y), axis))),
   vjp: (g, { output: y, params: { axis } }) => [mul(y, sub(g, total(mul(g, y), axis)))],
+  batch: alongNext,
   samples,
 }
 
@@ -49,6 +51,7 @@ const logSoftmaxRow: GeneralPrimitive<Along> = {
   lower: (inputs, _output, { axis }) => ({ kernel: 'logSoftmax', ints: around(head(inputs).shape, axis, axis), scalars: [] }),
   jvp: ([t], { output: y, params: { axis } }) => sub(t as Tensor, total(mul(exp(y), t as Tensor), axis)),
   vjp: (g, { output: y, params: { axis } }) => [sub(g, mul(exp(y), total(g, axis)))],
+  batch: alongNext,
   samples,
 }
 
@@ -64,6 +67,7 @@ const logSumExpRow: GeneralPrimitive<Along> = {
     const x = inputs[0] as Tensor
     return [mul(reshape(g, kept(x.shape, axis)), softmax(x, axis))]
   },
+  batch: alongNext,
   samples,
 }
 
@@ -76,6 +80,7 @@ const softmaxCrossEntropyRow: GeneralPrimitive = {
   lower: (inputs) => ({ kernel: 'softmaxCrossEntropy', ints: head(inputs).shape, scalars: [] }),
   jvp: ([t], { inputs: [z, labels] }) => (t ? sum(mul(t, residual(z as Tensor, labels as Tensor)), 1) : undefined),
   vjp: (g, { inputs: [z, labels] }) => [apply(softmaxCrossEntropyGradRow, [z as Tensor, labels as Tensor, g], {})],
+  batch: overRows,
   samples: () => [
     { inputs: [{ shape: [4, 3] }, { shape: [4], dtype: 'int32', below: 3 }] },
     {
@@ -109,6 +114,7 @@ const softmaxCrossEntropyGradRow: GeneralPrimitive = {
     const weighted = mul(c, column(g))
     return [mul(y, sub(weighted, total(mul(weighted, y), 1))), undefined, sum(mul(c, residual(z, labels)), 1)]
   },
+  batch: overRows,
   samples: () => [
     { inputs: [{ shape: [4, 3] }, { shape: [4], dtype: 'int32', below: 3 }, { shape: [4] }] },
     { inputs: [{ shape: [2, 5] }, { shape: [2], dtype: 'int32', below: 5 }, { shape: [2] }] },

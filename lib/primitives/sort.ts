@@ -20,6 +20,7 @@ const argsortRow: NondifferentiablePrimitive<{ descending: boolean }> = {
     const [outer, n] = around(shape, shape.length - 1, shape.length - 1) as [number, number, number]
     return { kernel: 'argsort', ints: [outer, n, descending ? 1 : 0], scalars: [] }
   },
+  batch: ({ row, inputs, params }) => apply(row, inputs, params),
   samples: () => [
     { inputs: [{ shape: [3, 7] }], params: { descending: false } },
     { inputs: [{ shape: [2, 3, 5] }], params: { descending: true } },

@@ -1,0 +1,195 @@
+/**
+ * Every row of the op table under `vmap` against a loop over the samples: each set of mapped operands, along each axis, on
+ * both engines; values, the gradient of the mapped function, the mapped gradient, and the same replayed by a program.
+ */
+
+import { afterAll, describe, expect, test } from 'vitest'
+import '../../lib/primitives/methods.js'
+import { grad, jvp } from '../../lib/autodiff/transforms.js'
+import { vmap } from '../../lib/autodiff/vmap.js'
+import { compile } from '../../lib/plan/plan.js'
+import { StateLayout } from '../../lib/plan/state-layout.js'
+import * as elementwise from '../../lib/primitives/elementwise.js'
+import { microOps } from '../../lib/primitives/micro-ops.js'
+import { stack } from '../../lib/primitives/parts.js'
+import { apply, type Primitive, type Sample } from '../../lib/primitives/primitive.js'
+import { elementwiseRows, opTable } from '../../lib/primitives/table.js'
+import { emptyTensor, Tensor } from '../../lib/tensor/tensor.js'
+import { allocate, isFloat } from '../../lib/util/dtype.js'
+import { Stream } from '../../lib/util/random.js'
+import { sizeOf } from '../../lib/util/shape.js'
+import { announce, present, using } from '../support/engines.js'
+import { farthest, tolerances } from '../support/tolerance.js'
+
+const size = 3
+const total = { rows: 0, cases: 0, checks: 0 }
+announce('the op suite under vmap')
+
+type Spec = Sample['inputs'][number]
+const functions = new Map(Object.entries(elementwise) as [string, (...x: Tensor[]) => Tensor][])
+const pointwise = new Set<Primitive>(elementwiseRows)
+
+/** A tensor as the row's sample asks for, in float64 where the type is open. */
+function draw(spec: Spec, stream: Stream): Tensor {
+  const dtype = spec instanceof Tensor ? spec.dtype : (spec.dtype ?? (spec.below === undefined ? 'float64' : 'int32'))
+  const values = allocate(dtype, sizeOf(spec.shape))
+  for (let i = 0; i < values.length; i++) {
+    if (spec instanceof Tensor) values[i] = spec.data[stream.bounded(values.length)] as number
+    else if (spec.below !== undefined) values[i] = stream.bounded(spec.below)
+    else if (dtype === 'bool') values[i] = stream.bounded(2)
+    else values[i] = (spec.low ?? -2) + ((spec.high ?? 2) - (spec.low ?? -2)) * stream.uniform()
+  }
+  return new Tensor(spec.shape, dtype, values)
+}
+
+const subsets = (n: number): boolean[][] =>
+  Array.from({ length: 2 ** n - 1 }, (_, bits) => Array.from({ length: n }, (_, i) => (((bits + 1) >> i) & 1) === 1))
+
+class Case {
+  readonly f: (...x: Tensor[]) => Tensor
+  /** Of each sample, its operands: the unmapped ones are the same in all. */
+  readonly samples: Tensor[][]
+  readonly axes: (number | null)[]
+  readonly stacks: Tensor[]
+  readonly floats: number[]
+  readonly differentiable: boolean
+
+  constructor(
+    readonly row: Primitive,
+    readonly sample: Sample,
+    readonly mapped: boolean[],
+    axis: number,
+  ) {
+    const op = pointwise.has(row) ? functions.get(row.name) : undefined
+    this.f = op ?? ((...x) => apply(row, x, sample.params ?? {}))
+    const stream = new Stream({ seed: row.name.length + 5, purpose: 0, a: axis, b: sample.inputs.length })
+    const common = sample.inputs.map((spec) => draw(spec, stream))
+    this.samples = Array.from({ length: size }, () =>
+      sample.inputs.map((spec, i) => (mapped[i] ? draw(spec, stream) : (common[i] as Tensor))),
+    )
+    this.axes = sample.inputs.map((x, i) => (mapped[i] ? Math.min(axis, x.shape.length) : null))
+    this.stacks = this.axes.map((at, i) =>
+      at === null
+        ? (common[i] as Tensor)
+        : stack(
+            this.samples.map((xs) => xs[i] as Tensor),
+            at,
+          ),
+    )
+    this.differentiable = row.kind !== 'nondifferentiable' && isFloat(this.f(...(this.samples[0] as Tensor[])).dtype)
+    this.floats = this.differentiable ? common.flatMap((x, i) => (isFloat(x.dtype) ? [i] : [])) : []
+  }
+
+  /** Values, then the gradients of Σ w·y² by the operands, with all samples in one function. */
+  vmapped(given: readonly Tensor[]): Tensor[] {
+    const f = vmap(this.f, { inAxes: this.axes })
+    const y = f(...given)
+    if (this.floats.length === 0) return [y]
+    const whole = (...x: Tensor[]) => cost(f(...x), y.shape.slice(1))
+    const each = vmap(
+      grad((...x: Tensor[]) => cost(this.f(...x)), { argnums: this.floats }),
+      { inAxes: this.axes },
+    )
+    return [y, ...grad(whole, { argnums: this.floats })(...given), ...(each(...given) as Tensor[]), ...this.tangents(given)]
+  }
+
+  /** Forward mode through the mapped function, along the operands themselves. */
+  tangents(given: readonly Tensor[]): Tensor[] {
+    const f = vmap(this.f, { inAxes: this.axes })
+    const at = (...x: Tensor[]) => f(...given.map((old, i) => x[this.floats.indexOf(i)] ?? old))
+    const points = this.floats.map((i) => given[i] as Tensor)
+    return [jvp(at, points, points)[1] as Tensor]
+  }
+
+  looped(): Tensor[] {
+    const y = stack(this.samples.map((x) => this.f(...x)))
+    if (this.floats.length === 0) return [y]
+    const each = this.samples.map((x) => grad((...at: Tensor[]) => cost(this.f(...at)), { argnums: this.floats })(...x) as Tensor[])
+    const whole = this.floats.map((i, k) => {
+      const parts = each.map((g) => g[k] as Tensor)
+      const axis = this.axes[i] ?? null
+      return axis === null ? stack(parts).sum(0) : stack(parts, axis)
+    })
+    const tangents = this.samples.map((x) => {
+      const at = (...given: Tensor[]) => this.f(...x.map((old, i) => given[this.floats.indexOf(i)] ?? old))
+      const points = this.floats.map((i) => x[i] as Tensor)
+      return jvp(at, points, points)[1] as Tensor
+    })
+    return [y, ...whole, ...this.floats.map((_, k) => stack(each.map((g) => g[k] as Tensor))), stack(tangents)]
+  }
+
+  replayed(like: readonly Tensor[]): Tensor[] {
+    const outputs = like.map((y) => emptyTensor(y.shape, y.dtype))
+    const spec = (x: Tensor, i: number) => ({ name: `${i}`, shape: x.shape, dtype: x.dtype })
+    const n = this.stacks.length
+    const specs = [...this.stacks.map(spec), ...outputs.map((y, i) => ({ ...spec(y, n + i), writable: true }))]
+    const dtype = [...this.stacks, ...outputs].some((x) => x.dtype === 'float32') ? 'float32' : 'float64'
+    const plan = compile(specs, new StateLayout(), { dtype }, (r) => {
+      this.vmapped(this.stacks.map((_, i) => r.input(i))).forEach((y, i) => {
+        r.output(n + i, y)
+      })
+    })
+    plan.run(
+      undefined,
+      [...this.stacks, ...outputs].map((x) => x.data),
+    )
+    return outputs
+  }
+}
+
+/** A scalar of any value, with another slope at each element of a sample. */
+const cost = (y: Tensor, shape = y.shape): Tensor => {
+  const slopes = Float64Array.from({ length: sizeOf(shape) }, (_, i) => 0.5 + (i % 7) / 7)
+  return y
+    .mul(y)
+    .add(y)
+    .mul(new Tensor(shape, 'float64', slopes).cast(y.dtype))
+    .sum()
+}
+
+describe('rows of the op table under vmap', () => {
+  test('no row is without a rule', () => {
+    expect(opTable.filter((row) => !row.batch && !microOps.has(row)).map(({ name }) => name)).toEqual([])
+  })
+
+  for (const row of opTable) {
+    test(row.name, () => {
+      const wrong: string[] = []
+      for (const [k, sample] of row.samples().entries()) {
+        const ranks = sample.inputs.map((x) => x.shape.length)
+        for (const mapped of subsets(ranks.length)) {
+          const most = Math.max(...ranks.filter((_, i) => mapped[i]))
+          for (let axis = 0; axis <= most; axis++) {
+            const c = new Case(row, sample, mapped, axis)
+            total.cases++
+            for (const name of present) {
+              using(name, () => {
+                const expected = c.looped()
+                const compare = (what: string, results: readonly Tensor[]) =>
+                  results.forEach((y, i) => {
+                    total.checks++
+                    const other = expected[i] as Tensor
+                    const difference =
+                      `${y.dtype} [${y.shape}]` === `${other.dtype} [${other.shape}]`
+                        ? farthest(y.data, other.data, tolerances[y.dtype].engines * (row.tolerance ?? 1))
+                        : `is ${y.dtype} [${y.shape}] for ${other.dtype} [${other.shape}]`
+                    if (difference) wrong.push(`${name}, sample ${k}, mapped ${mapped}, axis ${axis}, ${what} ${i}: ${difference}`)
+                  })
+                compare('result', c.vmapped(c.stacks))
+                const types = new Set([...c.stacks, ...expected].map((x) => x.dtype).filter(isFloat))
+                // A program holds one floating type.
+                if (types.size <= 1 && name === present[0]) compare('replayed result', c.replayed(expected))
+              })
+            }
+          }
+        }
+      }
+      expect(wrong.slice(0, 12)).toEqual([])
+      total.rows++
+    })
+  }
+})
+
+afterAll(() => {
+  console.log(`vmap: ${total.rows} of ${opTable.length} rows, ${total.cases} cases, ${total.checks} checks on ${present.join(' and ')}`)
+})
