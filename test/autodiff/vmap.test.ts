@@ -414,7 +414,7 @@ describe('refusals', () => {
     ['too few axes', () => vmap((a: Tensor, b: Tensor) => a.add(b), { inAxes: [0] })(x, x), 'ERR_OPTION', /1 entries.*2 arguments/],
     ['another tree', () => vmap((a: { p: Tensor }) => a.p, { inAxes: [{ q: 0 }] })({ p: x }), 'ERR_OPTION', /same names.*q/],
     ['axes that are none', () => vmap((a: Tensor) => a, { inAxes: ['0' as never] })(x), 'ERR_OPTION', /an axis, null, or a tree/],
-    ['an unknown option', () => vmap((a: Tensor) => a, { in_axes: 0 } as object)(x), 'ERR_OPTION', /inAxes/],
+    ['an unknown option', () => vmap((a: Tensor) => a, { inAxis: 0 } as object)(x), 'ERR_OPTION', /inAxes/],
     ['no function', () => vmap(3 as never), 'ERR_VALUE', /expected a function/],
     ['no tensor in the result', () => vmap((_: Tensor) => 3)(x), 'ERR_VALUE', /must return a tensor/],
     ['a mapped result with outAxes null', () => vmap((a: Tensor) => a, { outAxes: null })(x), 'ERR_OPTION', /value of its own/],
