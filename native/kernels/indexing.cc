@@ -8,6 +8,7 @@
 #include "checks.h"
 #include "line.h"
 #include "rooms.h"
+#include "thresholds.h"
 
 namespace wengert {
 
@@ -63,14 +64,13 @@ class Gather final : public Instruction {
 
   bool Write(LineWriter& line) const override {
     const auto [outer, n, inner, k] = s_;
-    if (outer != 1 || k != 1 || inner == 0 || inner > kMostInLine || n > INT32_MAX || sizeof(T) < 4) return false;
+    if (outer != 1 || k != 1 || inner == 0 || inner > thresholds::kMostGatheredInLine || n > INT32_MAX || sizeof(T) < 4) return false;
     line.Emit(sizeof(T) == 4 ? kLineGather4 : kLineGather8, line.Write(0, 0), line.Operand(1), line.Operand(2), {},
               static_cast<std::int64_t>(inner), static_cast<std::int64_t>(n));
     return true;
   }
 
  private:
-  static constexpr std::size_t kMostInLine = 8;
   Shape s_;
 };
 

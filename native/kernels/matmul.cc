@@ -12,6 +12,7 @@
 #include "isa.h"
 #include "line.h"
 #include "rooms.h"
+#include "thresholds.h"
 
 namespace wengert {
 
@@ -19,24 +20,11 @@ namespace {
 
 const char* const kOp = "matmul";
 
-// Multiply-adds up to which three plain loops win over everything else.
-constexpr std::int64_t kSmall = 128;
-// Multiply-adds and elements of c in a line.
-constexpr std::int64_t kMostInLine = 32;
-constexpr std::int64_t kMostCellsInLine = 8;
-// Multiply-adds from which a batch is worth two threads.
-constexpr double kSplitBatch = 500000;
-
 struct Shape {
   std::int64_t batch, m, n, k;
   bool trans_a, trans_b;
   std::int64_t stride_a, stride_b;
 };
-
-// Multiply-adds, some tens of milliseconds, after which a product looks whether it is wanted still; and the fewest rows
-// for which packing b anew costs next to nothing.
-constexpr double kStretch = 1e9;
-constexpr std::int64_t kStretchRows = 96;
 
 enum class Way {
   kNothing,  // c is empty
@@ -57,7 +45,7 @@ Way Choose(const Shape& s) {
   if (s.m == 1) return s.trans_b ? Way::kRowDots : s.n == 1 ? Way::kRowDots : Way::kRowAxpys;
   if (s.n == 1) return s.trans_a ? Way::kColAxpys : Way::kColDots;
   if (std::max({s.m, s.n, s.k}) > INT32_MAX) return Way::kSmall;  // beyond what OpenBLAS's integers hold
-  if (std::max({s.m, s.n, s.k}) <= kSmall && s.m * s.n * s.k <= kSmall) return Way::kSmall;
+  if (std::max({s.m, s.n, s.k}) <= thresholds::kSmallProduct && s.m * s.n * s.k <= thresholds::kSmallProduct) return Way::kSmall;
   return Way::kBlas;
 }
 
@@ -104,8 +92,8 @@ class Matmul final : public Instruction {
     const std::int64_t rows = static_cast<std::int64_t>(std::min(kLargePiece / row, static_cast<double>(s_.m))) + 1;
     piece_ = std::max<std::int64_t>((rows + 11) / 12 * 12, cut_ == Cut::kTwelves ? 24 : 60);
     most_ = s_.m / piece_;
-    const double stretch = std::min(kStretch / row, static_cast<double>(s_.m)) / 12;
-    stretch_ = std::max((static_cast<std::int64_t>(stretch) + 1) * 12, kStretchRows);
+    const double stretch = std::min(thresholds::kStretch / row, static_cast<double>(s_.m)) / 12;
+    stretch_ = std::max((static_cast<std::int64_t>(stretch) + 1) * 12, thresholds::kStretchRows);
     batch_work_ = work * static_cast<double>(s_.batch);
   }
 
@@ -123,7 +111,7 @@ class Matmul final : public Instruction {
     }
     const int threads = context.pool != nullptr ? Pool::threads() : 1;
     if (s_.batch > 1) {
-      if (threads > 1 && batch_work_ >= kSplitBatch) {
+      if (threads > 1 && batch_work_ >= thresholds::kSplitBatch) {
         task.parts = static_cast<int>(std::min<std::int64_t>(threads, s_.batch));
         context.pool->Run(task.parts, BatchPart, &task);
       } else {
@@ -143,7 +131,7 @@ class Matmul final : public Instruction {
   // Each way's own additions: Small rounds each product, the loops of matmul_isa.cc do not.
   bool Write(LineWriter& line) const override {
     const auto [batch, m, n, k, trans_a, trans_b, stride_a, stride_b] = s_;
-    if (batch != 1 || k == 0 || m * n > kMostCellsInLine || m * n * k > kMostInLine || way_ == Way::kBlas) return false;
+    if (batch != 1 || k == 0 || m * n > thresholds::kMostCellsInLine || m * n * k > thresholds::kMostProductsInLine || way_ == Way::kBlas) return false;
     if (!line.Fixed(1) || !line.Fixed(2) || (beta_ != F(0) && beta_ != F(1))) return false;
     const bool dots = way_ == Way::kRowDots || way_ == Way::kColDots;
     if (dots && k >= static_cast<std::int64_t>(32 / sizeof(F))) return false;  // summed in lanes

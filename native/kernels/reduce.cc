@@ -6,6 +6,7 @@
 #include "isa.h"
 #include "line.h"
 #include "rooms.h"
+#include "thresholds.h"
 
 namespace wengert {
 
@@ -14,9 +15,6 @@ namespace {
 struct Shape {
   std::size_t outer, n, inner;
 };
-
-// Elements of a sum in a line.
-constexpr std::size_t kMostInLine = 8;
 
 enum class Empty { kAllowed, kRefused };
 
@@ -77,7 +75,7 @@ class Sum final : public Instruction {
 
   bool Write(LineWriter& line) const override {
     const auto [outer, n, inner] = shape_;
-    if (!line.Fixed(1) || n > kMostInLine || outer * inner > kMostInLine) return false;
+    if (!line.Fixed(1) || n > thresholds::kMostSummedInLine || outer * inner > thresholds::kMostSummedInLine) return false;
     for (std::size_t o = 0; o < outer; o++) {
       for (std::size_t i = 0; i < inner; i++) {
         line.Emit(inner == 1 ? kLineSum : kLineSumApart, line.Write(0, static_cast<std::int64_t>(o * inner + i)),
@@ -274,7 +272,7 @@ class Accumulate final : public Instruction {
   }
 
   bool Write(LineWriter& line) const override {
-    if (!line.Fixed(1) || n_ > kMostInLine) return false;
+    if (!line.Fixed(1) || n_ > thresholds::kMostSummedInLine) return false;
     line.Emit(kLineAccumulate, line.WriteDouble(0), line.Read(1, 0), {}, {}, static_cast<std::int64_t>(n_));
     return true;
   }

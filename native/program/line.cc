@@ -3,13 +3,11 @@
 #include <cstring>
 
 #include "program.h"
+#include "../kernels/thresholds.h"
 
 namespace wengert {
 
 namespace {
-
-// A line takes no further step once it is so long.
-constexpr std::size_t kLongest = 256;
 
 LineRun RunOf(const UnboundOp& op, Dtype dtype) {
   const std::size_t passed = static_cast<std::size_t>(op.passed);
@@ -25,7 +23,7 @@ std::vector<Line> FindLines(const Program& program) {
   for (std::size_t i = 0; i < program.steps.size();) {
     LineWriter writer(program.dtype);
     std::size_t end = i;
-    for (; end < program.steps.size() && writer.size() < kLongest; end++) {
+    for (; end < program.steps.size() && writer.size() < thresholds::kLongestLine; end++) {
       const Step& step = program.steps[end];
       places.clear();
       bool written = true;

@@ -16,13 +16,12 @@
 #include "../kernels/environment.h"
 #include "processors.h"
 #include "thread.h"
+#include "../kernels/thresholds.h"
 
 namespace wengert {
 
 namespace {
 
-// How long an idle worker looks for the next job before it sleeps: about the pause between two products of a step.
-constexpr std::chrono::microseconds kSpin(40);
 constexpr int kMostParts = 0xffff;
 
 inline void Pause() {
@@ -101,7 +100,7 @@ void Live(Worker& self, int number) {
   std::uint32_t seen = 0;
   bool wanted = true;
   for (;;) {
-    const auto until = std::chrono::steady_clock::now() + kSpin;
+    const auto until = std::chrono::steady_clock::now() + thresholds::kSpin;
     for (int spins = 1; wanted && JobOf(crew.ticket.load(std::memory_order_acquire)) == seen; spins++) {
       Pause();
       if (spins % 64 == 0 && std::chrono::steady_clock::now() >= until) wanted = false;

@@ -5,19 +5,13 @@
 #include <limits>
 
 #include "pool.h"
+#include "../kernels/thresholds.h"
 
 namespace wengert {
 
 namespace {
 
 const char* const kWhat = "runner";
-
-// A finished epoch is published when the last was so long ago, and so many times what publishing it took.
-constexpr std::chrono::milliseconds kSnapshotEvery(25);
-constexpr int kSnapshotShare = 100;
-// While epochs pass faster than this, the clock is looked at after 2, 4, 8 … of them.
-constexpr std::chrono::microseconds kLookEvery(100);
-constexpr int kMostUnlooked = 256;
 
 const double kNothing = std::numeric_limits<double>::quiet_NaN();
 
@@ -311,10 +305,10 @@ void Runner::EndEpoch() {
   // Epochs may take less than a look at the clock.
   if (--unlooked_ > 0) return;
   const auto now = std::chrono::steady_clock::now();
-  stride_ = now - looked_at_ < kLookEvery ? std::min(2 * stride_, kMostUnlooked) : 1;
+  stride_ = now - looked_at_ < thresholds::kLookEvery ? std::min(2 * stride_, thresholds::kMostUnlooked) : 1;
   unlooked_ = stride_;
   looked_at_ = now;
-  if (now - snapshot_at_ < kSnapshotEvery || now - snapshot_at_ < kSnapshotShare * snapshot_took_) return;
+  if (now - snapshot_at_ < thresholds::kSnapshotEvery || now - snapshot_at_ < thresholds::kSnapshotShare * snapshot_took_) return;
   if (state_->Publish()) result_.kept = epoch_;
   snapshot_at_ = std::chrono::steady_clock::now();
   snapshot_took_ = snapshot_at_ - now;

@@ -7,12 +7,10 @@
 
 import type { Dtype, TypedArray } from '../../../util/dtype.js'
 import { type ElementwiseOp, elementwiseLimits, elementwiseOps } from '../../program.js'
+import { thresholds } from '../thresholds.js'
 import { type Floats, integers, malformed, type Operand, type Pair, type Prepare, Ref, type Run, scalarsOf, volume } from './kernel.js'
 import { type Loop, type Loop1, type Loop2, loops } from './micro-ops.js'
 import { toInt32 } from './special.js'
-
-/** Elements of a tile: the live tiles of a micro-program stay in the first-level cache. */
-const TILE = 512
 
 const opNames = Object.keys(elementwiseOps) as ElementwiseOp[]
 
@@ -26,7 +24,7 @@ const scratch: [Place[], Place[]] = [[], []]
 
 function scratchTile(compute: number, index: number): Place {
   const tiles = scratch[compute as 0 | 1]
-  while (tiles.length <= index) tiles.push(placeOf(compute === 0 ? new Float32Array(TILE) : new Float64Array(TILE)))
+  while (tiles.length <= index) tiles.push(placeOf(compute === 0 ? new Float32Array(thresholds.tile) : new Float64Array(thresholds.tile)))
   return tiles[index] as Place
 }
 
@@ -181,10 +179,10 @@ function bind(micro: Micro, outs: readonly Ref[], ins: readonly Ref[]): Run {
   const rows = flat ? 1 : micro.rows
   const cols = flat ? micro.rows * micro.cols : micro.cols
   if (micro.rows * micro.cols === 0) return () => {}
-  const single = rows * cols <= TILE
+  const single = rows * cols <= thresholds.tile
   /** Whole rows in a tile; 1 where a row may take several tiles. */
-  const tall = Math.max(1, Math.min(rows, Math.floor(TILE / cols)))
-  const width = Math.min(cols, TILE)
+  const tall = Math.max(1, Math.min(rows, Math.floor(thresholds.tile / cols)))
+  const width = Math.min(cols, thresholds.tile)
   const area = tall * width
 
   let tiles = 0

@@ -9,6 +9,7 @@
  *   - blocked: panels of a (4 rows) and b (2 columns) are packed as doubles, and a 4 × 2 block of sums stays in registers.
  */
 
+import { thresholds } from '../thresholds.js'
 import {
   checkCounts,
   checkOperand,
@@ -21,11 +22,6 @@ import {
   scalarsOf,
   volume,
 } from './kernel.js'
-
-/** Multiplications below which plain loops win over everything else. */
-const TINY = 256
-/** Doubles of packed b kept at a time: half a megabyte, inside the second-level cache. */
-const PANEL = 65536
 
 /** Scratch of the blocked way, shared by all calls: nothing of it outlives one. */
 let packedA = new Float64Array(0)
@@ -160,7 +156,7 @@ function storeRow(n: number, alpha: number, beta: number, c: Floats, z: number, 
 }
 
 const blocked: Product = ({ m, n, k, ai, ap, bp, bj, ci, cj, beta }, alpha, c, co, a, ao, b, bo) => {
-  const width = Math.min(n + (n & 1), Math.max(2, 2 * Math.floor(PANEL / (2 * k))))
+  const width = Math.min(n + (n & 1), Math.max(2, 2 * Math.floor(thresholds.panel / (2 * k))))
   if (packedA.length < 4 * k) packedA = new Float64Array(4 * k)
   if (packedB.length < width * k) packedB = new Float64Array(width * k)
   if (sums.length < 4 * width) sums = new Float64Array(4 * width)
@@ -240,7 +236,7 @@ function exchanged(plan: Plan): Plan {
 function choose(plan: Plan): { plan: Plan; product: Product; swap: boolean } {
   const { m, n, k } = plan
   if (k === 1 && m * n > 8) return { plan, product: outer, swap: false }
-  if (m * n * k <= TINY) return { plan, product: tiny, swap: false }
+  if (m * n * k <= thresholds.smallProduct) return { plan, product: tiny, swap: false }
   if (m < 4 && m <= n) return { plan, product: thin, swap: false }
   if (n < 4) return { plan: exchanged(plan), product: thin, swap: true }
   return { plan, product: blocked, swap: false }

@@ -9,19 +9,13 @@
 import { bytesPerElement } from '../../../util/dtype.js'
 import { elementwiseOps, type KernelName, type Slot, type Step, spaces } from '../../program.js'
 import type { Floats, Ref } from '../kernels/kernel.js'
+import { thresholds } from '../thresholds.js'
 
 /** A step's operand: its slot, and where it lies at the moment. */
 export interface Placed {
   readonly slot: Slot
   readonly ref: Ref
 }
-
-/** Larger steps are better off in loops: elements of a grid, multiply-adds of a product, operations of a line. */
-const mostElements = 8
-const mostProducts = 32
-const mostOperations = 256
-/** Words of code from which a line takes no further step. */
-export const longest = 5 * mostOperations
 
 const lineOps = [
   'copy',
@@ -114,7 +108,7 @@ type StepWriter = (writer: Writer, step: Step, outputs: readonly Placed[], input
 
 const elementwise: StepWriter = (writer, { ints, scalars }, outputs, inputs) => {
   const [, rows, cols, ins, outs, , ops] = ints as [number, number, number, number, number, number, number]
-  if (rows * cols > mostElements || rows * cols * ops > mostOperations / 4) return false
+  if (rows * cols > thresholds.lineElements || rows * cols * ops > thresholds.lineOperations / 4) return false
   const results = 7 + 2 * ins
   const code = results + outs
   const codes = Array.from({ length: ops }, (_, k) => lineOps.indexOf(operationNames[ints[code + 4 * k] as number] as 'copy'))
@@ -150,7 +144,7 @@ const elementwise: StepWriter = (writer, { ints, scalars }, outputs, inputs) => 
 
 const matmul: StepWriter = (writer, { ints, scalars }, [c], [a, b, s]) => {
   const [batch, m, n, k, transA, transB] = ints as [number, number, number, number, number, number]
-  if (batch !== 1 || m * n * k > mostProducts || k === 0) return false
+  if (batch !== 1 || m * n * k > thresholds.lineProducts || k === 0) return false
   const [alpha, beta] = scalars as [number, number]
   if (beta !== 0 && beta !== 1) return false
   const factor = s ? writer.read(s, 0) : -1
@@ -183,7 +177,7 @@ const matmul: StepWriter = (writer, { ints, scalars }, [c], [a, b, s]) => {
 
 const sum: StepWriter = (writer, { ints }, [y], [x]) => {
   const [outer, n, inner] = ints as [number, number, number]
-  if (outer * n * inner > mostProducts) return false
+  if (outer * n * inner > thresholds.lineProducts) return false
   const one = writer.constant(1)
   for (let o = 0; o < outer; o++) {
     for (let i = 0; i < inner; i++) {

@@ -9,11 +9,9 @@ import { dtypeOf, memoryError, type TypedArray } from '../../../util/dtype.js'
 import type { Executable, Runner } from '../../backend.js'
 import type { Block, BlockResult, Failure, Program, ProgramInput } from '../../program.js'
 import { BadIndex, malformed } from '../kernels/kernel.js'
+import { thresholds } from '../thresholds.js'
 import { type Binding, checkInput, checkState, checkWritable, JsExecutable } from './program.js'
 import type { JsState } from './state.js'
-
-const SLICE_MS = 10
-const SNAPSHOT_MS = 25
 
 /** A block being worked off, between slices. */
 interface Job {
@@ -181,7 +179,7 @@ export class JsRunner implements Runner {
     const { block, cursors } = job
     const { epochs, segments } = block
     job.clock = performance.now()
-    const until = job.clock + SLICE_MS
+    const until = job.clock + thresholds.sliceMilliseconds
     while (job.epoch < epochs) {
       while (job.segment < segments.length) {
         const { program, repeat } = segments[job.segment] as Block['segments'][number]
@@ -247,7 +245,7 @@ export class JsRunner implements Runner {
     job.segment = 0
     for (const i of job.bound) job.cursors[i] = 0
     this.#progress.epochs = job.epoch
-    if (job.clock - job.snapshotAt < SNAPSHOT_MS) return
+    if (job.clock - job.snapshotAt < thresholds.snapshotMilliseconds) return
     if (this.#state.publish()) job.kept = job.epoch
     job.snapshotAt = performance.now()
   }

@@ -6,7 +6,8 @@
 import { bytesPerElement } from '../../../util/dtype.js'
 import { type Slot, type Step, spaces } from '../../program.js'
 import type { Floats, Ref, Run } from '../kernels/kernel.js'
-import { append, type Cell, interpret, longest, type Placed, Registers, Writer } from './line.js'
+import { thresholds } from '../thresholds.js'
+import { append, type Cell, interpret, type Placed, Registers, Writer } from './line.js'
 
 /** Numbers carried between memory and registers, one way. */
 class Carried {
@@ -68,7 +69,7 @@ export function stretches(
   for (let i = 0; i < steps.length; ) {
     const writer = new Writer(registers)
     let end = i
-    while (end < steps.length && writer.code.length < longest && append(writer, steps[end] as Step, operands, dtype)) end++
+    while (end < steps.length && writer.code.length < thresholds.longestLine && append(writer, steps[end] as Step, operands, dtype)) end++
     const line = end - i >= 2
     parts.push({ step: i, writer: line ? writer : undefined })
     if (!line) others.push(steps[i] as Step)
