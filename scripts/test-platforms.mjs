@@ -77,12 +77,12 @@ const address = (platform, path) => (platform === windows ? `file:///Z:${path}` 
 
 function started(platform, name, { command, env }, project) {
   const file = join(project, 'quick-start.mjs')
-  writeFileSync(file, quickStart())
+  writeFileSync(file, `${quickStart()}\nconsole.log('engine', (await import('wengert')).backend().name)\n`)
   const { WENGERT_ADDON: _, ...bare } = env
   const { stdout, stderr } = run([...command, place(platform, file)], { env: bare, cwd: project })
   report(
     `${name}, quick start of the packed tarball`,
-    /^\d+ '?native'?$/m.test(stdout),
+    /^engine native$/m.test(stdout),
     end(stdout + stderr)
       .split('\n')
       .at(-1),

@@ -26,6 +26,7 @@ function symbols(target, file) {
   return {
     lines,
     open: lines.filter((line) => / g +D[FO] /.test(line) && !line.includes('*UND*')).map(name),
+    defined: lines.filter((line) => / D[FO] /.test(line) && !line.includes('*UND*')).map(name),
     wanted: lines.filter((line) => line.includes('*UND*') && !/^\S+ +w /.test(line)).map(name),
   }
 }
@@ -61,7 +62,8 @@ const kinds = {
   },
   musl(target, file) {
     const { needs, wanted, dynamic } = elf(target, file, /^libc\.so$/)
-    const there = new Set(symbols(target, libc(target)).open)
+    expect('the libraries', ['libc.so'], needs)
+    const there = new Set(symbols(target, libc(target)).defined)
     expect(
       'nothing that musl lacks',
       [],

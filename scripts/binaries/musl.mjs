@@ -14,6 +14,8 @@ const place = ({ processor }) => `${processor}-linux-musl`
 const tree = ({ debian }) =>
   made(`musl-${debian}`, (folder) => {
     for (const deb of archivesOf('bookworm', new RegExp(`^musl(-dev)?_.*_${debian}\\.deb$`))) run('dpkg', ['-x', deb, folder])
+    // Where /lib is a link to /usr/lib, as on a system that is installed.
+    run('cp', ['-a', `${folder}/lib/.`, `${folder}/usr/lib/`])
     relink(folder, folder)
   })
 
