@@ -4,9 +4,9 @@
 export const binaries: Readonly<Record<string, { runs: string; tested: string }>> = {
   'linux-x64-glibc': { runs: 'glibc 2.27 or later', tested: 'run by us' },
   'linux-x64-musl': { runs: 'musl, as in Alpine', tested: 'run by us' },
-  'linux-arm64-glibc': { runs: 'glibc 2.27 or later', tested: 'run by us' },
+  'linux-arm64-glibc': { runs: 'glibc 2.27 or later', tested: 'built, not run by us' },
   'linux-arm64-musl': { runs: 'musl, as in Alpine', tested: 'built, not run by us' },
-  'win32-x64': { runs: 'Windows 10 or later', tested: 'run by us' },
+  'win32-x64': { runs: 'Windows 10 or later', tested: 'run by us under wine' },
   'darwin-arm64': { runs: 'macOS 12 or later', tested: 'built, not run by us' },
 }
 
