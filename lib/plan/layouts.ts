@@ -3,8 +3,8 @@
  * them down through what does not care (elementwise operations, sums, concatenation), until two meet and cancel, so that a
  * network of convolutions is transposed at its ends alone.
  *
- * Each rule rewrites one node y = f(T(x), …) into y = T(f(x, …)), T being a transpose of three or more axes. To add one: a
- * function in `rules`.
+ * Each rule rewrites one node y = f(T(x), …) into y = T(f(x, …)), T being a transpose of three or more axes. To add one: an
+ * entry of `rules`.
  */
 
 import { broadcastRow, sumRow } from '../primitives/broadcast.js'
@@ -14,14 +14,14 @@ import type { Params, Primitive } from '../primitives/primitive.js'
 import { foldGrid, type Shape, sizeOf } from '../util/shape.js'
 import { isElementwise } from './fuse.js'
 import { type Graph, isOp, type Node, type Origin, removeDead } from './graph.js'
-import { applies, type OpNode } from './patterns.js'
+import { any, applies, either, type OpNode, op, type Pattern } from './patterns.js'
 
 type Permutation = readonly number[]
-const op = (primitive: unknown, params: Params): OpNode['origin'] => ({ kind: 'op', primitive: primitive as Primitive, params })
+const apply = (primitive: unknown, params: Params): OpNode['origin'] => ({ kind: 'op', primitive: primitive as Primitive, params })
 /** Adds a node like `like` (its type and scope) before the one at hand. */
 type Make = (origin: Origin, inputs: Node[], shape: Shape, like: Node) => Node
-/** Rewrites the node in place and says so. */
-type Rule = (node: OpNode, make: Make) => boolean
+/** Rewrites the node in place, unless it does not fit after all, and says so. */
+type Rewrite = (node: OpNode, make: Make) => boolean
 
 const permutationOf = (node: Node): Permutation | undefined =>
   applies(node, transposeRow) ? ((node as OpNode).origin.params.permutation as Permutation) : undefined
@@ -55,7 +55,7 @@ function beneath(input: Node, p: Permutation, make: Make): Node {
   if (applies(input, broadcastRow)) {
     const small = reordered(input.inputs[0] as Node, p, make)
     const shape = permuted(input.shape, inverse(p))
-    return make(op(broadcastRow, { shape }), [small], shape, input)
+    return make(apply(broadcastRow, { shape }), [small], shape, input)
   }
   return reordered(input, p, make)
 }
@@ -69,7 +69,7 @@ function foldable(shape: Shape, inputs: readonly Node[], make: Make): Node[] {
       return input
     }
     read.push(shape)
-    return make(op(broadcastRow, { shape }), [input], shape, input)
+    return make(apply(broadcastRow, { shape }), [input], shape, input)
   })
 }
 
@@ -80,20 +80,19 @@ function reordered(input: Node, p: Permutation, make: Make): Node {
     const value = transpose(reshape(input.origin.value, full), inverse(p))
     return make({ kind: 'constant', value }, [], value.shape, input)
   }
-  const wide = full.length === input.shape.length ? input : make(op(reshapeRow, { shape: full }), [input], full, input)
+  const wide = full.length === input.shape.length ? input : make(apply(reshapeRow, { shape: full }), [input], full, input)
   const order = inverse(p)
-  return make(op(transposeRow, { permutation: order }), [wide], permuted(full, order), input)
+  return make(apply(transposeRow, { permutation: order }), [wide], permuted(full, order), input)
 }
 
 /** Makes `node` the transpose of a new node. */
 function transposeOf(node: OpNode, below: Node, permutation: Permutation): true {
-  node.origin = op(transposeRow, { permutation: [...permutation] })
+  node.origin = apply(transposeRow, { permutation: [...permutation] })
   node.inputs = [below]
   return true
 }
 
-const throughElementwise: Rule = (node, make) => {
-  if (!isElementwise(node) && !applies(node, stopGradientRow)) return false
+const throughElementwise: Rewrite = (node, make) => {
   const p = common(node)
   if (!p) return false
   const shape = permuted(node.shape, inverse(p))
@@ -106,8 +105,7 @@ const throughElementwise: Rule = (node, make) => {
 }
 
 /** Σ over axes that lie together below the transpose too, the others keeping their order, needs no transpose at all. */
-const throughSum: Rule = (node) => {
-  if (!applies(node, sumRow)) return false
+const throughSum: Rewrite = (node) => {
   const [input] = node.inputs as [Node]
   const p = permutationOf(input)
   if (!p || p.length < 3) return false
@@ -121,8 +119,7 @@ const throughSum: Rule = (node) => {
   return true
 }
 
-const throughConcat: Rule = (node, make) => {
-  if (!applies(node, concatRow)) return false
+const throughConcat: Rewrite = (node, make) => {
   const p = permutationOf(node.inputs[0] as Node)
   if (!p || p.length < 3 || !node.inputs.every((input) => same(p, permutationOf(input)))) return false
   const params = { ...node.origin.params, axis: p[node.origin.params.axis as number] as number }
@@ -131,15 +128,14 @@ const throughConcat: Rule = (node, make) => {
 }
 
 /** A transpose of a transpose is one, or none; where only axes of length 1 change places it is a reshape. */
-const throughTranspose: Rule = (node) => {
-  const p = permutationOf(node)
-  if (!p) return false
+const throughTranspose: Rewrite = (node) => {
+  const p = permutationOf(node) as Permutation
   const [input] = node.inputs as [Node]
   const q = permutationOf(input)
   const [source, order] = q ? [input.inputs[0] as Node, p.map((axis) => q[axis] as number)] : [input, p]
   const long = order.filter((axis) => source.shape[axis] !== 1)
   if (long.every((axis, i) => i === 0 || axis > (long[i - 1] as number))) {
-    node.origin = op(reshapeRow, { shape: node.shape })
+    node.origin = apply(reshapeRow, { shape: node.shape })
     node.inputs = [source]
     return true
   }
@@ -147,7 +143,27 @@ const throughTranspose: Rule = (node) => {
   return transposeOf(node, source, order)
 }
 
-const rules: readonly Rule[] = [throughTranspose, throughElementwise, throughSum, throughConcat]
+const transposed = op(transposeRow, any('x'))
+const elementwise: Pattern = (node) => isElementwise(node)
+
+interface Rule {
+  name: string
+  pattern: Pattern
+  rewrite: Rewrite
+}
+
+/** T, T₁, T₂ are transposes. */
+const composed: Rule = { name: 'T₂(T₁(x)) → T(x), or x', pattern: transposed, rewrite: throughTranspose }
+const rules: readonly Rule[] = [
+  composed,
+  { name: 'f(T(x), …) → T(f(x, …)), f point by point', pattern: either(elementwise, op(stopGradientRow)), rewrite: throughElementwise },
+  { name: 'Σ(T(x)) → Σ(x), over axes that lie together', pattern: op(sumRow, transposed), rewrite: throughSum },
+  { name: 'concat(T(a), T(b), …) → T(concat(a, b, …))', pattern: op(concatRow, transposed), rewrite: throughConcat },
+]
+
+/** Applies the first rule that fits. */
+const rewrite = (node: OpNode, list: readonly Rule[], make: Make): boolean =>
+  list.some((rule) => rule.pattern(node, {}) && rule.rewrite(node, make))
 
 /** Moves transposes down and cancels them. Nodes are numbered anew. */
 export function settleLayouts(graph: Graph): void {
@@ -155,12 +171,12 @@ export function settleLayouts(graph: Graph): void {
   const nodes: Node[] = []
   const make: Make = (origin, inputs, shape, like) => {
     const node: Node = { id: 0, origin, inputs, shape, dtype: like.dtype, scope: like.scope }
-    if (isOp(node)) throughTranspose(node, make)
+    if (isOp(node)) rewrite(node, [composed], make)
     nodes.push(node)
     return node
   }
   for (const node of graph.nodes) {
-    if (isOp(node)) rules.some((rule) => rule(node, make))
+    if (isOp(node)) rewrite(node, rules, make)
     nodes.push(node)
   }
   graph.nodes = nodes.map((node, id) => Object.assign(node, { id }))
