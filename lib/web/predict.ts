@@ -1,5 +1,5 @@
 /**
- * `wengert/web/predict`: a page that predicts with a model trained elsewhere, in 60 kB. `wengert/web` has all of this, and
+ * `wengert/web/predict`: a page that predicts with a model trained elsewhere, in half of the bytes. `wengert/web` has all of this, and
  * differentiates and trains. No module of Node is imported; the JavaScript engine computes.
  */
 

@@ -46,10 +46,10 @@ const model = new nn.Sequential(
 const x = rng.normal([5, 4])
 
 describe('wengert/web', () => {
-  test('to predict takes at most 60 kB, gzipped', () => {
+  test('to predict takes at most 66 kB, gzipped', () => {
     const needed = files.filter(({ fileName, isDynamicEntry }) => fileName.startsWith('web/') && !isDynamicEntry)
     expect(needed.length).toBeGreaterThan(0)
-    expect(needed.reduce((sum, { code }) => sum + gzipSync(code, { level: 9 }).length, 0)).toBeLessThanOrEqual(60_000)
+    expect(needed.reduce((sum, { code }) => sum + gzipSync(code, { level: 9 }).length, 0)).toBeLessThanOrEqual(66_000)
   })
 
   test('imports nothing of Node', () => {
