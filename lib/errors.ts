@@ -16,6 +16,7 @@ export const errorCodes = {
   ERR_DATA: { cause: 'A data set is empty, ragged, or holds NaN or Infinity.', remedy: 'Clean the rows that the message names.' },
   ERR_LABEL: { cause: 'A class label is not one of the classes.', remedy: 'Labels are integers 0 … classes − 1.' },
   ERR_DETACHED: { cause: 'The ArrayBuffer of a typed array was transferred away.', remedy: 'Do not transfer a buffer that the library still uses.' },
+  ERR_DONATED: { cause: 'The memory of a tensor was handed to a compiled function by `donate`.', remedy: 'Use the result of that call; do not read the argument afterwards.' },
   ERR_BUSY: { cause: 'A parameter is being trained by a running fit.', remedy: 'Await the running fit, or abort it, first.' },
   ERR_DIVERGED: { cause: 'A cost or a parameter became NaN or Infinity.', remedy: 'Lower the learning rate, clip gradients, or standardise the data.' },
   ERR_NOT_SCALAR: { cause: 'A gradient was asked of a function whose value is not a scalar.', remedy: 'Use `jacobian` or `vjp`.' },

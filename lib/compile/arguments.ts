@@ -201,3 +201,30 @@ export function holdsOpaque(value: unknown): boolean {
   if (Array.isArray(value)) return value.some(holdsOpaque)
   return isPlainObject(value) && Object.values(value).some(holdsOpaque)
 }
+
+/** Where the leaves of donated arguments are: among the arrays and among the tensors of a call. Errors: ERR_VALUE for a parameter. */
+export function donorsOf(form: Form, donate: readonly number[]): { arrays: number[]; tensors: number[] } {
+  const found = { arrays: [] as number[], tensors: [] as number[] }
+  if (donate.length === 0 || form.kind !== 'list') return found
+  let arrays = 0
+  let tensors = 0
+  form.items.forEach((item, position) => {
+    const donated = donate.includes(position)
+    if (donated && holdsParameter(item))
+      throw new WengertError(
+        'ERR_VALUE',
+        `compile: argument ${position} is donated but holds a parameter, whose memory belongs to its module`,
+      )
+    for (const { kind } of leafForms(item)) {
+      if (kind === 'number') continue
+      if (donated) found.arrays.push(arrays)
+      if (donated && kind === 'tensor') found.tensors.push(tensors)
+      arrays++
+      if (kind === 'tensor') tensors++
+    }
+  })
+  return found
+}
+
+const holdsParameter = (form: Form): boolean =>
+  form.kind === 'static' ? form.value instanceof Bindable : 'items' in form && form.items.some(holdsParameter)

@@ -22,6 +22,11 @@ import { Recorded } from './recorded.js'
 export interface CompileOptions {
   /** Positions of arguments that belong to the program: numbers, strings, options, modules. Each new value is a new signature. */
   static?: number | readonly number[] | undefined
+  /**
+   * Positions of arguments that are not used after the call: results of the same shape and type take over their memory, so that a loop
+   * over parameters allocates nothing. A donated tensor has no values afterwards (ERR_DONATED).
+   */
+  donate?: number | readonly number[] | undefined
 }
 
 /** One program of a compiled function. */
@@ -76,8 +81,10 @@ const positions = (name: string, given: unknown): readonly number[] => {
  * - Programs are kept, within 64 MB a function; those not used for longest are freed.
  *
  * @param options.static positions of arguments that belong to the program; each new value is recorded anew
+ * @param options.donate positions of arguments whose memory results may take over
  * @throws ERR_VALUE_NEEDED where the path of `f` depends on the values of tensors; ERR_LEAKED for a tensor that was kept from another
- * function's recording; ERR_VALUE for arguments or results that are no such trees
+ * function's recording; ERR_VALUE for arguments or results that are no such trees, and for donated memory that is there twice;
+ * ERR_DONATED for a tensor that was donated before
  * @example
  * const step = compile((w: Tensor, x: Tensor, y: Tensor) => {
  *   const [cost, g] = valueAndGrad(costOf)(w, x, y)
@@ -111,6 +118,7 @@ class Programs {
   /** The most recently used first. */
   readonly #recent: Recorded[] = []
   readonly #static: readonly number[]
+  readonly #donate: readonly number[]
   #misses = 0
   #said = false
 
@@ -118,8 +126,12 @@ class Programs {
     readonly f: AnyFunction,
     options: CompileOptions,
   ) {
-    checkOptions('compile', options, ['static'])
+    checkOptions('compile', options, ['static', 'donate'])
     this.#static = positions('static', options.static)
+    this.#donate = positions('donate', options.donate)
+    const both = this.#static.find((i) => this.#donate.includes(i))
+    if (both !== undefined)
+      throw new WengertError('ERR_OPTION', `compile: argument ${both} is static, so it has no memory to donate`, { actual: both })
   }
 
   get signatures(): CompiledSignature[] {
@@ -192,7 +204,7 @@ class Programs {
   #record(form: Form, key: string): Recorded {
     let recorded: Recorded
     try {
-      recorded = new Recorded(this.f, form, key)
+      recorded = new Recorded(this.f, form, key, this.#donate)
     } catch (error) {
       throw error instanceof WengertError && error.code === 'ERR_VALUE_NEEDED' ? valueNeeded(error) : error
     }

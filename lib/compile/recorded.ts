@@ -9,13 +9,14 @@ import { type InputSpec, record } from '../plan/record.js'
 import { StateLayout } from '../plan/state-layout.js'
 import { type Bindable, withMeeting } from '../primitives/binding.js'
 import { innermostLevel, type Traced } from '../primitives/primitive.js'
-import { emptyTensor, Tensor } from '../tensor/tensor.js'
+import { emptyTensor, setMemory, Tensor } from '../tensor/tensor.js'
 import type { Held } from '../util/bounded-cache.js'
 import { allocate, type Dtype, isFloat, type TypedArray } from '../util/dtype.js'
 import { describe } from '../util/options.js'
 import type { Shape } from '../util/shape.js'
 import { isPlainObject } from '../util/tree.js'
-import { type Form, type Leaves, leafForms, treeOf } from './arguments.js'
+import { donorsOf, type Form, type Leaves, leafForms, treeOf } from './arguments.js'
+import { overDonors } from './donate.js'
 
 /** What a result is made of, of each call. */
 type Outcome =
@@ -31,7 +32,7 @@ interface Result {
   readonly input: number
   readonly shape: Shape
   readonly dtype: Dtype
-  /** Of an argument whose memory it takes over: the place among the leaves, and its input. */
+  /** The array among the leaves whose memory it takes over. */
   donor: number | undefined
 }
 
@@ -63,6 +64,12 @@ export class Recorded implements Held {
   calls = 0
   released = false
   #plan: Plan
+  /** Runs off the main thread write nothing over their arguments. */
+  readonly #plain: Lowered
+  #plainPlan: Plan | undefined
+  /** Places among the arrays, and among the tensors, of what is donated. */
+  readonly #donated: readonly number[]
+  readonly #spent: readonly number[]
   #engine = engine()
   readonly #inputs: InputSpec[] = []
   readonly #results: Result[] = []
@@ -75,12 +82,17 @@ export class Recorded implements Held {
    * no tree.
    *
    * @param key the form as text
+   * @param donate positions of arguments whose memory results may take over
    */
   constructor(
     readonly f: (...args: unknown[]) => unknown,
     readonly form: Form,
     readonly key: string,
+    donate: readonly number[] = [],
   ) {
+    const places = donorsOf(form, donate)
+    this.#donated = places.arrays
+    this.#spent = places.tensors
     let outcome: Outcome | undefined
     const graph = record(
       this.#inputs,
@@ -121,7 +133,12 @@ export class Recorded implements Held {
     )
     this.#outcome = outcome as Outcome
     const lowered = lowerGraph(graph, this.#inputs, new StateLayout(), { dtype: floatingType(graph), atomic: false })
-    this.#plan = new Plan(withOwnConstants(lowered))
+    this.#plain = withOwnConstants(lowered)
+    const written = this.#results.map(({ input }) => input)
+    // The arrays of the arguments are the first inputs.
+    const { program, taken } = overDonors(lowered.program, written, this.#donated)
+    for (const result of this.#results) result.donor = taken.get(result.input)
+    this.#plan = new Plan({ ...this.#plain, program })
   }
 
   /** What `f` is called with: tensors that stand for the leaves. */
@@ -184,12 +201,13 @@ export class Recorded implements Held {
   }
 
   get bytes(): number {
-    return this.#plan.bytes
+    return this.#plan.bytes + (this.#plainPlan?.bytes ?? 0)
   }
 
   release(): void {
     this.released = true
     this.#plan.release()
+    this.#plainPlan?.release()
   }
 
   /** Whether what the recording took for granted beside its arguments is so still. */
@@ -205,6 +223,8 @@ export class Recorded implements Held {
     if (now !== this.#engine) {
       this.#plan.release()
       this.#plan = new Plan(this.#plan.lowered)
+      this.#plainPlan?.release()
+      this.#plainPlan = undefined
       this.#engine = now
     }
     return this.#plan
@@ -227,6 +247,7 @@ export class Recorded implements Held {
       arrays[input] = place.resolve().data
     }
     for (let i = 0; i < outputs.length; i++) arrays[(this.#results[i] as Result).input] = outputs[i] as TypedArray
+    if (this.#donated.length > 0) this.#refuseShared(arrays)
     return arrays
   }
 
@@ -239,12 +260,30 @@ export class Recorded implements Held {
     }
   }
 
-  #fresh(): Tensor[] {
+  /** Errors: ERR_VALUE where donated memory is read as something else, too. */
+  #refuseShared(arrays: readonly TypedArray[]): void {
+    for (const i of this.#donated) {
+      const own = arrays[i] as TypedArray
+      const end = own.byteOffset + own.byteLength
+      for (let k = 0; k < arrays.length; k++) {
+        const other = arrays[k] as TypedArray
+        if (k === i || this.#inputs[k]?.writable || other.buffer !== own.buffer || own.length === 0) continue
+        if (other.byteOffset < end && own.byteOffset < other.byteOffset + other.byteLength)
+          throw new WengertError(
+            'ERR_VALUE',
+            `compile: the memory of a donated argument is also that of ${this.#inputs[k]?.name}: donate a copy, or leave it out of donate`,
+          )
+      }
+    }
+  }
+
+  /** Tensors for the results, those over donated memory among them. */
+  #fresh(leaves: Leaves): Tensor[] {
     const results = this.#results
     const tensors: Tensor[] = new Array(results.length)
     for (let i = 0; i < results.length; i++) {
-      const { shape, dtype } = results[i] as Result
-      tensors[i] = emptyTensor(shape, dtype)
+      const { shape, dtype, donor } = results[i] as Result
+      tensors[i] = donor === undefined ? emptyTensor(shape, dtype) : new Tensor(shape, dtype, leaves.arrays[donor] as TypedArray)
     }
     return tensors
   }
@@ -252,28 +291,31 @@ export class Recorded implements Held {
   /** One call. */
   run(leaves: Leaves): unknown {
     this.#ready()
-    const tensors = this.#fresh()
-    this.plan.run(
-      undefined,
-      this.#bind(
-        leaves,
-        tensors.map((y) => y.data),
-      ),
-    )
+    const tensors = this.#fresh(leaves)
+    this.plan.run(undefined, this.#bind(leaves, this.#written(tensors)))
+    for (const i of this.#spent) setMemory(leaves.tensors[i] as Tensor, undefined)
     return this.#finish(leaves, tensors)
   }
 
   /** One call off the main thread; the arguments may be changed as soon as this has returned its promise. */
   async runAside(leaves: Leaves): Promise<unknown> {
     this.#ready()
-    const tensors = this.#fresh()
-    await this.plan.runAside(
-      'compile',
-      this.#bind(
-        leaves,
-        tensors.map((y) => y.data),
-      ),
+    const { plan } = this
+    const tensors = this.#fresh(leaves)
+    const arrays = this.#bind(
+      leaves,
+      tensors.map((y) => y.data),
     )
+    this.#plainPlan ??= this.#donated.length === 0 ? plan : new Plan(this.#plain)
+    const running = this.#plainPlan.runAside('compile', arrays)
+    const spent = this.#spent.map((i) => [leaves.tensors[i] as Tensor, (leaves.tensors[i] as Tensor).data] as const)
+    for (const [x] of spent) setMemory(x, undefined)
+    try {
+      await running
+    } catch (error) {
+      for (const [x, data] of spent) setMemory(x, data)
+      throw error
+    }
     return this.#finish(leaves, tensors)
   }
 
@@ -284,13 +326,30 @@ export class Recorded implements Held {
     return rebuild(this.#outcome, tensors, leaves.numbers)
   }
 
-  /** The arrays that `profile` runs on. */
-  scratch(leaves: Leaves): TypedArray[] {
-    return this.#bind(
-      leaves,
-      this.#fresh().map((y) => y.data),
-    )
+  /** What a run on this thread writes beside its arguments: the results, those apart that lie in one. */
+  #written(tensors: readonly Tensor[]): TypedArray[] {
+    const arrays: TypedArray[] = new Array(tensors.length)
+    for (let i = 0; i < tensors.length; i++) {
+      const { donor, dtype } = this.#results[i] as Result
+      arrays[i] = donor === undefined ? (tensors[i] as Tensor).data : nothing[dtype]
+    }
+    return arrays
   }
+
+  /** The arrays that `profile` runs on: donated ones are copied. */
+  scratch(leaves: Leaves): TypedArray[] {
+    const arrays = leaves.arrays.map((data, i) => (this.#donated.includes(i) ? (data.slice() as TypedArray) : data))
+    const own = { ...leaves, arrays }
+    return this.#bind(own, this.#written(this.#fresh(own)))
+  }
+}
+
+/** In the place of a result that lies in an argument. */
+const nothing: Readonly<Record<Dtype, TypedArray>> = {
+  float32: allocate('float32', 0),
+  float64: allocate('float64', 0),
+  int32: allocate('int32', 0),
+  bool: allocate('bool', 0),
 }
 
 function rebuild(outcome: Outcome, tensors: readonly Tensor[], numbers: readonly number[]): unknown {

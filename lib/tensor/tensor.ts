@@ -71,7 +71,12 @@ export class Tensor {
 
   /** The elements, row-major: the tensor's own memory, not a copy. */
   get data(): TypedArray {
-    return this.values as TypedArray
+    if (this.values === undefined)
+      throw new WengertError(
+        'ERR_DONATED',
+        `data: this ${this.dtype} tensor of shape ${formatShape(this.shape)} was donated to a compiled function, and a result has its memory: use the result, or call the function without donate`,
+      )
+    return this.values
   }
 
   /** The number of elements. */
@@ -129,6 +134,11 @@ export class Tensor {
   [Symbol.for('nodejs.util.inspect.custom')](): string {
     return this.toString()
   }
+}
+
+/** Takes a tensor's memory away from it, or gives it back: without, it has no values (ERR_DONATED). */
+export function setMemory(x: Tensor, data: TypedArray | undefined): void {
+  ;(x as unknown as { values: TypedArray | undefined }).values = data
 }
 
 /** A dense tensor of zeros. */

@@ -262,6 +262,123 @@ describe.each(present)('on %s', (engine) => {
     }))
 })
 
+describe.each(present)('donated arguments on %s', (engine) => {
+  const update = (p: { w: Tensor; b: Tensor }, x: Tensor, y: Tensor) => {
+    const [cost, g] = valueAndGrad((q: { w: Tensor; b: Tensor }) => x.matmul(q.w).add(q.b).sub(y).square().mean())(p)
+    return [cost, { w: p.w.sub(g.w.mul(0.1)), b: p.b.sub(g.b.mul(0.1)) }] as const
+  }
+  const make = () => ({
+    w: tensor([
+      [1, 2],
+      [3, 4],
+    ]),
+    b: tensor([0, 1]),
+  })
+  const [x, y] = [
+    tensor([
+      [1, 2],
+      [3, -1],
+      [0, 1],
+    ]),
+    zeros([3, 2]),
+  ]
+
+  test('results take over their memory, with the same values', () =>
+    using(engine, () => {
+      const step = compile(update, { donate: 0 })
+      let [p, q] = [make(), make()]
+      const memory = [p.w.data, p.b.data]
+      for (let i = 0; i < 5; i++) {
+        const given = p
+        const [cost, next] = step(p, x, y)
+        const [expected, nextExpected] = update(q, x, y)
+        expect(plain([cost, next])).toEqual(plain([expected, nextExpected]))
+        expect([next.w.data === memory[0], next.b.data === memory[1]]).toEqual([true, true])
+        for (const gone of [given.w, given.b]) {
+          expect(code(() => gone.data)).toMatch(/^ERR_DONATED/)
+          expect(code(() => gone.add(1))).toMatch(/^ERR_DONATED/)
+        }
+        expect(code(() => step(given, x, y))).toMatch(/^ERR_DONATED/)
+        p = next
+        q = nextExpected
+      }
+      expect(x.toArray()).toEqual([
+        [1, 2],
+        [3, -1],
+        [0, 1],
+      ])
+      const before = plain(p)
+      step.profile(p, x, y)
+      expect(plain(p)).toEqual(before)
+      // Inside of a transform the plain function runs, and takes nothing.
+      grad((a: Tensor) => step({ ...p, b: a }, x, y)[0])(p.b)
+      expect(plain(p)).toEqual(before)
+    }))
+
+  test('only where nothing reads them afterwards', () =>
+    using(engine, () => {
+      const orders: ((a: Tensor, b: Tensor) => unknown)[] = [
+        (a, b) => [a.add(1), a.sum(), a.matmul(b)],
+        (a, b) => [b, a],
+        (a) => [a, a.transpose()],
+        (a) => [a.transpose().add(a)],
+        (a, b) => [a.matmul(b).add(a), b.add(a)],
+        (a, b) => [a.add(b.slice([0, 1])), b.exp()],
+        (a, b) => [a.exp(), a.gather(tensor([1, 0], { dtype: 'int32' })), b.mul(a)],
+        (a) => [a.cumsum(0), a.softmax(1), a.flip()],
+        (a) => [a.reshape([4]), a.cast('float64'), a.cast('int32')],
+      ]
+      for (const g of orders) {
+        const args = () =>
+          [
+            tensor([
+              [1, 2],
+              [3, 4],
+            ]),
+            tensor([
+              [5, 6],
+              [7, 8],
+            ]),
+          ] as const
+        const c = compile(g as (a: Tensor, b: Tensor) => unknown, { donate: [0, 1] })
+        for (let i = 0; i < 2; i++) expect(plain(c(...args()))).toEqual(plain(g(...args())))
+      }
+    }))
+
+  test('a call that fails leaves them as they were', () =>
+    during(engine, async () => {
+      const c = compile((a: Tensor, i: Tensor) => [a.exp(), a.gather(i), a.exp().gather(i)], { donate: 0 })
+      const a = tensor([1, 2])
+      expect(code(() => c(a, tensor([0, 9], { dtype: 'int32' })))).toMatch(/^ERR_INDEX/)
+      expect(a.toArray()).toEqual([1, 2])
+      const waiting = c.async(a, tensor([0, 9], { dtype: 'int32' }))
+      if (engine === 'native') expect(code(() => a.data)).toMatch(/^ERR_DONATED/)
+      await expect(waiting).rejects.toMatchObject({ code: 'ERR_INDEX' })
+      expect(a.toArray()).toEqual([1, 2])
+      const { data } = a
+      const doubled = compile((b: Tensor) => b.mul(2), { donate: 0 })
+      const y = await doubled.async(a)
+      expect([y.toArray(), y.data === data]).toEqual([[2, 4], true])
+      expect(code(() => a.data)).toMatch(/^ERR_DONATED/)
+    }))
+
+  test('what is refused', () =>
+    using(engine, () => {
+      const c = compile((a: Tensor, b: Tensor) => a.add(b), { donate: 0 })
+      const a = tensor([1, 2, 3])
+      expect(code(() => c(a, a))).toMatch(/^ERR_VALUE .*donated/)
+      const halves = new Float32Array(8)
+      expect(code(() => c(halves.subarray(0, 5), halves.subarray(3, 8)))).toMatch(/^ERR_VALUE .*donated/)
+      expect(c(halves.subarray(0, 4), halves.subarray(4, 8)).size).toBe(4)
+      const p = new nn.Parameter(tensor([1, 2, 3]))
+      expect(code(() => c(p, a))).toMatch(/^ERR_VALUE .*parameter/)
+      expect(a.toArray()).toEqual([1, 2, 3])
+      expect(code(() => compile((b: Tensor) => b, { donate: 0, static: [0] }))).toMatch(/^ERR_OPTION/)
+      const scaled = compile((b: Tensor) => b.mul(p), { donate: 0 })
+      expect(code(() => scaled(p.data as Float32Array))).toMatch(/^ERR_VALUE .*donated/)
+    }))
+})
+
 describe('what is refused', () => {
   test('reading a value, with its place', () => {
     for (const read of [
