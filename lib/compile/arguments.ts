@@ -17,7 +17,7 @@ import { isPlainObject } from '../util/tree.js'
 export type Form =
   | { readonly kind: 'tensor'; readonly shape: Shape; readonly dtype: Dtype; readonly size: number }
   | { readonly kind: 'array'; readonly dtype: Dtype; readonly size: number }
-  | { readonly kind: 'number'; readonly integer: boolean }
+  | { readonly kind: 'number' }
   /** A value that belongs to the form. */
   | { readonly kind: 'static'; readonly value: unknown }
   | { readonly kind: 'list'; readonly items: readonly Form[] }
@@ -31,7 +31,7 @@ export interface Leaves {
 }
 
 /** Whether int32 holds a number, which then stays an integer beside integers. */
-const isInteger = (x: number): boolean => Number.isInteger(x) && Math.abs(x) < 2147483648
+export const isInteger = (x: number): boolean => Number.isInteger(x) && Math.abs(x) < 2147483648
 
 /** Whether a tensor can only be handed on: one that is watched, or recorded over. */
 export const isOpaque = (x: Tensor): boolean => x instanceof Traced || x instanceof Abstract
@@ -59,7 +59,7 @@ export function collect(form: Form, value: unknown, into: Leaves): boolean {
       into.arrays.push(value as TypedArray)
       return true
     case 'number':
-      if (typeof value !== 'number' || isInteger(value) !== form.integer) return false
+      if (typeof value !== 'number') return false
       into.numbers.push(value)
       return true
     case 'static':
@@ -111,7 +111,7 @@ export function formOf(value: unknown, isStatic: boolean, place: string): Form {
   if (typeof value === 'symbol') throw notTaken(value, place)
   if (isStatic || value === null || (typeof value !== 'object' && typeof value !== 'function' && typeof value !== 'number'))
     return { kind: 'static', value }
-  if (typeof value === 'number') return { kind: 'number', integer: isInteger(value) }
+  if (typeof value === 'number') return { kind: 'number' }
   const dtype = dtypeOf(value)
   if (dtype !== undefined && dtype !== 'bool') {
     if (isDetached(value as TypedArray)) refuseDetached(value as TypedArray)
@@ -154,7 +154,7 @@ export function keyOf(form: Form): string {
     case 'array':
       return `${form.dtype} array of ${form.size}`
     case 'number':
-      return form.integer ? 'integer' : 'number'
+      return 'number'
     case 'static':
       return `= ${textOf(form.value)}`
     case 'list':

@@ -61,6 +61,9 @@ export interface Compiled<A extends readonly unknown[], R> {
 const mostBytes = 64 * 2 ** 20
 /** Programs that are looked at without building a key. */
 const recentPrograms = 4
+/** Programs of one form that differ by what else was taken for granted: parameters frozen or not, numbers that are integers or not. */
+const variants = 8
+const variant = (key: string, i: number): string => (i === 0 ? key : `${key} (${i + 1})`)
 /** So many new signatures in a row are said to be too many. */
 const manyMisses = 16
 
@@ -169,7 +172,7 @@ class Programs {
       const recorded = recent[i] as Recorded
       if (recorded.released) continue
       const leaves: Leaves = { tensors: [], arrays: [], numbers: [] }
-      if (!collect(recorded.form, args, leaves) || !recorded.holds) continue
+      if (!collect(recorded.form, args, leaves) || !recorded.holdsFor(leaves.numbers)) continue
       if (i > 0) this.#use(recorded)
       this.#misses = 0
       return { recorded, leaves }
@@ -177,14 +180,23 @@ class Programs {
     if (holdsOpaque(args)) return undefined
     const form = this.#formOf(args)
     const key = keyOf(form)
-    const known = this.#cache.get(key)
-    if (known?.holds) this.#misses = 0
-    const recorded = known?.holds ? known : this.#record(form, key)
-    this.#use(recorded)
-    const leaves: Leaves = { tensors: [], arrays: [], numbers: [] }
     // A static tree that was changed in place is known by its text.
-    collect(recorded.form, args, leaves)
+    const leaves: Leaves = { tensors: [], arrays: [], numbers: [] }
+    collect(form, args, leaves)
+    const recorded = this.#known(key, leaves) ?? this.#record(form, key, leaves)
+    this.#use(recorded)
     return { recorded, leaves }
+  }
+
+  /** A program of this form that holds still. */
+  #known(key: string, { numbers }: Leaves): Recorded | undefined {
+    for (let i = 0; i < variants; i++) {
+      const recorded = this.#cache.get(variant(key, i))
+      if (!recorded?.holdsFor(numbers)) continue
+      this.#misses = 0
+      return recorded
+    }
+    return undefined
   }
 
   #formOf(args: readonly unknown[]): Form {
@@ -201,15 +213,17 @@ class Programs {
     this.#cache.get(recorded.key)
   }
 
-  #record(form: Form, key: string): Recorded {
+  #record(form: Form, key: string, { numbers }: Leaves): Recorded {
+    const free = Array.from({ length: variants }, (_, i) => variant(key, i)).find((name) => !this.#cache.get(name))
+    const name = free ?? variant(key, this.#misses % variants)
     let recorded: Recorded
     try {
-      recorded = new Recorded(this.f, form, key, this.#donate)
+      recorded = new Recorded(this.f, form, name, numbers, this.#donate)
     } catch (error) {
       throw error instanceof WengertError && error.code === 'ERR_VALUE_NEEDED' ? valueNeeded(error) : error
     }
-    this.#cache.set(key, recorded)
-    this.#count(key)
+    this.#cache.set(name, recorded)
+    this.#count(name)
     return recorded
   }
 

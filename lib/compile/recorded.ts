@@ -15,7 +15,7 @@ import { allocate, type Dtype, isFloat, type TypedArray } from '../util/dtype.js
 import { describe } from '../util/options.js'
 import type { Shape } from '../util/shape.js'
 import { isPlainObject } from '../util/tree.js'
-import { donorsOf, type Form, type Leaves, leafForms, treeOf } from './arguments.js'
+import { donorsOf, type Form, isInteger, type Leaves, leafForms, treeOf } from './arguments.js'
 import { overDonors } from './donate.js'
 
 /** What a result is made of, of each call. */
@@ -75,19 +75,23 @@ export class Recorded implements Held {
   readonly #results: Result[] = []
   readonly #met: Met[] = []
   readonly #numbers: NumberInput[] = []
+  /** Of numbers whose being integers decided a type: whether they were. */
+  readonly #decided: { readonly leaf: number; readonly integer: boolean }[] = []
   readonly #outcome: Outcome
 
   /**
    * Records `f` once. Errors: those of `f`; ERR_VALUE_NEEDED where its path depends on values; ERR_LEAKED; ERR_VALUE for a result that is
    * no tree.
    *
-   * @param key the form as text
+   * @param key under which it is kept: the form as text
+   * @param numbers those of the first call
    * @param donate positions of arguments whose memory results may take over
    */
   constructor(
     readonly f: (...args: unknown[]) => unknown,
     readonly form: Form,
     readonly key: string,
+    numbers: readonly number[],
     donate: readonly number[] = [],
   ) {
     const places = donorsOf(form, donate)
@@ -108,8 +112,8 @@ export class Recorded implements Held {
           recorder.output(input, value)
           return this.#results.push({ input, shape: [...shape], dtype, donor: undefined }) - 1
         }
-        const numbers = new Map<Tensor, number>()
-        const args = this.#arguments(read, numbers)
+        const standIns = new Map<Tensor, number>()
+        const args = this.#arguments(read, standIns, numbers)
         const known = new Map<Bindable, Met>()
         const meet = (place: Bindable): Tensor => {
           let met = known.get(place)
@@ -122,7 +126,7 @@ export class Recorded implements Held {
           return met.standIn
         }
         withMeeting({ level: innermostLevel(), meet }, () => {
-          outcome = this.#returned(f(...args), 'the result', write, numbers)
+          outcome = this.#returned(f(...args), 'the result', write, standIns)
           for (const met of this.#met) {
             const { binding } = met.place
             if (binding !== undefined && binding !== met.standIn) met.assigned = write(binding)
@@ -145,6 +149,7 @@ export class Recorded implements Held {
   #arguments(
     read: (name: string, shape: Shape, dtype: Dtype) => { tensor: Tensor; input: number },
     numbers: Map<Tensor, number>,
+    values: readonly number[],
   ): unknown[] {
     const leaves = leafForms(this.form)
     const beside = leaves.flatMap((leaf) => (leaf.kind !== 'number' && isFloat(leaf.dtype) ? [leaf.dtype] : []))
@@ -160,7 +165,8 @@ export class Recorded implements Held {
       tensor: () => tensors[next++],
       number: () => {
         const leaf = nextNumber++
-        const { integer } = leaves.filter(({ kind }) => kind === 'number')[leaf] as Form & { kind: 'number' }
+        const integer = isInteger(values[leaf] as number)
+        const decided = this.#decided
         const made = new Map<Dtype, Tensor>()
         const as = (dtype: Dtype): Tensor => {
           let tensor = made.get(dtype)
@@ -174,7 +180,13 @@ export class Recorded implements Held {
         }
         const standIn = as(like) as Traced
         // In its own type it is a tensor that stands for a number; among others it takes theirs.
-        standIn.number = { integer, as }
+        standIn.number = {
+          get integer() {
+            if (!decided.some((known) => known.leaf === leaf)) decided.push({ leaf, integer })
+            return integer
+          },
+          as,
+        }
         numbers.set(standIn, leaf)
         return standIn
       },
@@ -211,7 +223,12 @@ export class Recorded implements Held {
   }
 
   /** Whether what the recording took for granted beside its arguments is so still. */
-  get holds(): boolean {
+  holdsFor(numbers: readonly number[]): boolean {
+    const decided = this.#decided
+    for (let i = 0; i < decided.length; i++) {
+      const { leaf, integer } = decided[i] as { leaf: number; integer: boolean }
+      if (isInteger(numbers[leaf] as number) !== integer) return false
+    }
     const met = this.#met
     for (let i = 0; i < met.length; i++) if ((met[i] as Met).place.frozen !== (met[i] as Met).frozen) return false
     return true

@@ -99,7 +99,9 @@ function row(name: ElementwiseOp, definition: Definition): Primitive {
 /** What is known of a tensor that stands for a number, which has no element type of its own. */
 const numberIn = (x: unknown): StandingNumber | undefined => (x instanceof Traced ? x.number : undefined)
 
-const isInteger = (x: number): boolean => Number.isInteger(x) && Math.abs(x) < 2147483648
+const isNumber = (x: unknown): boolean => typeof x === 'number' || numberIn(x) !== undefined
+const isFraction = (x: unknown): boolean =>
+  typeof x === 'number' ? !(Number.isInteger(x) && Math.abs(x) < 2147483648) : numberIn(x)?.integer === false
 
 /** Floating tensors of one type, all of one shape or single numbers, as nearly all operands are: they are taken as they stand. */
 function ready(operands: readonly Operand[]): Tensor[] | undefined {
@@ -144,10 +146,8 @@ function prepare(name: string, operands: readonly Operand[], output: OutputType,
       })
     }
   }
-  const numbers = operands.flatMap((x) => (typeof x === 'number' ? [isInteger(x)] : (numberIn(x)?.integer ?? [])))
-  const fraction = numbers.includes(false)
-  if (dtype === undefined || (!isFloat(dtype) && (output === 'float' || fraction))) dtype = 'float32'
-  else if (dtype === 'bool' && (output === 'same' || numbers.length > 0)) dtype = 'int32'
+  if (dtype === undefined || (!isFloat(dtype) && (output === 'float' || operands.some(isFraction)))) dtype = 'float32'
+  else if (dtype === 'bool' && (output === 'same' || operands.some(isNumber))) dtype = 'int32'
   const type = dtype
   const tensors = operands.map((x, i) => {
     if (i < first) return asBool(name, x as Operand)

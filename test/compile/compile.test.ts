@@ -123,6 +123,17 @@ describe.each(present)('on %s', (engine) => {
       const inside = compile((a: Tensor, k: number) => a.mul(k * 2))
       expect(code(() => inside(x(), 2))).toMatch(/^ERR_VALUE .*x\.mul\(2\).*compile\.test\.ts/)
       agree((a: Tensor, k: number) => a.mul(k * 2), [x(), 2], { static: 1 })
+      // Whether a number is an integer matters beside integers alone.
+      const seen = vi.fn()
+      const scaled = (a: Tensor, k: Tensor) => {
+        seen()
+        return a.mul(k)
+      }
+      const c = compile(scaled)
+      for (const k of [1, 0.5, 1, 0.5, 3e9])
+        for (const a of [x(), tensor([3, 4], { dtype: 'int32' })]) expect(plain(c(a, k))).toEqual(plain(scaled(a, k as never)))
+      expect(c.signatures).toHaveLength(3)
+      expect(seen).toHaveBeenCalledTimes(3 + 10)
     })
 
     here('results are fresh, arguments are left alone', () => {

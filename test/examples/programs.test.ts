@@ -156,6 +156,27 @@ describe.each(engines)('on the %s engine', (engine) => {
     expect(readFileSync(path, 'utf8')).toContain('measured')
   })
 
+  test('adam-by-hand: the costs of the library’s own Adam, by one program', () => {
+    const { cost, twinCost, programs } = json<{ cost: number; twinCost: number; programs: number }>('adam-by-hand', engine)
+    expect(cost).toBeLessThan(1e-4)
+    expect(Math.abs(cost / twinCost - 1)).toBeLessThan(1e-3)
+    expect(programs).toBe(1)
+  })
+
+  test('gan: points on both moons', () => {
+    const { distance, upper, programs } = json<{ distance: number; upper: number; programs: number }>('gan', engine)
+    expect(distance).toBeLessThan(0.1)
+    expect(Math.abs(upper - 0.5)).toBeLessThan(0.25)
+    expect(programs).toBe(1)
+  }, 120_000)
+
+  test('cartpole: the pole stays up', () => {
+    const { first, last, programs } = json<{ first: number; last: number; programs: number[] }>('cartpole', engine)
+    expect(first).toBeLessThan(60)
+    expect(last).toBeGreaterThan(150)
+    expect(programs).toEqual([1, 1])
+  }, 120_000)
+
   test('descent: the full batch stays on the saddle, single samples and batches leave it', () => {
     const { ends, figures } = json<{ ends: Record<string, [number, number]>; figures: string[] }>('gradient-descent-figures', engine, [
       '--out',
