@@ -1,5 +1,6 @@
 /** A training as one page to look at: a single HTML file without scripts, that needs nothing but itself. */
 
+import type { DataLike } from '../data/dataset.js'
 import { WengertError } from '../errors.js'
 import { checkPath, writeAtomic } from '../io/atomic.js'
 import { Module } from '../nn/module.js'
@@ -7,6 +8,7 @@ import type { Dependence, Importance } from '../table/explain.js'
 import { checkOptions, describe } from '../util/options.js'
 import type { EpochRecord, History } from './history.js'
 import { chart, escape, figure, type Line, matrix, table } from './report-charts.js'
+import { imageFigures } from './report-images.js'
 import { dependenceFigure, importanceFigure } from './report-tables.js'
 
 /** Where a report goes, and what it shows besides the histories. */
@@ -25,6 +27,8 @@ export interface ReportOptions {
   importance?: readonly Importance[] | undefined
   /** Of `partialDependence`, one figure each. */
   dependence?: readonly Dependence[] | undefined
+  /** Images [m, C, H, W] and their classes: samples are shown, and with `model` its first layer's filters and its wrong answers. */
+  images?: DataLike | undefined
   /** Lines of plain text, such as what was chosen. */
   facts?: string | undefined
 }
@@ -83,6 +87,8 @@ table{border-collapse:collapse;font-variant-numeric:tabular-nums}th,td{padding:5
 th:first-child,td:first-child{text-align:left}th{font-weight:600;color:var(--soft)}.scroll{overflow-x:auto}.summary{margin-bottom:20px}
 .matrix td{text-align:center;min-width:38px;padding:6px 8px;border:1px solid var(--card)}.matrix th{text-align:center}.matrix tbody th{text-align:right;padding-right:10px}
 .hit{background:color-mix(in srgb,var(--hit) var(--s,0%),transparent)}.miss{background:color-mix(in srgb,var(--miss) var(--s,0%),transparent)}.strong{color:#fff}
+.tiles{display:grid;grid-template-columns:repeat(auto-fill,minmax(72px,1fr));gap:10px;list-style:none;margin:0;padding:0;font-size:12px;text-align:center;color:var(--soft)}
+.tiles svg{image-rendering:pixelated;margin-bottom:3px;border:1px solid var(--line)}
 pre{overflow-x:auto;margin:0;font:13px/1.4 ui-monospace,"DejaVu Sans Mono",monospace}
 ${colors.map((c, i) => `polyline.c${i}{stroke:${c}}circle.c${i}{fill:${c}}i.b${i}{border-color:${c}}`).join('')}`
 
@@ -144,13 +150,13 @@ function summaryOf(histories: readonly [string, History][]): string {
 
 /**
  * Writes a training, or several to compare, as one HTML page: curves of cost, accuracy and learning rate, gradient norms
- * (of fits with `health: true`), the confusion matrix, the model's summary; light or dark as the reader's system is.
+ * (of fits with `health: true`), the confusion matrix, images with the model's filters and wrong answers, its summary; light or dark as the reader's system is.
  *
  * @throws (rejects) ERR_VALUE, ERR_SHAPE, ERR_OPTION; ERR_FILE
  * @example await report([fbgd, sgd, mbsgd], { path: 'digits.html', model, title: 'Digits' })
  */
 export async function report(histories: Histories, options: ReportOptions): Promise<void> {
-  checkOptions('report', options, ['path', 'model', 'confusion', 'classes', 'title', 'importance', 'dependence', 'facts'])
+  checkOptions('report', options, ['path', 'model', 'confusion', 'classes', 'title', 'importance', 'dependence', 'images', 'facts'])
   const { model, classes, title = 'Training' } = options ?? {}
   const path = checkPath('report', options?.path)
   if (model !== undefined && !(model instanceof Module))
@@ -197,6 +203,7 @@ export async function report(histories: Histories, options: ReportOptions): Prom
       ]
     }),
     ...confusions.map(([name, counts]) => matrix(name, counts, classes ?? counts.map((_, c) => String(c)))),
+    ...(options.images === undefined ? [] : imageFigures(options.images, model, classes)),
     importanceFigure(options.importance ?? []),
     ...(options.dependence ?? []).map(dependenceFigure),
     options.facts ? `<figure><figcaption>Columns and scores</figcaption><pre>${escape(options.facts)}</pre></figure>` : '',

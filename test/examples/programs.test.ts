@@ -188,6 +188,22 @@ describe.each(engines)('on the %s engine', (engine) => {
   })
 })
 
+describe.each(engines)('convolutions on %s', (engine) => {
+  test('digits as images: what a dense network gets wrong too often', { timeout: 180_000 }, () => {
+    const path = join(folder, `${engine}-images.html`)
+    const { testAccuracy } = json<{ testAccuracy: number }>('digit-images', engine, ['--report', path])
+    expect(testAccuracy).toBeGreaterThanOrEqual(0.98)
+    const page = readFileSync(path, 'utf8')
+    for (const shown of ['Samples', 'Filters of the first layer', 'Wrong answers: ', 'Conv2d 1 → 16']) expect(page).toContain(shown)
+  })
+
+  test('heartbeats: signals along time', { timeout: 120_000 }, () => {
+    const { testAccuracy, confusionMatrix } = json<{ testAccuracy: number; confusionMatrix: number[][] }>('heartbeats', engine)
+    expect(testAccuracy).toBeGreaterThanOrEqual(0.96)
+    expect(confusionMatrix.flat().reduce((a, b) => a + b, 0)).toBe(200)
+  })
+})
+
 test('digits: the three trainers on one page', () => {
   const path = join(folder, 'digits.html')
   const { status, stdout } = run('digits', ['--json', '--report', path], engines[0])

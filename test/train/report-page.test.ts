@@ -128,3 +128,51 @@ test('misuse is refused by name', async () => {
   await expect(write(one, { titel: 'x' })).rejects.toThrow(/did you mean 'title'/)
   await expect(write(one, { path: join(folder, 'no', 'page.html') })).rejects.toMatchObject({ code: 'ERR_FILE' })
 })
+
+describe('images on the page', () => {
+  const x = new Random(2).uniform([40, 1, 4, 4])
+  const y = Int32Array.from({ length: 40 }, (_, i) => i % 3)
+  const network = () =>
+    new nn.Sequential(
+      new nn.Conv2d(1, 5, 3, { rng: new Random(1) }),
+      new nn.ReLU(),
+      new nn.Flatten(),
+      new nn.Linear(20, 3, { rng: new Random(2) }),
+    )
+  const tilesOf = (page: string, title: string) => {
+    const figure = (page.split(`<figcaption>${title}`)[1] ?? '').split('</figure>')[0] as string
+    return [...figure.matchAll(/<\/svg>([^<]*)<\/li>/g)].map((m) => m[1] as string)
+  }
+
+  test('samples, filters, and exactly the wrong answers', async () => {
+    const own = network()
+    const page = await write(histories[2] as History, { model: own, images: { x, y }, classes: undefined, confusion: [[1]] })
+    expect(page).not.toMatch(/https?:|<script|@import|url\(|src=/)
+    expect(tilesOf(page, 'Samples')).toEqual(Array.from({ length: 24 }, (_, i) => String(i % 3)))
+    expect(tilesOf(page, 'Filters of the first layer')).toEqual(['1', '2', '3', '4', '5'])
+    const said = Array.from(own.predict(x).argmax(1).data)
+    const wrong = said.flatMap((k, i) => (k === y[i] ? [] : [`${y[i]} as ${k}`]))
+    expect(wrong.length).toBeGreaterThan(0)
+    expect(page).toContain(`Wrong answers: ${wrong.length} of 40`)
+    const shown = tilesOf(page, 'Wrong answers')
+    expect(shown.length).toBe(Math.min(24, wrong.length))
+    if (wrong.length <= 24) expect([...shown].sort()).toEqual([...wrong].sort())
+    // The first pixel of the first sample, between the darkest and the brightest of all.
+    const bytes = Buffer.from((page.match(/base64,([^"]*)"/) as RegExpMatchArray)[1] as string, 'base64')
+    const values = Array.from(x.data)
+    const [low, high] = [Math.min(...values), Math.max(...values)]
+    expect(bytes.length).toBe(54 + 12 * 4)
+    expect(bytes[54 + 3 * 12]).toBe(Math.round((255 * ((values[0] as number) - low)) / (high - low)))
+  })
+
+  test('colour, names of classes, and no model', async () => {
+    const colour = { x: new Random(3).uniform([2, 3, 2, 2]), y: [0, 1], classes: ['cat', '<dog>'] }
+    const page = await write(histories[2] as History, { images: colour })
+    expect(tilesOf(page, 'Samples')).toEqual(['cat', '&lt;dog&gt;'])
+    expect(page).not.toContain('Wrong answers')
+  })
+
+  test('what is no image is refused', async () => {
+    await expect(write(histories[2] as History, { images: { x: [[1, 2]], y: [0] } })).rejects.toThrow(/\[m, C, H, W\], got \[1, 2\]/)
+  })
+})
