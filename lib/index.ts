@@ -5,9 +5,11 @@ import './primitives/methods.js'
 export { detectAnomaly } from './autodiff/anomaly.js'
 export type { AllGiven, Argnums, Cotangent, Derivatives, Given, Gradient, Gradients } from './autodiff/arguments.js'
 export { type CheckOptions, checkGradients, type GradientReport, type WorstGradient } from './autodiff/check-gradients.js'
+export { cond, whileLoop } from './autodiff/control.js'
 export { type CustomRule, checkpoint, checkpoint as remat, customGradient } from './autodiff/custom.js'
 export type { DrawOptions, Seed } from './autodiff/drawing.js'
 export { hessian, hvp, type JacobianMode, jacobian } from './autodiff/jacobian.js'
+export { type ScanOptions, scan } from './autodiff/scan.js'
 export { type Adjoints, Tape, trace } from './autodiff/trace.js'
 export {
   type GradOptions,

@@ -11,6 +11,8 @@ import { apply, atNextLevel, below, capturedBy, type Params, type Primitive, ref
 import { withScope } from '../primitives/scope.js'
 import { Tensor } from '../tensor/tensor.js'
 import { describe } from '../util/options.js'
+import { Dual, ForwardTrace } from './forward.js'
+import { pullBack } from './reverse.js'
 import { Tape, Variable } from './tape.js'
 
 /** One operation of a graph, without its value; those without a primitive are the inputs, in order. */
@@ -24,6 +26,8 @@ export interface Step {
   /** The part of a model that it came from. */
   readonly scope: string
 }
+
+export type Maybe = Tensor | undefined
 
 /** What is computed from the inputs of a graph: a step, or a constant. */
 export type Result = number | Tensor
@@ -42,12 +46,7 @@ export interface Graph {
  * @param known values that some steps are known to have for these inputs
  */
 export function replay({ steps, outputs }: Graph, inputs: readonly Tensor[], known: readonly (Tensor | undefined)[] = []): Tensor[] {
-  const lastUse = new Map<number, number>()
-  for (const y of outputs) if (typeof y === 'number') lastUse.set(y, steps.length)
-  for (let i = steps.length - 1; i >= 0; i--) {
-    if (!lastUse.has(i) || known[i] !== undefined) continue
-    for (const s of (steps[i] as Step).sources) if (s >= 0 && !lastUse.has(s)) lastUse.set(s, i)
-  }
+  const lastUse = known.length === 0 ? lastUses(outputs, steps) : findLastUses(outputs, steps, known)
   const values: (Tensor | undefined)[] = []
   let next = 0
   steps.forEach(({ primitive, params, sources, constants, scope }, i) => {
@@ -60,6 +59,28 @@ export function replay({ steps, outputs }: Graph, inputs: readonly Tensor[], kno
     for (const s of sources) if (lastUse.get(s) === i) values[s] = undefined
   })
   return outputs.map((y) => (typeof y === 'number' ? (values[y] as Tensor) : y))
+}
+
+/** Of each step that is needed, the last that reads it. */
+function findLastUses(outputs: Graph['outputs'], steps: Graph['steps'], known: readonly (Tensor | undefined)[]): Map<number, number> {
+  const lastUse = new Map<number, number>()
+  for (const y of outputs) if (typeof y === 'number') lastUse.set(y, steps.length)
+  for (let i = steps.length - 1; i >= 0; i--) {
+    if (!lastUse.has(i) || known[i] !== undefined) continue
+    for (const s of (steps[i] as Step).sources) if (s >= 0 && !lastUse.has(s)) lastUse.set(s, i)
+  }
+  return lastUse
+}
+
+/** The same, remembered: a loop evaluates one graph many times. */
+const rememberedUses = new WeakMap<Graph['outputs'], Map<number, number>>()
+function lastUses(outputs: Graph['outputs'], steps: Graph['steps']): Map<number, number> {
+  let found = rememberedUses.get(outputs)
+  if (found === undefined) {
+    found = findLastUses(outputs, steps, [])
+    rememberedUses.set(outputs, found)
+  }
+  return found
 }
 
 /** Records over what is below all traces; a tensor of another trace that is met becomes an input. */
@@ -166,3 +187,36 @@ function stepsOf(tape: Tape): Step[] {
 
 /** Whether two lists hold the same tensors. */
 export const sameTensors = (a: readonly Tensor[], b: readonly Tensor[]): boolean => a.length === b.length && a.every((x, i) => x === b[i])
+
+/** The values of a graph's outputs, and their tangents. */
+export function pushBoth(graph: Graph, inputs: readonly Tensor[], tangents: readonly Maybe[]): { value: Tensor; tangent: Maybe }[] {
+  return atNextLevel((level) => {
+    const trace = new ForwardTrace(level, 'jvp')
+    const duals = inputs.map((x, i) => {
+      const t = tangents[i]
+      return t ? new Dual(trace, x, t) : x
+    })
+    return replay(graph, duals).map((y) => (trace.owns(y) ? { value: y.value, tangent: y.tangent } : { value: y, tangent: undefined }))
+  })
+}
+
+/** The tangents of a graph's outputs. */
+export const pushThrough = (graph: Graph, inputs: readonly Tensor[], tangents: readonly Maybe[]): Maybe[] =>
+  pushBoth(graph, inputs, tangents).map(({ tangent }) => tangent)
+
+/** The cotangents of those inputs of a graph that are wanted. */
+export function pullThrough(graph: Graph, inputs: readonly Tensor[], cotangents: readonly Tensor[], wanted: readonly boolean[]): Maybe[] {
+  const [tape, outputs] = atNextLevel((level) => {
+    const recording = new Tape(level, false, false, 'vjp')
+    return [
+      recording,
+      replay(
+        graph,
+        inputs.map((x, i) => (wanted[i] ? recording.watch(x) : x)),
+      ),
+    ] as const
+  })
+  const found = pullBack(tape, outputs, cotangents)
+  let next = 0
+  return wanted.map((yes) => (yes ? found[next++] : undefined))
+}

@@ -6,17 +6,12 @@
 import { WengertError } from '../errors.js'
 import { optimizationBarrier } from '../primitives/barrier.js'
 import { add } from '../primitives/elementwise.js'
-import { type Aval, apply, atNextLevel, below, type GeneralPrimitive, tracing } from '../primitives/primitive.js'
+import { type Aval, apply, below, type GeneralPrimitive, tracing } from '../primitives/primitive.js'
 import { asTensor, zeros } from '../tensor/creation.js'
 import { Tensor } from '../tensor/tensor.js'
 import { isFloat } from '../util/dtype.js'
 import { describe } from '../util/options.js'
-import { type Closed, close, type Graph, replay, sameTensors } from './closed.js'
-import { Dual, ForwardTrace } from './forward.js'
-import { pullBack } from './reverse.js'
-import { Tape } from './tape.js'
-
-type Maybe = Tensor | undefined
+import { type Closed, close, type Maybe, pullThrough, pushThrough, replay, sameTensors } from './closed.js'
 
 /** A user's rule: the value, and the cotangents of the arguments given that of the value. */
 export type CustomRule<A extends readonly Tensor[] = readonly Tensor[]> = (
@@ -24,35 +19,6 @@ export type CustomRule<A extends readonly Tensor[] = readonly Tensor[]> = (
 ) => [value: Tensor, pullback: (g: Tensor) => Tensor | readonly (Tensor | undefined)[]]
 
 const zerosLike = (x: Tensor): Tensor => zeros(x.shape, { dtype: x.dtype })
-
-/** The tangents of a graph's outputs. */
-function pushThrough(graph: Graph, inputs: readonly Tensor[], tangents: readonly Maybe[]): Maybe[] {
-  return atNextLevel((level) => {
-    const trace = new ForwardTrace(level, 'jvp')
-    const duals = inputs.map((x, i) => {
-      const t = tangents[i]
-      return t ? new Dual(trace, x, t) : x
-    })
-    return replay(graph, duals).map((y) => (trace.owns(y) ? y.tangent : undefined))
-  })
-}
-
-/** The cotangents of those inputs of a graph that are wanted. */
-function pullThrough(graph: Graph, inputs: readonly Tensor[], cotangents: readonly Tensor[], wanted: readonly boolean[]): Maybe[] {
-  const [tape, outputs] = atNextLevel((level) => {
-    const recording = new Tape(level, false, false, 'vjp')
-    return [
-      recording,
-      replay(
-        graph,
-        inputs.map((x, i) => (wanted[i] ? recording.watch(x) : x)),
-      ),
-    ] as const
-  })
-  const found = pullBack(tape, outputs, cotangents)
-  let next = 0
-  return wanted.map((yes) => (yes ? found[next++] : undefined))
-}
 
 /** A primitive whose value is that of a closed function. */
 function primitiveOf(name: string, { graph, ground, outputs }: Closed, rules: Pick<GeneralPrimitive, 'jvp' | 'vjp'>): GeneralPrimitive {
@@ -141,7 +107,12 @@ export function customGradient<A extends readonly Tensor[]>(rule: CustomRule<A>)
         sameTensors(inputs, closed.ground) ? closed.values : [],
       )
       let next = 0
-      return captured.map((x, i) => (inner[i] === undefined ? below(x, level) : (made[next++] as Tensor)))
+      return captured.map((x, i) => {
+        if (inner[i] !== undefined) return made[next++] as Tensor
+        // What the value reads too is an operand, which may have another value now: in a loop each iteration has its own.
+        const operand = closed.inputs.indexOf(x)
+        return operand >= own ? (inputs[operand] as Tensor) : below(x, level)
+      })
     }
 
     return apply(

@@ -32,8 +32,12 @@ export class ForwardTrace extends Trace {
 
   apply(primitive: Primitive, inputs: readonly Tensor[], params: Params): Tensor {
     const values = inputs.map((x) => (this.owns(x) ? x.value : x))
-    const output = apply(primitive, values, params)
     const tangents = inputs.map((x, i) => (this.owns(x) && isFloat((values[i] as Tensor).dtype) ? x.tangent : undefined))
+    if (primitive.kind === 'general' && primitive.both && tangents.some((t) => t !== undefined)) {
+      const { output, tangent } = primitive.both(tangents, values)
+      return new Dual(this, output, tangent, primitive)
+    }
+    const output = apply(primitive, values, params)
     const moving = isFloat(output.dtype) && tangents.some((t) => t !== undefined)
     const tangent = moving ? push(primitive, tangents, values, output, params, this.level) : undefined
     return tangent === undefined ? output : new Dual(this, output, tangent, primitive)

@@ -5,6 +5,7 @@ import { sumTo } from '../primitives/broadcast.js'
 import { add } from '../primitives/elementwise.js'
 import type { Primitive } from '../primitives/primitive.js'
 import { currentScope, replaceScope, withScope } from '../primitives/scope.js'
+import { Tuple } from '../primitives/tuple.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { isFloat } from '../util/dtype.js'
 import type { Entry, Tape } from './tape.js'
@@ -93,8 +94,10 @@ const backward = (scope: string): string => (scope === '' ? 'backward' : scope.e
 
 function accumulate(adjoints: (Tensor | undefined)[], index: number, cotangent: Tensor): void {
   const before = adjoints[index]
-  adjoints[index] = before === undefined ? cotangent : add(before, cotangent)
+  adjoints[index] = before === undefined ? cotangent : sumOf(before, cotangent)
 }
+
+const sumOf = (a: Tensor, b: Tensor): Tensor => (a instanceof Tuple && b instanceof Tuple ? a.plus(b, add) : add(a, b))
 
 /** The cotangents of an entry's inputs, by the kind of its row. */
 export function cotangentsOf(

@@ -63,7 +63,10 @@ export class Tape extends Trace {
 
   /** Records one application; the innermost trace among the inputs calls it. */
   apply(primitive: Primitive, inputs: readonly Tensor[], params: Params): Tensor {
-    if (this.inlining && primitive.kind === 'general' && primitive.evaluate) return primitive.evaluate(inputs)
+    if (primitive.kind === 'general') {
+      if (this.inlining && primitive.evaluate) return primitive.evaluate(inputs)
+      if (primitive.forReverse && !this.everything) primitive = primitive.forReverse()
+    }
     const count = inputs.length
     const lower: Tensor[] = new Array(count)
     for (let i = 0; i < count; i++) lower[i] = this.lowerOf(inputs[i] as Tensor)

@@ -9,6 +9,7 @@ import { microOps } from '../primitives/micro-ops.js'
 import { reshape } from '../primitives/movement.js'
 import {
   Abstract,
+  type Aval,
   apply,
   atNextLevel,
   type Batch,
@@ -20,10 +21,12 @@ import {
   Traced,
 } from '../primitives/primitive.js'
 import { sum } from '../primitives/reduce.js'
+import { Tuple } from '../primitives/tuple.js'
 import { zeros } from '../tensor/creation.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { TypedArray } from '../util/dtype.js'
 import { broadcastShapes, foldGrid, formatShape, type Shape, sameShape } from '../util/shape.js'
+import { type Graph, replay } from './closed.js'
 
 type Maybe = Tensor | undefined
 
@@ -111,10 +114,12 @@ export class BatchTrace extends Trace {
     const mapped = inputs.map((x) => this.owns(x))
     const lower = inputs.map((x) => (this.owns(x) ? x.value : x))
     if (this.size === 0) {
-      const { shape, dtype } = primitive.infer(inputs, params)
-      return new Batched(this, zeros([0, ...shape], { dtype }), primitive)
+      const none = ({ shape, dtype }: Aval) => zeros([0, ...shape], { dtype })
+      const like = primitive.infer(inputs, params)
+      const value = like instanceof Tuple ? new Tuple(like.parts.map((part) => part && none(part))) : none(like)
+      return new Batched(this, value, primitive)
     }
-    if (primitive.kind === 'general' && primitive.evaluate)
+    if (primitive.kind === 'general' && primitive.evaluate && !primitive.batch)
       return new Batched(this, apply(overSamples(primitive, this, mapped), lower, params), primitive)
     const rule = primitive.batch ?? (microOps.has(primitive) ? aligned : undefined)
     if (rule === undefined)
@@ -137,6 +142,15 @@ export class BatchTrace extends Trace {
     })
     return 'same' in result ? result.same : new Batched(this, result, primitive)
   }
+}
+
+/** Evaluates a graph over samples: of the inputs that are `mapped` their stacks. Its results are stacks, all of them. */
+export function replayMapped(graph: Graph, inputs: readonly Tensor[], mapped: readonly boolean[], size: number): Tensor[] {
+  return atNextLevel((level) => {
+    const trace = new BatchTrace(level, size, 'vmap')
+    const samples = inputs.map((x, i) => (mapped[i] ? new Batched(trace, x) : x))
+    return replay(graph, samples).map((y) => trace.full(y.resolve()))
+  })
 }
 
 /**

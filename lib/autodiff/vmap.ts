@@ -91,19 +91,30 @@ function checkAxis(x: { shape: readonly number[] }, axis: number, rank: number, 
 function drawsOf(trace: BatchTrace): Draws {
   const outer = drawsNow() ?? drawnNow
   return {
-    random: (next, words, request) => {
+    random: (drawing, counter) => {
+      if (counter) refuseLoop()
+      const { request } = drawing
       // A permutation is of one sample; other draws are as many numbers as all samples have.
       const all =
         request.kind === 'permutation'
-          ? stack(Array.from({ length: trace.size }, () => outer.random(next, words, request)))
-          : outer.random(next, words, { ...request, shape: [trace.size, ...request.shape] })
+          ? stack(Array.from({ length: trace.size }, () => outer.random(drawing)))
+          : outer.random({ ...drawing, request: { ...request, shape: [trace.size, ...request.shape] } })
       return new Batched(trace, all)
     },
-    mask: () => {
+    mask: (given) => {
+      if (given) refuseLoop()
       const { counter, ...rest } = outer.mask()
       return { counter: new Batched(trace, trace.full(counter), undefined, counter), ...rest }
     },
+    counters: refuseLoop,
   }
+}
+
+function refuseLoop(): never {
+  throw new WengertError(
+    'ERR_VALUE',
+    `${op}: a loop inside of a mapped function cannot draw; draw the numbers before it, and hand them to it as xs`,
+  )
 }
 
 /**

@@ -8,7 +8,8 @@
 import { WengertError } from '../errors.js'
 import { sumTo } from '../primitives/broadcast.js'
 import { binding, call, type Notation, plus, type Written } from '../primitives/notation.js'
-import { Abstract, atNextLevel, type Primitive } from '../primitives/primitive.js'
+import { Abstract, atNextLevel, below, type Primitive } from '../primitives/primitive.js'
+import { Tuple } from '../primitives/tuple.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { isFloat } from '../util/dtype.js'
 import { formatShape } from '../util/shape.js'
@@ -43,6 +44,7 @@ export function formatNumber(x: number, dtype: string, digits?: number): string 
 
 /** A tensor's value where it is small, else its type and shape. `digits` shortens numbers. */
 export function formatValue(x: Tensor, digits?: number, most = 6): string {
+  if (x instanceof Tuple) return `${x.parts.length} tensors`
   let data: ArrayLike<number>
   try {
     data = x.data
@@ -240,6 +242,7 @@ function derive(rule: (stand: Stand) => Tensor | undefined): Text | undefined {
     const tape = new Tape(level, true)
     const texts: Written[] = []
     const stand: Stand = (like, name) => {
+      if (below(like) instanceof Tuple) throw new WengertError('ERR_VALUE_NEEDED', 'a rule of several results is not written out')
       const variable = tape.watch(new Abstract(like.shape, like.dtype))
       texts[variable.index] = typeof name === 'string' ? { text: name, binds: binding.atom, shape: like.shape } : name
       return variable

@@ -62,6 +62,7 @@ export function fuse(graph: Graph): Cluster[] {
     return within && foldGrid(a.shape, shapes) !== undefined
   }
 
+  const spans: Spans = new Map()
   for (const node of graph.nodes) {
     if (!isOp(node)) continue
     const cluster: Cluster = { nodes: [node], elementwise: isElementwise(node), shape: node.shape, compute: computeType(node) }
@@ -71,31 +72,36 @@ export function fuse(graph: Graph): Cluster[] {
       const other = clusterOf.get(input)
       const own = clusterOf.get(node) as Cluster
       if (other === undefined || other === own || !other.elementwise || !fits(other, own)) continue
-      if (reaches(own, other, clusterOf)) continue
+      // Once the node has joined a cluster, the next one may lie on either side of that.
+      if (reaches(own, other, clusterOf, spans) || (own.nodes.length > 1 && reaches(other, own, clusterOf, spans))) continue
       for (const member of own.nodes) {
         other.nodes.push(member)
         clusterOf.set(member, other)
       }
+      spans.set(other, spanOf(other))
+      spans.delete(own)
     }
   }
   sink(graph, clusterOf, consumers, kept, fits)
-  pairCompanions(graph, clusterOf)
+  for (const cluster of new Set(clusterOf.values())) if (cluster.nodes.length > 1) spans.set(cluster, spanOf(cluster))
+  pairCompanions(graph, clusterOf, spans)
   const clusters = [...new Set(clusterOf.values())].filter((cluster) => cluster.nodes.length > 0)
   for (const cluster of clusters) if (cluster.elementwise) cluster.nodes.sort((a, b) => a.id - b.id)
   return clusters
 }
 
 /** Makes one call of two nodes where the kernel of one writes the value of the other too, in the order [main, companion]. */
-function pairCompanions(graph: Graph, clusterOf: Map<Node, Cluster>): void {
+function pairCompanions(graph: Graph, clusterOf: Map<Node, Cluster>, spans: Spans): void {
   for (const main of graph.nodes) {
     const companion = isOp(main) ? main.origin.primitive.companion : undefined
     if (companion === undefined) continue
     const other = graph.nodes.find((node) => applies(node, companion) && node.inputs.every((input, i) => input === main.inputs[i]))
     const own = clusterOf.get(main) as Cluster
-    if (!other || clusterOf.get(other)?.nodes.length !== 1 || reaches(own, clusterOf.get(other) as Cluster, clusterOf)) continue
+    if (!other || clusterOf.get(other)?.nodes.length !== 1 || reaches(own, clusterOf.get(other) as Cluster, clusterOf, spans)) continue
     if (main.inputs.some((input) => input === other)) continue
     ;(clusterOf.get(other) as Cluster).nodes = []
     own.nodes = [main, other]
+    spans.set(own, spanOf(own))
     clusterOf.set(other, own)
   }
 }
@@ -127,10 +133,21 @@ function sink(
   }
 }
 
+/** The first and the last of the nodes of each cluster that has more than one. */
+type Spans = Map<Cluster, readonly [first: number, last: number]>
+
+const spanOf = ({ nodes }: Cluster): readonly [number, number] =>
+  nodes.reduce(([first, last], { id }) => [Math.min(first, id), Math.max(last, id)], [Infinity, -1])
+
 /** Whether a path from `below` to `above` leaves `below`: merging the two would then close a circle. */
-function reaches(above: Cluster, below: Cluster, clusterOf: Map<Node, Cluster>): boolean {
+function reaches(above: Cluster, below: Cluster, clusterOf: Map<Node, Cluster>, spans: Spans): boolean {
   const seen = new Set<Cluster>()
-  const oldest = below.nodes.reduce((id, node) => Math.min(id, node.id), Infinity)
+  // No cluster lies on both sides of this place: what stands before it reads nothing of `below`.
+  let oldest = spanOf(below)[0]
+  for (let before = Infinity; oldest < before; ) {
+    before = oldest
+    for (const [first, last] of spans.values()) if (last >= oldest && first < oldest) oldest = first
+  }
   const stack: Cluster[] = []
   const expand = (cluster: Cluster, direct: boolean) => {
     // Looked at as they stand, without a list of them: this is the inner loop of compiling a deep network.

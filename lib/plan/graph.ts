@@ -4,7 +4,7 @@
  */
 
 import type { Params, Primitive } from '../primitives/primitive.js'
-import type { NextDraw } from '../tensor/random.js'
+import type { FillCounters } from '../tensor/random.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { Dtype } from '../util/dtype.js'
 import { type Shape, sizeOf } from '../util/shape.js'
@@ -15,8 +15,8 @@ export type Origin =
   | { kind: 'input'; index: number }
   | { kind: 'state'; slot: number }
   | { kind: 'constant'; value: Tensor }
-  /** The counter of a draw: another one at each run. */
-  | { kind: 'draw'; counter: Tensor; next: NextDraw }
+  /** The counters of draws: others at each run. */
+  | { kind: 'draw'; counter: Tensor; fill: FillCounters }
 
 export interface Node {
   readonly id: number

@@ -5,7 +5,7 @@
 
 import { type Call, type Program, type Slot, type Step, spaces } from '../backend/program.js'
 import { wordsOf } from '../primitives/micro-ops.js'
-import type { NextDraw } from '../tensor/random.js'
+import type { FillCounters } from '../tensor/random.js'
 import { bytesPerElement, type Dtype, type TypedArray } from '../util/dtype.js'
 import { foldGrid, type Grid, sizeOf } from '../util/shape.js'
 import { Arena } from './arena.js'
@@ -21,7 +21,7 @@ export interface Lowered {
   /** Arrays for the inputs that follow the caller's own. */
   constants: TypedArray[]
   /** Those of the constants that are counters of draws: filled before each run. */
-  draws: { counter: Int32Array; next: NextDraw }[]
+  draws: { counter: Int32Array; fill: FillCounters }[]
   /** For each step, what it computes and where in the model it comes from. */
   labels: string[]
 }
@@ -63,7 +63,7 @@ export function lower(
     else if (origin.kind === 'state') found = { space: spaces.state, offset: layout.slots[origin.slot]?.offset as number }
     else if (origin.kind === 'draw') {
       const counter = origin.counter.data as Int32Array
-      draws.push({ counter, next: origin.next })
+      draws.push({ counter, fill: origin.fill })
       found = { space: spaces.inputs + specs.length + constants.push(counter) - 1, offset: 0 }
     } else if (origin.kind === 'constant')
       found = { space: spaces.inputs + specs.length + constants.push(origin.value.data) - 1, offset: 0 }

@@ -7,7 +7,6 @@ import type { Executable, State } from '../backend/backend.js'
 import { spaces } from '../backend/program.js'
 import { engine } from '../backend/select.js'
 import { WengertError } from '../errors.js'
-import { refill } from '../primitives/random.js'
 import type { Held } from '../util/bounded-cache.js'
 import type { TypedArray } from '../util/dtype.js'
 import { Aside } from './aside.js'
@@ -73,7 +72,7 @@ export class Plan implements Held {
 
   /** Brings the counters of draws to those of the next run; `run` does it by itself. */
   draw(): void {
-    for (const { counter, next } of this.lowered.draws) refill(counter, next)
+    for (const { counter, fill } of this.lowered.draws) fill(counter, 0)
   }
 
   /** The program as a table: each call with its sizes, operations and bytes, and the memory that a run takes. */

@@ -6,7 +6,7 @@
 import { Tape, Variable } from '../autodiff/tape.js'
 import { WengertError } from '../errors.js'
 import { Abstract, atNextLevel, refuseLeaked, Traced } from '../primitives/primitive.js'
-import { calledDraws, counterLength } from '../primitives/random.js'
+import { calledDraws } from '../primitives/random.js'
 import { withDrawsFrom } from '../tensor/random.js'
 import { emptyTensor, type Tensor } from '../tensor/tensor.js'
 import type { Dtype } from '../util/dtype.js'
@@ -84,9 +84,9 @@ export function record(
       }
       pending.push({ effect, target, value: value.resolve() })
     }
-    const draws = calledDraws((next) => {
-      const counter = emptyTensor([counterLength], 'int32')
-      return outside({ kind: 'draw', counter, next }, counter.shape, counter.dtype)
+    const draws = calledDraws((shape, fill) => {
+      const counter = emptyTensor(shape, 'int32')
+      return outside({ kind: 'draw', counter, fill }, counter.shape, counter.dtype)
     })
     const recorder: Recorder = {
       input,

@@ -18,6 +18,7 @@ export const barrierRow: GeneralPrimitive = {
   doc: 'y = x, made after the other inputs; programs neither share, fuse nor move what lies on its two sides',
   rowwise: (_inputs, _output, _params, rows) => rows[0] === true,
   infer: first,
+  eager: ([x]) => x as Tensor,
   lower: (inputs) => copyCall({ dims: [sizeOf(first(inputs).shape)] }),
   jvp: ([t], { inputs }) => t && optimizationBarrier(t, ...later(inputs)),
   vjp: (g) => [optimizationBarrier(g)],

@@ -115,6 +115,12 @@ export interface GeneralPrimitive<P extends Params = Params> extends Row<P> {
   readonly vjp: (g: Tensor, saved: Saved<P>, wanted: readonly boolean[]) => readonly (Tensor | undefined)[]
   /** The value, where it is made by other primitives and not by a kernel: a function that keeps a rule of its own. */
   readonly evaluate?: (inputs: readonly Tensor[]) => Tensor
+  /** The value where the inputs have values, in place of a kernel call: for rows that only programs need. */
+  readonly eager?: (inputs: readonly Tensor[]) => Tensor
+  /** Value and tangent at once, where the tangent follows the course of the value (a loop): taken in place of `jvp`. */
+  readonly both?: (tangents: readonly (Tensor | undefined)[], inputs: readonly Tensor[]) => { output: Tensor; tangent: Tensor }
+  /** The same function with a value that holds what its `vjp` needs, too: what a tape that is swept records in its place. */
+  readonly forReverse?: () => GeneralPrimitive
 }
 
 export interface NondifferentiablePrimitive<P extends Params = Params> extends Row<P> {
@@ -356,6 +362,7 @@ export function apply<P extends Params>(primitive: Primitive<P>, inputs: readonl
     const { shape, dtype } = primitive.infer(resolved, params)
     return new Abstract(shape, dtype)
   }
+  if (primitive.kind === 'general' && primitive.eager) return primitive.eager(resolved)
   const { output: aval, call } = preparationOf(primitive as unknown as Primitive, resolved, params)
   const output = emptyTensor(aval.shape, aval.dtype)
   const operands: TypedArray[] = new Array(count)

@@ -38,12 +38,27 @@ export interface DrawRequest {
 /** The next draw of a generator: its seed, and which of its draws it is. Asking moves the generator on. */
 export type NextDraw = () => { readonly seed: number; readonly draw: number }
 
+/** Writes the counters of the next run's draws to `out`, from `offset`. */
+export type FillCounters = (out: Int32Array, offset: number) => void
+
+/** A draw of a generator. */
+export interface Drawing {
+  readonly request: DrawRequest
+  readonly next: NextDraw
+  /** The generator's seed, mixed. */
+  readonly words: () => readonly [number, number]
+  /** What draws came from where the generator was made. */
+  readonly home: Draws | undefined
+}
+
 /** Where draws come from while a function is recorded: not from here and now, but from each run of what is recorded. */
 export interface Draws {
-  /** Numbers of a generator; `words` are its seed, mixed. */
-  random(next: NextDraw, words: () => readonly [number, number], request: DrawRequest): Tensor
+  /** Numbers of a generator, by a counter of its own or by the one given. */
+  random(drawing: Drawing, counter?: Tensor): Tensor
   /** What a mask is made from: a counter, int32 [4], and a place of its own. */
-  mask(): { readonly counter: Tensor; readonly layer: number; readonly first: number }
+  mask(counter?: Tensor): { readonly counter: Tensor; readonly layer: number; readonly first: number }
+  /** Counters of a loop's draws, int32 [count, 4]; `fill` writes those of draws that move on as if the loop ran now. */
+  counters(count: number, fill: FillCounters): Tensor
 }
 
 let current: Draws | undefined
@@ -63,8 +78,9 @@ export function withDrawsFrom<T>(draws: Draws, body: () => T): T {
 }
 
 /** The numbers of a generator's next draw: now, or at each run of what is being recorded. */
-function make(next: NextDraw, words: () => readonly [number, number], request: DrawRequest): Tensor {
-  if (current) return current.random(next, words, request)
+function make(drawing: Drawing): Tensor {
+  if (current) return current.random(drawing)
+  const { request, next } = drawing
   const { kind, shape, dtype, low, high } = request
   const { seed, draw } = next()
   const data = allocate(dtype, sizeOf(shape))
@@ -76,7 +92,7 @@ function make(next: NextDraw, words: () => readonly [number, number], request: D
 export const ofDefault: NextDraw = () => ({ seed: nextSeed(), draw: 0 })
 
 /** A draw of the default generator; in an update of a fit a function of the fit's seed, the update and the place alone. */
-export const drawDefault = (request: DrawRequest): Tensor => make(ofDefault, () => [0, 0], request)
+export const drawDefault = (request: DrawRequest): Tensor => make({ request, next: ofDefault, words: () => [0, 0], home: undefined })
 
 /**
  * A seeded generator. Each call is a draw of its own: the n-th call gives the same values whatever the earlier shapes were.
@@ -91,6 +107,7 @@ export const drawDefault = (request: DrawRequest): Tensor => make(ofDefault, () 
 export class Random {
   readonly seed: number
   #draw = 0
+  readonly #home = current
   readonly #next: NextDraw = () => ({ seed: this.seed, draw: this.#draw++ })
 
   constructor(seed: number) {
@@ -98,7 +115,7 @@ export class Random {
   }
 
   #make(request: DrawRequest): Tensor {
-    return make(this.#next, () => mixed(this.seed), request)
+    return make({ request, next: this.#next, words: () => mixed(this.seed), home: this.#home })
   }
 
   #fill(where: string, kind: DrawKind, shape: Shape, options: { dtype?: FloatDtype | undefined }, low: number, high: number): Tensor {
