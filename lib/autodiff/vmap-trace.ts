@@ -113,7 +113,7 @@ export class BatchTrace extends Trace {
   apply(primitive: Primitive, inputs: readonly Tensor[], params: Params): Tensor {
     const mapped = inputs.map((x) => this.owns(x))
     const lower = inputs.map((x) => (this.owns(x) ? x.value : x))
-    if (this.size === 0) {
+    if (this.size === 0 && !lower.some((x) => x instanceof Tuple)) {
       const none = ({ shape, dtype }: Aval) => zeros([0, ...shape], { dtype })
       const like = primitive.infer(inputs, params)
       const value = like instanceof Tuple ? new Tuple(like.parts.map((part) => part && none(part))) : none(like)

@@ -40,7 +40,7 @@ function elementRow(index: number): GeneralPrimitive {
     },
     samples: () => [],
     evaluate: ([x]) => partOf(x) as Tensor,
-    batch: ({ inputs: [x] }) => partOf(x),
+    batch: ({ inputs: [x] }) => partOf(x) as Tensor,
     jvp: ([t]) => partOf(t),
     vjp: (g) => [new Tuple(Array.from({ length: index + 1 }, (_, i) => (i === index ? g : undefined)))],
   }
