@@ -1,10 +1,10 @@
 /**
  * The costs of differentiation: a long tape, the gradient beside its function for many inputs, a Hessian-vector product beside
- * the gradient of a network. `node dist/bench/autodiff.js [--json] [--chain]` (the eager chain alone); the engine is `WENGERT_BACKEND`'s.
+ * the gradient of a network, the gradients of each sample beside that of their mean. `node dist/bench/autodiff.js [--json] [--chain]` (the eager chain alone); the engine is `WENGERT_BACKEND`'s.
  */
 
 import { parseArgs } from 'node:util'
-import { backend, grad, hvp, linear, loss, Random, type Tensor, tensor, valueAndGrad } from '../lib/index.js'
+import { backend, grad, hvp, linear, loss, Random, type Tensor, tensor, valueAndGrad, vmap } from '../lib/index.js'
 import { compile } from '../lib/plan/plan.js'
 import { StateLayout } from '../lib/plan/state-layout.js'
 import { allocate, type TypedArray } from '../lib/util/dtype.js'
@@ -116,6 +116,41 @@ function hessianVector() {
   }
 }
 
+/** 64-32-10 on a batch of 256: the gradient of each sample by `vmap` beside the gradient of the mean, replayed and op by op. */
+function perSample() {
+  const [sizes, batch] = [[64, 32, 10], 256]
+  const rng = new Random(4)
+  const weights = sizes.slice(1).flatMap((n, i) => [rng.normal([n, sizes[i] as number]).mul(0.1), rng.normal([n])])
+  const x = rng.normal([batch, 64])
+  const labels = tensor(Int32Array.from({ length: batch }, (_, i) => i % 10))
+  const cost = ([w, b, v, c]: Tensor[], inputs: Tensor, classes: Tensor) =>
+    loss.crossEntropy(linear(linear(inputs, w as Tensor, b).relu(), v as Tensor, c), classes)
+  const one = (p: Tensor[], s: Tensor, label: Tensor) => cost(p, s.expandDims(0), label.expandDims(0))
+  const each = vmap(grad(one), { inAxes: [null, 0, 0] })
+  const mean = grad(cost)
+  const eager = { mean: seconds(() => mean(weights, x, labels), 9), each: seconds(() => each(weights, x, labels), 9) }
+  const given = [...weights, x, labels]
+  const parts = (all: Tensor[]): [Tensor[], Tensor, Tensor] => [all.slice(0, 4), all[4] as Tensor, all[5] as Tensor]
+  const stacks = each(weights, x, labels)
+  const replay = {
+    mean: seconds(
+      replayed(given, (...all) => mean(...parts(all)), weights),
+      9,
+    ),
+    each: seconds(
+      replayed(given, (...all) => each(...parts(all)), stacks),
+      9,
+    ),
+  }
+  return {
+    batch,
+    meanMicroseconds: 1e6 * replay.mean,
+    eachMicroseconds: 1e6 * replay.each,
+    ratio: replay.each / replay.mean,
+    eager: { meanMicroseconds: 1e6 * eager.mean, eachMicroseconds: 1e6 * eager.each, ratio: eager.each / eager.mean },
+  }
+}
+
 if (flags.chain) {
   console.log(JSON.stringify(eagerChain()))
   process.exit()
@@ -125,7 +160,8 @@ const chain = eagerChain()
 const tapes = [1e3, 1e4, 1e5].map(longTape)
 const inputs = [10, 100, 1e3, 1e4, 1e5, 1e6].map(manyInputs)
 const network = hessianVector()
-if (flags.json) console.log(JSON.stringify({ engine: backend().name, chain, tapes, inputs, network }))
+const samples = perSample()
+if (flags.json) console.log(JSON.stringify({ engine: backend().name, chain, tapes, inputs, network, samples }))
 else {
   const us = (x: number) => x.toPrecision(3).padStart(9)
   console.log(`engine: ${backend().name}\n\na tape applied op by op (µs an entry)`)
@@ -144,5 +180,10 @@ else {
   console.log(
     `\nHessian times a vector, ${network.parameters} parameters, batch 64 (µs a call; bound: ratio 6)\n` +
       `          replayed  gradient ${us(network.gradientMicroseconds)}  hvp ${us(network.hvpMicroseconds)}  ratio ${network.ratio.toFixed(2)}; op by op: ratio ${network.eagerRatio.toFixed(2)}`,
+  )
+  console.log(
+    `\nthe gradient of each sample by vmap, 64-32-10, batch ${samples.batch}, beside that of the mean (µs a call; bound: ratio 4)\n` +
+      `          replayed  mean ${us(samples.meanMicroseconds)}  each ${us(samples.eachMicroseconds)}  ratio ${samples.ratio.toFixed(2)}; ` +
+      `op by op  mean ${us(samples.eager.meanMicroseconds)}  each ${us(samples.eager.eachMicroseconds)}  ratio ${samples.eager.ratio.toFixed(2)}`,
   )
 }

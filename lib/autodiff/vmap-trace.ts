@@ -56,7 +56,7 @@ export class Batched extends Traced {
   /** A sample without its values; where the trace is entered again (see `again`), the same stack as it is seen there. */
   override seenBelow(level: number): Tensor {
     const { again } = this.trace
-    if (again && level > 0) return new Batched(again, below(this.value, level))
+    if (level > 0) return again ? new Batched(again, below(this.value, level)) : refuseKept()
     this.#ground ??= new Abstract(this.shape, this.dtype)
     return this.#ground
   }
@@ -64,6 +64,14 @@ export class Batched extends Traced {
   override toString(): string {
     return `Tensor ${this.dtype} ${formatShape(this.shape)}, each of ${this.trace.size} samples inside vmap`
   }
+}
+
+/** What a model keeps has one value, and each sample would give it another. */
+export function refuseKept(): never {
+  throw new WengertError(
+    'ERR_VALUE',
+    'vmap: a layer keeps running statistics, and each sample would give it others; call eval() on the model, or take its batches as one argument',
+  )
 }
 
 /** Elementwise rows: the axes of a sample stay aligned at the last, that of the samples comes before them all. */

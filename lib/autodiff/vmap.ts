@@ -14,7 +14,7 @@ import { checkOptions, describe } from '../util/options.js'
 import { formatShape } from '../util/shape.js'
 import { isPlainObject, mapTree } from '../util/tree.js'
 import { type AnyFunction, checkFunction, isTensor, leaves } from './arguments.js'
-import { Batched, BatchTrace } from './vmap-trace.js'
+import { Batched, BatchTrace, refuseKept } from './vmap-trace.js'
 
 const op = 'vmap'
 
@@ -180,7 +180,7 @@ export function vmap(f: unknown, options: VmapOptions = {}): AnyFunction {
       const trace = new BatchTrace(level, head.length, op)
       const inner = placed((x, axis) => new Batched(trace, moveAxis(x.resolve(), axis, 0)))
       const result = withDrawsFrom(drawsOf(trace), () => body(...inner))
-      refuseAssigned(trace)
+      if (boundPlaces().some(({ binding }) => binding && trace.owns(binding))) refuseKept()
       if (leaves(result).length === 0)
         throw new WengertError('ERR_VALUE', `${op}: the function must return a tensor or a tree of tensors, not ${describe(result)}`, {
           actual: result,
@@ -202,13 +202,4 @@ function taken(trace: BatchTrace, y: Tensor, axis: number | null, at: string): T
   const place = checkAxis(y, axis, y.rank + 1, at)
   if (trace.owns(y)) return moveAxis(y.value, 0, place)
   return broadcastTo(expandDims(y, place), [...y.shape.slice(0, place), trace.size, ...y.shape.slice(place)])
-}
-
-/** A buffer has one value, and each sample would give it another. */
-function refuseAssigned(trace: BatchTrace): void {
-  if (boundPlaces().some(({ binding }) => binding && trace.owns(binding)))
-    throw new WengertError(
-      'ERR_VALUE',
-      `${op}: a layer keeps running statistics, and each sample would give it others; call eval() on the model, or take its batches as one argument`,
-    )
 }

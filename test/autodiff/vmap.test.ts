@@ -3,6 +3,7 @@
 import { describe, expect, test } from 'vitest'
 import {
   checkpoint,
+  compile,
   customGradient,
   functionalCall,
   grad,
@@ -320,6 +321,34 @@ describe('with models', () => {
     }
     expect(await train(model)).toBeCloseTo((await train(same)) as number, 10)
     close(model.predict(x) as Tensor, same.forward(x) as Tensor)
+  })
+
+  test('compiled: inside and outside, with draws anew at each call', () => {
+    const model = make(6)
+    const cost = (s: Tensor, label: Tensor) => loss.crossEntropy(model.forward(s.expandDims(0)), label.expandDims(0))
+    const each = vmap(grad(model, cost))
+    const step = compile((s: Tensor, labels: Tensor) => each(s, labels))
+    const expected = each(x, y)
+    for (let call = 0; call < 2; call++) {
+      const found = step(x, y)
+      for (const [name, g] of Object.entries(expected)) close(found[name] as Tensor, g)
+    }
+    const inner = compile((s: Tensor) => s.sin().mul(s).sum())
+    close(vmap(inner)(x), x.sin().mul(x).sum(1))
+    close(grad((s: Tensor) => vmap(inner)(s).sum())(x), x.sin().add(x.mul(x.cos())))
+    const rng = new Random(3)
+    const noisy = compile((s: Tensor) => vmap((r: Tensor) => r.mul(0).add(rng.normal([4], { dtype: 'float64' })))(s))
+    const first = noisy(x)
+    expect(new Set([...first.data, ...noisy(x).data]).size).toBe(48)
+    close(first, new Random(3).normal([6, 4], { dtype: 'float64' }))
+    const drop = new nn.Dropout(0.5)
+    const masks = compile((s: Tensor) => vmap((r: Tensor) => drop.forward(r.mul(0).add(1)))(s))
+    const wide = normal(1, [8, 16])
+    const [one, two] = [masks(wide), masks(wide)]
+    expect(new Set([...rows(one), ...rows(two)].map(String)).size).toBe(16)
+    const norm = new nn.BatchNorm1d(4)
+    const stacks = new Random(1).normal([3, 5, 4])
+    expect(refusal(() => compile((s: Tensor) => vmap((r: Tensor) => norm.forward(r))(s))(stacks)).message).toMatch(/running statistics/)
   })
 
   test('a layer that keeps statistics is refused', () => {

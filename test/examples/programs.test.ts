@@ -115,6 +115,22 @@ describe.each(engines)('on the %s engine', (engine) => {
     }
   })
 
+  test('clipped gradients: wrong labels far outside lose their pull', () => {
+    const { wrong, samples, results } = json<{
+      samples: number
+      wrong: number
+      results: { most: number | null; accuracy: number; longest: number; cut: number }[]
+    }>('clipped-gradients', engine)
+    expect([samples, wrong]).toEqual([99, 10])
+    const [plain, clipped] = results as [(typeof results)[0], (typeof results)[0]]
+    expect([plain.most, clipped.most]).toEqual([null, 1])
+    expect(plain.longest).toBeGreaterThan(50)
+    expect(plain.cut).toBe(0)
+    expect(clipped.cut).toBeCloseTo(0.1, 1)
+    expect(plain.accuracy).toBeLessThan(0.5)
+    expect(clipped.accuracy).toBeGreaterThan(0.9)
+  })
+
   test('learning rates: what falls comes closer than what is fixed', () => {
     const path = join(folder, `${engine}-rates.svg`)
     const { schedules, least } = json<{ least: number; schedules: { name: string; cost: number; excess: number; learningRate: number }[] }>(
@@ -224,6 +240,7 @@ test('digits: the three trainers on one page', () => {
 test('people get tables', () => {
   expect(text('xor')).toMatch(/^0 +1 +1 +0\.99/m)
   expect(text('iris')).toMatch(/is a versicolor \(/)
+  expect(text('clipped-gradients')).toMatch(/^1 +9\d\.\d+ % +66\.5/m)
   expect(text('diabetes')).toMatch(/^with outliers +Tukey's bisquare, c = 4\.685 +\d+\.\d +\d+\.\d +0\.5/m)
   expect(text('learning-rates')).toMatch(/^cosine with warm-up +[\d.]+ +0\.24/m)
 })
