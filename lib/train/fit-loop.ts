@@ -118,7 +118,7 @@ export class FitLoop {
       return key
     }
     this.#position = new Position(this.#plan.timetable, settings.seed, this.#begun(unfinished))
-    this.#runner = this.#plan.runner(parts.state.claim())
+    this.#runner = this.#plan.runner(parts.state.take())
     this.#blocks = new Blocks(host, this.#plan, this.#runner, this.#position)
     parts.state.busy = true
     host.course.unfinished = undefined
@@ -178,7 +178,8 @@ export class FitLoop {
     let complete = false
     try {
       const whole = { course, state: this.#parts.state, position, policies: this.#policies, schedule, callbacks }
-      const moments = new Moments(whole)
+      await this.#parts.state.bring()
+      const moments = await Moments.begin(whole)
       this.#moments = moments
       // Callbacks may have taken their time before the first block.
       signal?.throwIfAborted()
@@ -197,7 +198,7 @@ export class FitLoop {
         if (this.#advance(result, stretch)) {
           await this.#judge(records)
           const told = records.length > 0 ? await tell(records) : undefined
-          moments.commit()
+          await moments.commit()
           open = false
           if (told?.failed) throw told.error
           if (told?.stop) stopped = 'callback'
@@ -387,7 +388,7 @@ export class FitLoop {
     if (result.status !== 'done') return moments.back(from)
     this.#advance(result, stretch)
     for (let i = 0; i < result.epochs; i++) this.#weigh(this.#costOf(result, i))
-    moments.commit()
+    await moments.commit()
   }
 
   /** The cost of some epochs has run away: the parameters before the first of them stand. */

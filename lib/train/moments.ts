@@ -37,8 +37,16 @@ export class Moments {
   #last: Moment
   #good: Moment
 
-  constructor(readonly of: Whole) {
-    this.#last = this.#good = this.#now()
+  private constructor(
+    readonly of: Whole,
+    now: Moment,
+  ) {
+    this.#last = this.#good = now
+  }
+
+  /** The first: what there is now. Large states are copied in slices. */
+  static async begin(of: Whole): Promise<Moments> {
+    return new Moments(of, momentOf(of, await of.state.slotsInTurn()))
   }
 
   /** The newest. */
@@ -51,13 +59,17 @@ export class Moments {
     return this.#good
   }
 
-  /** What there is now becomes the newest moment. */
-  commit(): void {
+  /** What there is now becomes the newest moment; large states are copied in slices, and until then there is no newest. */
+  commit(): Promise<void> | undefined {
     const { policies, position } = this.of
     const good = policies.high === 0 && position.at === 0
     // The memory of the one before is used again, unless somebody may still go back to it.
-    this.#last = this.#now(good || this.#last !== this.#good ? this.#last.slots : undefined)
-    if (good) this.#good = this.#last
+    const slots = this.of.state.slotsInTurn(good || this.#last !== this.#good ? this.#last.slots : undefined)
+    const keep = (now: Record<string, Tensor>) => {
+      this.#last = momentOf(this.of, now)
+      if (good) this.#good = this.#last
+    }
+    return slots instanceof Promise ? slots.then(keep) : void keep(slots)
   }
 
   /** Goes back: the training is as it was. */
@@ -72,19 +84,18 @@ export class Moments {
     if (moment.schedule) schedule?.restore?.(moment.schedule)
     this.#last = moment
   }
+}
 
-  #now(into?: Record<string, Tensor>): Moment {
-    const { course, state, position, policies, schedule, callbacks } = this.of
-    return {
-      epoch: course.epoch,
-      updates: course.updates,
-      baseline: course.baseline,
-      slots: state.slots(into),
-      position: position.mark,
-      policies: policies.state,
-      schedule: schedule?.state?.(),
-      callbacks: memoriesOf(callbacks, (callback) => callback.onEpoch !== undefined),
-    }
+function momentOf({ course, position, policies, schedule, callbacks }: Whole, slots: Record<string, Tensor>): Moment {
+  return {
+    epoch: course.epoch,
+    updates: course.updates,
+    baseline: course.baseline,
+    slots,
+    position: position.mark,
+    policies: policies.state,
+    schedule: schedule?.state?.(),
+    callbacks: memoriesOf(callbacks, (callback) => callback.onEpoch !== undefined),
   }
 }
 

@@ -11,7 +11,7 @@ import type { Home, Parameter } from '../nn/parameter.js'
 import type { Optimizer } from '../optim/optimizer.js'
 import { StateLayout, type StateSlot } from '../plan/state-layout.js'
 import { Tensor } from '../tensor/tensor.js'
-import { allocate, type Dtype } from '../util/dtype.js'
+import { allocate, type Dtype, type TypedArray } from '../util/dtype.js'
 import { type Shape, sizeOf } from '../util/shape.js'
 
 /** One parameter's slots: its own, the optimiser's, and the accumulator of its gradient, or −1. */
@@ -37,6 +37,46 @@ export interface Memory {
   readonly before?: TrainingState | undefined
 }
 
+/** Of one version. */
+function readPieces(state: State, pieces: readonly Piece[]): void {
+  state.readAll(
+    pieces.map(({ offset }) => offset),
+    pieces.map(({ values }) => values),
+  )
+}
+
+/** What is copied at once on the JavaScript thread: about a millisecond. */
+const sliceBytes = 1 << 22
+
+/** Lets the event loop turn. */
+const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
+
+/** A part of a slot and the array that it is copied from or to. */
+interface Piece {
+  readonly offset: number
+  readonly values: TypedArray
+}
+
+/** The pieces of arrays that lie at offsets of a block, in groups of about `sliceBytes`. */
+function slices(whole: readonly Piece[]): Piece[][] {
+  const groups: Piece[][] = []
+  let room = 0
+  for (const { offset, values } of whole) {
+    const each = values.BYTES_PER_ELEMENT
+    for (let from = 0; from < values.length; ) {
+      if (room < each) {
+        groups.push([])
+        room = sliceBytes
+      }
+      const to = Math.min(values.length, from + Math.floor(room / each))
+      groups[groups.length - 1]?.push({ offset: offset + from * each, values: values.subarray(from, to) })
+      room -= (to - from) * each
+      from = to
+    }
+  }
+  return groups
+}
+
 let layouts = 0
 
 export class TrainingState implements Home {
@@ -59,6 +99,8 @@ export class TrainingState implements Home {
   readonly #seen = new Map<Parameter, number>()
   readonly #dirty = new Set<Parameter>()
   #held = false
+  /** Whether parameters are being brought into the block: JavaScript's arrays are what they are. */
+  #bringing = false
   /** Whether this is the home of all its parameters. */
   #complete = false
 
@@ -174,6 +216,16 @@ export class TrainingState implements Home {
 
   /** Takes the parameters from whoever holds them and brings the block up to date. Errors: ERR_BUSY. */
   claim(where = 'fit'): State {
+    const state = this.take(where)
+    if (this.#dirty.size > 0) {
+      for (const { offset, values } of this.#newer()) state.write(offset, values)
+      this.#brought(state)
+    }
+    return state
+  }
+
+  /** As `claim`, but what is newer in JavaScript's arrays is left to `bring`, before which no program runs on the block. */
+  take(where = 'fit'): State {
     if (this.#upToDate) return this.#state as State
     this.refuseWhileBusy(where)
     this.refuseForeign(where)
@@ -185,15 +237,47 @@ export class TrainingState implements Home {
       this.#dirty.add(parameter)
     }
     this.#complete = true
-    if (this.#dirty.size > 0) {
-      // All are read before any is written: a write is a new version, which a later read would bring over.
-      const newer = Array.from(this.#dirty, (parameter) => ({ parameter, values: parameter.peek() }))
-      for (const { parameter, values } of newer) state.write(this.#offset(parameter), values)
-      // JavaScript's arrays already hold the new version.
-      for (const { parameter } of this.parameters) if (this.#dirty.has(parameter)) this.#seen.set(parameter, state.version)
-      this.#dirty.clear()
-    }
     return state
+  }
+
+  /**
+   * Brings what is newer in JavaScript's arrays into the block, in slices between which the event loop turns: during a fit, before
+   * its first block. Nothing where that is little.
+   */
+  bring(): Promise<void> | undefined {
+    const state = this.#claimed
+    const groups = slices(this.#newer())
+    const write = (group: readonly Piece[]) => {
+      for (const { offset, values } of group) state.write(offset, values)
+    }
+    if (groups.length > 1) return this.#inTurn(state, groups, write)
+    groups.forEach(write)
+    this.#brought(state)
+    return undefined
+  }
+
+  async #inTurn(state: State, groups: readonly Piece[][], write: (group: readonly Piece[]) => void): Promise<void> {
+    this.#bringing = true
+    try {
+      for (const group of groups) {
+        write(group)
+        await turn()
+      }
+      this.#brought(state)
+    } finally {
+      this.#bringing = false
+    }
+  }
+
+  /** What JavaScript's arrays hold that the block does not. */
+  #newer(): Piece[] {
+    return Array.from(this.#dirty, (parameter) => ({ offset: this.#offset(parameter), values: parameter.array }))
+  }
+
+  /** The arrays already hold the new version. */
+  #brought(state: State): void {
+    for (const parameter of this.#dirty) this.#seen.set(parameter, state.version)
+    this.#dirty.clear()
   }
 
   /** The block, moved over when the engine was changed. */
@@ -229,15 +313,38 @@ export class TrainingState implements Home {
    */
   slots(into?: Readonly<Record<string, Tensor>>): Record<string, Tensor> {
     const state = this.#claimed
-    const lasting = this.#lasting()
-    const tensors = lasting.map(
-      ({ name, shape, dtype }) => [name, into?.[name] ?? new Tensor(shape, dtype, allocate(dtype, sizeOf(shape)))] as const,
-    )
-    state.readAll(
-      lasting.map(({ offset }) => offset),
-      tensors.map(([, { data }]) => data),
-    )
-    return Object.fromEntries(tensors)
+    const { tensors, pieces } = this.#copies(into)
+    readPieces(state, pieces)
+    return tensors
+  }
+
+  /** As `slots`, in slices between which the event loop turns where that is much. Only while no program runs on the block. */
+  slotsInTurn(into?: Readonly<Record<string, Tensor>>): Record<string, Tensor> | Promise<Record<string, Tensor>> {
+    const state = this.#claimed
+    const { tensors, pieces } = this.#copies(into)
+    const groups = slices(pieces)
+    if (groups.length > 1) {
+      return (async () => {
+        for (const group of groups) {
+          readPieces(state, group)
+          await turn()
+        }
+        return tensors
+      })()
+    }
+    readPieces(state, pieces)
+    return tensors
+  }
+
+  /** What is trained, remembered or counted, as arrays to be filled. */
+  #copies(into: Readonly<Record<string, Tensor>> | undefined): { tensors: Record<string, Tensor>; pieces: Piece[] } {
+    const tensors: Record<string, Tensor> = {}
+    const pieces = this.#lasting().map(({ name, shape, dtype, offset }) => {
+      const tensor = into?.[name] ?? new Tensor(shape, dtype, allocate(dtype, sizeOf(shape)))
+      tensors[name] = tensor
+      return { offset, values: tensor.data }
+    })
+    return { tensors, pieces }
   }
 
   /** Writes what `slots` gave; names, shapes and types must be those of `expectedSlots`. */
@@ -273,7 +380,9 @@ export class TrainingState implements Home {
     const state = this.#state
     if (!state || this.#held) return
     // Between two fits nothing changes under a reader.
-    const wanted = this.busy ? this.parameters.flatMap(({ parameter: p }) => (p.home === this ? [p] : [])) : [parameter]
+    const all = this.busy ? this.parameters.flatMap(({ parameter: p }) => (p.home === this ? [p] : [])) : [parameter]
+    // What is still to be brought into the block is newer than it.
+    const wanted = this.#bringing ? all.filter((p) => !this.#dirty.has(p)) : all
     if (this.busy) this.#hold()
     if (wanted.every((p) => this.#seen.get(p) === state.version)) return
     const version = state.readAll(
