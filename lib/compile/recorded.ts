@@ -7,7 +7,7 @@ import type { Lowered } from '../plan/lower.js'
 import { lowerGraph, Plan } from '../plan/plan.js'
 import { type InputSpec, record } from '../plan/record.js'
 import { StateLayout } from '../plan/state-layout.js'
-import { type Bindable, withMeeting } from '../primitives/binding.js'
+import { type Bindable, type Flagged, withMeeting } from '../primitives/binding.js'
 import { innermostLevel, type Traced } from '../primitives/primitive.js'
 import { emptyTensor, setMemory, Tensor } from '../tensor/tensor.js'
 import type { Held } from '../util/bounded-cache.js'
@@ -75,6 +75,8 @@ export class Recorded implements Held {
   readonly #results: Result[] = []
   readonly #met: Met[] = []
   readonly #numbers: NumberInput[] = []
+  /** Modules that behave in one way in training and in another in use, and in which they did. */
+  readonly #flags = new Map<Flagged, boolean>()
   /** Of numbers whose being integers decided a type: whether they were. */
   readonly #decided: { readonly leaf: number; readonly integer: boolean }[] = []
   readonly #outcome: Outcome
@@ -125,7 +127,10 @@ export class Recorded implements Held {
           }
           return met.standIn
         }
-        withMeeting({ level: innermostLevel(), meet }, () => {
+        const note = (owner: Flagged, training: boolean) => {
+          if (!this.#flags.has(owner)) this.#flags.set(owner, training)
+        }
+        withMeeting({ level: innermostLevel(), meet, note }, () => {
           outcome = this.#returned(f(...args), 'the result', write, standIns)
           for (const met of this.#met) {
             const { binding } = met.place
@@ -229,6 +234,7 @@ export class Recorded implements Held {
       const { leaf, integer } = decided[i] as { leaf: number; integer: boolean }
       if (isInteger(numbers[leaf] as number) !== integer) return false
     }
+    for (const [owner, training] of this.#flags) if (owner.training !== training) return false
     const met = this.#met
     for (let i = 0; i < met.length; i++) if ((met[i] as Met).place.frozen !== (met[i] as Met).frozen) return false
     return true

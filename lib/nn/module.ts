@@ -5,6 +5,7 @@
  */
 
 import { WengertError } from '../errors.js'
+import { noteDecision, noteFlag } from '../primitives/binding.js'
 import { asTensor, type TensorLike } from '../tensor/creation.js'
 import { Tensor } from '../tensor/tensor.js'
 import { type FloatDtype, isFloat, type TypedArray } from '../util/dtype.js'
@@ -21,8 +22,27 @@ import { summarize } from './summary.js'
 /** A layer or a network: parameters by name, and a function of tensors. A subclass gives `forward`. */
 export abstract class Module {
   /** Whether the module behaves as in training (dropout, batch statistics) or as in use. */
-  training = true
+  declare training: boolean
+  #training = true
   #predictor: Predictor | undefined
+
+  constructor() {
+    Object.defineProperty(this, 'training', Module.#flag)
+  }
+
+  /** An own property like any other, but a recording that goes by it knows of it. */
+  static readonly #flag: PropertyDescriptor & ThisType<Module> = {
+    enumerable: true,
+    configurable: true,
+    get() {
+      noteFlag(this, this.#training)
+      return this.#training
+    },
+    set(value: boolean) {
+      noteDecision(this)
+      this.#training = value
+    },
+  }
 
   /** The module's function: tensors in, a tensor out. */
   abstract forward(x: Tensor): Tensor

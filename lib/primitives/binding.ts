@@ -68,9 +68,28 @@ export interface Meeting {
   readonly level: number
   /** The same tensor each time that it is met. */
   meet(place: Bindable): Tensor
+  /** What is recorded goes by this flag, and holds as long as it stays. */
+  note(owner: Flagged, training: boolean): void
+}
+
+/** What behaves in one way in training and in another in use. */
+export interface Flagged {
+  readonly training: boolean
+}
+
+/** Whoever records learns how a flag was found, unless the recorded function has set it itself. */
+export function noteFlag(owner: Flagged, training: boolean): void {
+  if (meeting && !decided.has(owner)) meeting.note(owner, training)
+}
+
+/** Whoever records learns that the function sets a flag: from here on it decides it. */
+export function noteDecision(owner: Flagged): void {
+  if (meeting) decided.add(owner)
 }
 
 let meeting: Meeting | undefined
+/** Flags that the recorded function has set. */
+let decided = new Set<Flagged>()
 
 /** Runs `body` with a stand-in for every bindable tensor from where it is first read; what stands in for any now does not count. */
 export function withMeeting<T>(next: Meeting, body: () => T): T {
@@ -80,10 +99,13 @@ export function withMeeting<T>(next: Meeting, body: () => T): T {
   for (const [place] of bound) place.binding = undefined
   standing.clear()
   meeting = next
+  const outerDecided = decided
+  decided = new Set()
   try {
     return body()
   } finally {
     meeting = outer
+    decided = outerDecided
     for (const place of boundPlaces()) place.binding = undefined
     standing.clear()
     for (const [tensor, places] of before) standing.set(tensor, places)
