@@ -7,7 +7,7 @@ import { type BackendName, Dataset, FBGD, loss, MBSGD, nn, optim, Random, SGD, s
 import { floor, floorMissing, floorProducts } from './floor/floor.js'
 import type { Contestant } from './measure.js'
 import { PlainNetwork, shuffle } from './plain-loops.js'
-import { adamRate, generator, rateOf, type Samples, samplesOf, type Variant, type Workload } from './workloads.js'
+import { adamRate, generator, rateOf, type Samples, type Stage, samplesOf, type Variant, type Workload } from './workloads.js'
 
 /** `float32` is the native engine on the plain workload, run beside a variant in float64. */
 export type Name = BackendName | 'plain' | 'floor' | 'float32'
@@ -15,8 +15,48 @@ export type Name = BackendName | 'plain' | 'floor' | 'float32'
 type Dtype = 'float32' | 'float64'
 const dtypeOf = (variant: Variant): Dtype => (variant === 'float64' ? 'float64' : 'float32')
 
-export function network({ layers, activation, activeOutput }: Workload, dtype: Dtype = 'float32'): nn.Sequential {
+/** The parts of a network of images [C, H, W] or signals [C, L]; `shape` is a sample's on its way. */
+function staged(stages: readonly Stage[], shape: number[], rng: Random, dtype: Dtype): nn.Sequential {
+  const flat = shape.length === 2
+  const make = (stage: Stage): nn.Module => {
+    const [c, ...size] = shape as [number, ...number[]]
+    switch (stage[0]) {
+      case 'conv': {
+        const [, channels, window, { padding = 0, groups = 1 } = {}] = stage
+        shape.splice(0, shape.length, channels, ...size.map((n) => n + 2 * padding - window + 1))
+        return new (flat ? nn.Conv1d : nn.Conv2d)(c, channels, window, { padding, groups, rng, dtype })
+      }
+      case 'pool':
+        shape.splice(0, shape.length, c, ...size.map((n) => Math.floor(n / stage[1])))
+        return new (flat ? nn.MaxPool1d : nn.MaxPool2d)(stage[1])
+      case 'dense': {
+        shape.splice(0, shape.length, stage[1])
+        return new nn.Linear(c, stage[1], { rng, dtype })
+      }
+      case 'flatten':
+        shape.splice(
+          0,
+          shape.length,
+          size.reduce((a, b) => a * b, c),
+        )
+        return new nn.Flatten()
+      case 'globalAvg':
+        shape.splice(0, shape.length, c)
+        return new nn.GlobalAvgPool2d()
+      case 'batchNorm':
+        return new (flat ? nn.BatchNorm1d : nn.BatchNorm2d)(c, { dtype })
+      case 'relu':
+        return new nn.ReLU()
+      case 'residual':
+        return new nn.Residual(staged(stage[1], shape, rng, dtype))
+    }
+  }
+  return new nn.Sequential(...stages.map(make))
+}
+
+export function network({ layers, activation, activeOutput, image, stages }: Workload, dtype: Dtype = 'float32'): nn.Sequential {
   const rng = new Random(3)
+  if (image && stages) return staged(stages, [...image], rng, dtype)
   const last = layers.length - 2
   const activate = { relu: nn.ReLU, sigmoid: nn.Sigmoid, tanh: nn.Tanh }[activation]
   return new nn.Sequential(
@@ -35,13 +75,13 @@ export function trainerOf(workload: Workload, model: nn.Module, variant: Variant
 }
 
 /** The first samples of a set, in shared memory as all sets that the library makes. */
-export function dataset({ layers, loss }: Workload, { x, y }: Samples, samples: number, dtype: Dtype = 'float32'): Dataset {
+export function dataset({ layers, loss, image }: Workload, { x, y }: Samples, samples: number, dtype: Dtype = 'float32'): Dataset {
   const inputs = layers[0] as number
   const outputs = layers[layers.length - 1] as number
   const floats = (values: Float32Array | Int32Array, shape: number[]): Tensor =>
     tensor(dtype === 'float32' ? values : Float64Array.from(values), { shape })
   return new Dataset(
-    floats(x.subarray(0, samples * inputs) as Float32Array, [samples, inputs]),
+    floats(x.subarray(0, samples * inputs) as Float32Array, image ? [samples, ...image] : [samples, inputs]),
     loss === 'crossEntropy' ? tensor(y.subarray(0, samples)) : floats(y.subarray(0, samples * outputs), [samples, outputs]),
   )
 }
@@ -171,13 +211,14 @@ function plain(workload: Workload, samples: Samples): Contestant {
 /** All that can run here, in the order of a turn; `native` says whether the native engine can. */
 export function contestants(workload: Workload, variant: Variant, native: boolean, threads = 1): Contestant[] {
   const samples = samplesOf(workload)
-  const loops = variant === 'sgd' ? [plain(workload, samples)] : []
+  // The plain loops and the floor are of dense networks.
+  const loops = variant === 'sgd' && !workload.stages ? [plain(workload, samples)] : []
   const slow = [product(workload, samples, 'js', variant), ...loops]
   if (!native) return slow
   setBackend('native')
   const { kind, layers, batch } = workload
   const bare =
-    (kind === 'update' || kind === 'prediction') && !floorMissing()
+    (kind === 'update' || kind === 'prediction') && !workload.stages && !floorMissing()
       ? [floor(floorProducts(layers, batch, kind === 'prediction'), dtypeOf(variant), threads)]
       : []
   const reference = variant === 'float64' ? [product(workload, samples, 'native', 'sgd', 'float32')] : []

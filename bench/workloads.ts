@@ -11,9 +11,24 @@ export type Variant = 'sgd' | 'adam' | 'float64'
  */
 export type Kind = 'update' | 'fit' | 'stream' | 'prediction'
 
+/**
+ * A part of a network of images or signals, as every contestant reads it: a convolution with its window and options, pooling that
+ * does not overlap, an addition of what its parts make of their input.
+ */
+export type Stage =
+  | readonly ['conv', channels: number, window: number, options?: { padding?: number; groups?: number }]
+  | readonly ['pool', window: number]
+  | readonly ['dense', outputs: number]
+  | readonly ['relu' | 'batchNorm' | 'globalAvg' | 'flatten']
+  | readonly ['residual', stages: readonly Stage[]]
+
 export interface Workload {
   name: string
   kind: Kind
+  /** Of a network of images or signals: the shape of a sample, channels first, and its parts; `layers` are then inputs and outputs. */
+  image?: readonly number[]
+  stages?: readonly Stage[]
+  title?: string
   layers: readonly number[]
   activation: 'relu' | 'sigmoid' | 'tanh'
   /** Whether the last layer is followed by the activation too. */
@@ -35,6 +50,15 @@ export interface Workload {
 const digits = { activation: 'relu', loss: 'crossEntropy' } as const
 const tiny = { activation: 'sigmoid', activeOutput: true, loss: 'squaredError', batch: 1 } as const
 
+/** Of images and signals: the outputs are 10 classes. */
+function images(name: string, batch: number, image: readonly number[], title: string, stages: readonly Stage[]): Workload {
+  const inputs = image.reduce((a, b) => a * b)
+  return { name, kind: 'update', layers: [inputs, 10], ...digits, batch, samples: 8 * batch, image, stages, title }
+}
+const [relu, batchNorm, globalAvg, flatten, out] = [['relu'], ['batchNorm'], ['globalAvg'], ['flatten'], ['dense', 10]] as const
+const conv3 = (channels: number): Stage => ['conv', channels, 3, { padding: 1 }]
+const conv9 = (channels: number): Stage => ['conv', channels, 9, { padding: 4 }]
+
 // biome-ignore format: a table
 export const workloads: readonly Workload[] = [
   { name: 'W0', kind: 'fit', layers: [2, 3, 1], ...tiny, samples: 4, epochs: 20_000 },
@@ -46,7 +70,12 @@ export const workloads: readonly Workload[] = [
   { name: 'W6', kind: 'update', layers: [1024, 1024, 1024, 1024, 10], ...digits, batch: 256, samples: 2560 },
   { name: 'W7', kind: 'update', layers: [64, 64, 1], activation: 'tanh', loss: 'squaredError', batch: 100_000, full: true, samples: 100_000, memory: true },
   { name: 'W8', kind: 'stream', layers: [64, 32, 10], ...digits, batch: 1, samples: 2000 },
+  images('W9', 64, [1, 28, 28], '[conv 3×3, ReLU, pool 2] of 8 and 16', [['conv', 8, 3], relu, ['pool', 2], ['conv', 16, 3], relu, ['pool', 2], flatten, out]),
   { name: 'W10', kind: 'prediction', layers: [784, 128, 10], ...digits, batch: 1, samples: 64 },
+  images('W11', 32, [3, 32, 32], '[conv 3×3, ReLU]² and pool 2 of 32 and 64, dense 128', [conv3(32), relu, conv3(32), relu, ['pool', 2], conv3(64), relu, conv3(64), relu, ['pool', 2], flatten, ['dense', 128], relu, out]),
+  images('W15', 32, [4, 512], '[conv 9, ReLU, pool 4] of 32 and 64', [conv9(32), relu, ['pool', 4], conv9(64), relu, ['pool', 4], flatten, out]),
+  images('DWS', 32, [3, 32, 32], 'conv 3×3 of 32, depthwise 3×3 and pointwise 64 with batch norm', [conv3(32), relu, ['conv', 32, 3, { padding: 1, groups: 32 }], batchNorm, relu, ['conv', 64, 1], batchNorm, relu, globalAvg, out]),
+  images('RES8', 32, [3, 32, 32], 'conv 3×3 of 16, a residual block of two with batch norm', [conv3(16), batchNorm, relu, ['residual', [conv3(16), batchNorm, relu, conv3(16), batchNorm]], relu, globalAvg, out]),
 ]
 
 /** Small enough that nothing diverges on random targets, however many updates are made. */
@@ -63,8 +92,9 @@ export const rateOf = ({ kind }: Workload): number => (kind === 'fit' ? xorRate 
 /** Updates of one measured unit. */
 export const updatesOf = ({ kind, samples, batch, epochs = 1 }: Workload): number => (kind === 'fit' ? (samples / batch) * epochs : 1)
 
-export function titleOf({ kind, layers, activation, batch, loss, full, epochs }: Workload): string {
+export function titleOf({ kind, layers, activation, batch, loss, full, epochs, image, title }: Workload): string {
   const names = { relu: 'ReLU', sigmoid: 'sigmoid', tanh: 'tanh', crossEntropy: 'softmax cross-entropy', squaredError: '½ squared error' }
+  if (image) return `${image.join('×')}: ${title}, dense 10, ${names[loss]}, batch ${batch}`
   const network = `${layers.join('-')} ${names[activation]}`
   if (kind === 'prediction') return `${network}, one prediction from typed array to typed array`
   if (kind === 'stream') return `${network}, ${names[loss]}, one sample at a time from an async iterator`

@@ -32,7 +32,7 @@ export function taskOf(name, variant = 'sgd') {
       .parameters()
       .map((p) => p.data),
     /** Updates before the cost is told. */
-    checked: workload.full ? 3 : layers[1] >= 512 ? 10 : workload.kind === 'fit' ? 400 : 200,
+    checked: workload.full ? 3 : workload.stages || layers[1] >= 512 ? 10 : workload.kind === 'fit' ? 400 : 200,
     /** Rows of the batch that is the i-th update's. */
     rows(i) {
       const from = (i % this.batches) * this.batch
@@ -60,13 +60,13 @@ export function costOf({ loss, outputs, y }, predictions) {
 /**
  * Runs a peer and prints one line of JSON. `make` gives `update(from, count)` (awaited; update i is on the batch `task.rows(i)`),
  * `predict(x, rows)` (flat predictions; awaited), for a stream `stream(count)`, and where it can `fit(count)`, whole fits.
- * A peer that has more to do than what is measured returns the seconds itself.
+ * A peer that has more to do than what is measured returns the seconds itself. With `stages` it takes networks of images, too.
  */
-export async function measure(make) {
+export async function measure(make, { stages = false } = {}) {
   const [name, variant, secondsText] = process.argv.slice(2)
   const task = taskOf(name, variant)
   const seconds = Number(secondsText)
-  const peer = await make(task)
+  const peer = task.stages && !stages ? undefined : await make(task)
   if (!peer) {
     console.log(JSON.stringify({ left: 'nothing of the kind in it' }))
     return

@@ -3,7 +3,7 @@ import { contestants, network, trainerOf } from '../../bench/contestants.js'
 import { floorProducts } from '../../bench/floor/floor.js'
 import { type Contestant, median, quantile, race, ratio, spread } from '../../bench/measure.js'
 import { PlainNetwork, shuffle } from '../../bench/plain-loops.js'
-import { generator, learningRate, samplesOf, type Workload } from '../../bench/workloads.js'
+import { generator, learningRate, samplesOf, type Workload, workloads } from '../../bench/workloads.js'
 import { tensor } from '../../lib/index.js'
 
 /** Of each kind of network, small. */
@@ -55,6 +55,20 @@ describe('plain loops', () => {
     expect([...order].sort((a, b) => a - b)).toEqual(Array.from({ length: 50 }, (_, i) => i))
     expect([...order]).not.toEqual(first)
   })
+})
+
+test.each(workloads.filter(({ stages }) => stages))('$name: a network of images takes its samples, and learns', (workload) => {
+  const { batch, image = [], layers } = workload
+  const model = network(workload)
+  const x = samplesOf({ ...workload, samples: 2 }).x
+  const outputs = model.predict(tensor(x, { shape: [2, ...image] }))
+  expect(outputs.shape).toEqual([2, layers[1]])
+  expect(batch).toBeGreaterThanOrEqual(32)
+  const trainer = trainerOf(workload, model)
+  const step = () => trainer.step(tensor(x, { shape: [2, ...image] }), Int32Array.of(0, 1))
+  const costs = [step(), step(), step(), step()]
+  expect(costs[3]).toBeLessThan(costs[0] as number)
+  expect(contestants(workload, 'sgd', false).map(({ name }) => name)).toEqual(['js'])
 })
 
 test('the floor is the products of an update, without the input gradient of the first layer', () => {
