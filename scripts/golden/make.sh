@@ -14,6 +14,7 @@ python3 scripts/golden/spatial.py
 python3 scripts/golden/images.py
 python3 scripts/golden/hessian.py
 python3 scripts/golden/vmap.py
+python3 scripts/golden/scans.py
 python3 scripts/golden/metrics.py
 python3 scripts/golden/digits_curve.py
 python3 scripts/golden/differential.py

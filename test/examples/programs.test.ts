@@ -56,6 +56,22 @@ test('online-server: its help, and wrong arguments', () => {
 })
 
 describe.each(engines)('on the %s engine', (engine) => {
+  test('kalman-filter: the noise of the track is found', { timeout: 60_000 }, () => {
+    const { truth, rows } = json<{
+      truth: { motion: number; measurement: number }
+      rows: { cost: number; motion: number; measurement: number }[]
+    }>('kalman-filter', engine)
+    const last = rows.at(-1)
+    expect(rows.length).toBeLessThan(15)
+    rows.slice(1).forEach(({ cost }, i) => {
+      expect(cost).toBeLessThanOrEqual((rows[i]?.cost as number) + 1e-9)
+    })
+    expect(last?.measurement).toBeGreaterThan(0.8 * truth.measurement)
+    expect(last?.measurement).toBeLessThan(1.25 * truth.measurement)
+    expect(last?.motion).toBeGreaterThan(0.3 * truth.motion)
+    expect(last?.motion).toBeLessThan(3 * truth.motion)
+  })
+
   test('xor: the truth table', () => {
     const { rows, cost } = json<{ cost: number; rows: { a: number; b: number; probability: number; answer: number }[] }>('xor', engine)
     expect(rows.map(({ a, b, answer }) => [a, b, answer])).toEqual([
