@@ -14,7 +14,7 @@ import { Tensor } from '../tensor/tensor.js'
 import { isFloat } from '../util/dtype.js'
 import { checkNumber, checkOptions } from '../util/options.js'
 import { formatShape } from '../util/shape.js'
-import { isConcrete } from './loss-contract.js'
+import { knownValues } from './loss-contract.js'
 import { Module } from './module.js'
 
 export { counterLength, writeCounter } from '../primitives/random.js'
@@ -44,7 +44,7 @@ abstract class RandomMask extends Module {
       const { counter, layer, first } = draws.mask()
       return dropout(x, counter, this.p, { layer, first })
     }
-    if (!isConcrete(x)) {
+    if (knownValues(x) === undefined) {
       throw new WengertError(
         'ERR_VALUE',
         `this ${this.kind} is not part of the model: keep it in a field of it, or in a list, a plain object or a Map in one`,

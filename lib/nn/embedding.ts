@@ -8,7 +8,7 @@ import type { Tensor } from '../tensor/tensor.js'
 import { type FloatDtype, isFloat } from '../util/dtype.js'
 import { checkChoice, checkNumber, checkOptions, describe } from '../util/options.js'
 import { type Initializer, initialWeights } from './init.js'
-import { isConcrete } from './loss-contract.js'
+import { knownValues } from './loss-contract.js'
 import { Module } from './module.js'
 import { Parameter } from './parameter.js'
 
@@ -60,15 +60,16 @@ export class Embedding extends Module {
   }
 
   override forward(x: Tensor): Tensor {
-    if (isFloat(x.dtype) && isConcrete(x)) {
-      const bad = x.data.findIndex((index) => !Number.isInteger(index))
+    const values = isFloat(x.dtype) ? knownValues(x) : undefined
+    if (values) {
+      const bad = values.findIndex((index) => !Number.isInteger(index))
       if (bad >= 0)
         throw new WengertError(
           'ERR_RANGE',
-          `Embedding: expected integers in 0 … ${this.count - 1}, got ${x.data[bad]} at position ${bad}`,
+          `Embedding: expected integers in 0 … ${this.count - 1}, got ${values[bad]} at position ${bad}`,
           {
             expected: this.count,
-            actual: x.data[bad],
+            actual: values[bad],
           },
         )
     }

@@ -18,7 +18,7 @@ import {
   checkProbabilities,
   define,
   floatingPrediction,
-  isConcrete,
+  knownValues,
   type LossOptions,
   pair,
   reduced,
@@ -91,10 +91,9 @@ function positiveWeight(given: TensorLike | number, z: Tensor): Tensor {
         actual: w.shape,
       },
     )
-  if (isConcrete(w)) {
-    const bad = (w.data as Float32Array).findIndex((value) => !(value > 0 && Number.isFinite(value)))
-    if (bad >= 0) throw new WengertError('ERR_RANGE', `bceWithLogits: expected posWeight > 0, got ${w.data[bad]}`, { actual: w.data[bad] })
-  }
+  const values = knownValues(w)
+  const bad = values?.find((value) => !(value > 0 && Number.isFinite(value)))
+  if (bad !== undefined) throw new WengertError('ERR_RANGE', `bceWithLogits: expected posWeight > 0, got ${bad}`, { actual: bad })
   return broadcastTo(w, z.shape)
 }
 

@@ -6,11 +6,11 @@
 import { WengertError } from '../errors.js'
 import { div, mul } from '../primitives/elementwise.js'
 import { cast } from '../primitives/movement.js'
-import { Abstract, below } from '../primitives/primitive.js'
+import { Abstract, Traced } from '../primitives/primitive.js'
 import { mean, sum } from '../primitives/reduce.js'
 import { asTensor, isTypedArray, type TensorLike } from '../tensor/creation.js'
 import { Tensor } from '../tensor/tensor.js'
-import { type FloatDtype, isFloat } from '../util/dtype.js'
+import { type FloatDtype, isFloat, type TypedArray } from '../util/dtype.js'
 import { checkChoice, checkNumber, checkOptions, describe, type NumberRule } from '../util/options.js'
 import { formatShape, sameShape } from '../util/shape.js'
 
@@ -113,9 +113,11 @@ const library = new WeakSet<object>()
 /** Whether a loss is one of the library, and depends on nothing that may change. */
 export const isLibraryLoss = (loss: Loss): boolean => library.has(loss)
 
-/** Whether a tensor's values are known, and not only its shape. */
-export function isConcrete(x: Tensor): boolean {
-  return !(below(x) instanceof Abstract)
+/** The values of a tensor, inside of `vmap` those of all samples; undefined where only its shape is known. */
+export function knownValues(x: Tensor): TypedArray | undefined {
+  let inner = x.resolve()
+  while (inner instanceof Traced) inner = inner.value
+  return inner instanceof Abstract ? undefined : inner.data
 }
 
 /** Any accepted value as a tensor; arrays take the type of `like`. Errors: ERR_VALUE. */
@@ -161,12 +163,12 @@ const order = '; the prediction is the first argument, the target the second'
 
 /** Refuses the first value that does not hold, where values are known. Errors: ERR_RANGE. */
 function checkValues(op: string, what: string, x: Tensor, expected: string, holds: (value: number) => boolean, hint = ''): void {
-  if (!isConcrete(x)) return
-  const bad = x.data.findIndex((value) => !holds(value))
-  if (bad < 0) return
-  throw new WengertError('ERR_RANGE', `${op}: expected a ${what} ${expected}, got ${x.data[bad]} at position ${bad}${hint}`, {
+  const values = knownValues(x)
+  const bad = values?.findIndex((value) => !holds(value)) ?? -1
+  if (values === undefined || bad < 0) return
+  throw new WengertError('ERR_RANGE', `${op}: expected a ${what} ${expected}, got ${values[bad]} at position ${bad}${hint}`, {
     expected,
-    actual: x.data[bad],
+    actual: values[bad],
   })
 }
 
@@ -195,13 +197,14 @@ export function checkLabels(op: string, target: Tensor, m: number, classes: numb
     )
   }
   const flat = target.reshape([m])
-  if (isConcrete(flat)) {
-    const bad = flat.data.findIndex((label) => !(Number.isInteger(label) && label >= 0 && label < classes))
+  const labels = knownValues(flat)
+  if (labels) {
+    const bad = labels.findIndex((label) => !(Number.isInteger(label) && label >= 0 && label < classes))
     if (bad >= 0) {
       throw new WengertError(
         'ERR_LABEL',
-        `${op}: expected labels that are integers in 0 … ${classes - 1}, got ${flat.data[bad]} for sample ${bad}`,
-        { expected: classes, actual: flat.data[bad] },
+        `${op}: expected labels that are integers in 0 … ${classes - 1}, got ${labels[bad]} for sample ${bad}`,
+        { expected: classes, actual: labels[bad] },
       )
     }
   }

@@ -456,6 +456,38 @@ describe('refusals', () => {
     expect(refused.message).toMatch(message)
   })
 
+  test('values that a loss or a layer refuses, in whichever sample they are', () => {
+    const z = normal(3, [3, 4])
+    const cost = (s: Tensor, label: Tensor) => loss.crossEntropy(s.expandDims(0), label.expandDims(0))
+    expect(refusal(() => vmap(grad(cost))(z, f64([0, 1.5, 2])))).toMatchObject({
+      code: 'ERR_LABEL',
+      message: expect.stringContaining('1.5'),
+    })
+    expect(
+      refusal(() =>
+        vmap((p: Tensor, q: Tensor) => loss.hinge(p, q))(
+          x,
+          f64([
+            [1, -1],
+            [1, 0.4],
+            [1, 1],
+          ]),
+        ),
+      ),
+    ).toMatchObject({ code: 'ERR_RANGE' })
+    const table = new nn.Embedding(4, 2)
+    expect(
+      refusal(() =>
+        vmap((i: Tensor) => table.forward(i))(
+          f64([
+            [0, 1],
+            [2, 2.5],
+          ]),
+        ),
+      ),
+    ).toMatchObject({ code: 'ERR_RANGE' })
+  })
+
   test('a tensor that leaks', () => {
     let kept: Tensor | undefined
     vmap((a: Tensor) => {
