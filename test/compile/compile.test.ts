@@ -273,6 +273,46 @@ describe.each(present)('on %s', (engine) => {
     }))
 })
 
+test('during a fit: parameters of one finished epoch, and no buffer is assigned', async () => {
+  // Twins that are trained alike: read of two moments, they would differ.
+  class Twins extends nn.Module {
+    one = new nn.Linear(4, 1, { rng: new Random(1) })
+    two = new nn.Linear(4, 1, { rng: new Random(1) })
+    norm = new nn.BatchNorm1d(1)
+    forward(x: Tensor): Tensor {
+      return this.norm.forward(this.one.forward(x).add(this.two.forward(x)))
+    }
+  }
+  const model = new Twins()
+  const x = new Random(2).normal([64, 4])
+  const apart = compile(() => [model.one.weight.sub(model.two.weight).abs().sum(), model.one.weight])
+  const assigns = compile((a: Tensor) => model.forward(a))
+  assigns(x)
+  const [, first] = apart()
+  const fit = new MBSGD(model, { loss: loss.mse, learningRate: 0.05, batchSize: 8 }).fit(
+    { x, y: x.sum(1, { keepDims: true }) },
+    { epochs: 3000, seed: 1 },
+  )
+  let done = false
+  const finished = fit.finally(() => {
+    done = true
+  })
+  let seen = 0
+  let refused = 0
+  while (!done) {
+    const [distance] = apart()
+    expect(distance?.item()).toBe(0)
+    seen++
+    const answer = code(() => assigns(x))
+    if (!done && /^ERR_BUSY/.test(answer)) refused++
+    await new Promise((resolve) => setTimeout(resolve, 1))
+  }
+  await finished
+  expect(seen).toBeGreaterThan(0)
+  if (present.includes('native')) expect(refused).toBeGreaterThan(0)
+  expect(apart()[1]?.toArray()).not.toEqual(first?.toArray())
+}, 60_000)
+
 describe.each(present)('donated arguments on %s', (engine) => {
   const update = (p: { w: Tensor; b: Tensor }, x: Tensor, y: Tensor) => {
     const [cost, g] = valueAndGrad((q: { w: Tensor; b: Tensor }) => x.matmul(q.w).add(q.b).sub(y).square().mean())(p)
