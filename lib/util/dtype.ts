@@ -60,7 +60,7 @@ function obtained<T>(bytes: number, make: () => T): T {
 
 /** JavaScript says by a RangeError that it has no memory for an array: that as ERR_MEMORY, any other error as it is. */
 export function memoryError(where: string, error: unknown): unknown {
-  if (!(error instanceof RangeError) || !/allocation|array length|ArrayBuffer/i.test(error.message)) return error
+  if (!(error instanceof RangeError) || !/allocation|array (buffer )?length|ArrayBuffer/i.test(error.message)) return error
   return new WengertError('ERR_MEMORY', `${where}: ${error.message}`, { cause: error })
 }
 
