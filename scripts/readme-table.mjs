@@ -18,7 +18,12 @@ const networks = {
   W6: '1024-1024-1024-1024-10, batch 256',
   W7: '64-64-1, tanh, full batch of 100,000',
   W8: '64-32-10, from a stream, one sample at a time',
+  W9: '1×28×28, two convolutions, batch 64',
   W10: '784-128-10, one prediction',
+  W11: '3×32×32, four convolutions, batch 32',
+  W15: '4×512 signals, two convolutions, batch 32',
+  DWS: '3×32×32, a depthwise separable block, batch 32',
+  RES8: '3×32×32, a residual block, batch 32',
 }
 
 function fail(message) {

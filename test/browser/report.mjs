@@ -38,7 +38,13 @@ for (const [Trainer, options] of [
   histories.push(await trainer.fit(data, { epochs: 40, seed: 1, validation, metrics: ['accuracy', 'confusionMatrix'], health: true }))
 }
 const path = join(folder, 'report.html')
-await report(histories, { path, model, title: 'Three trainers', classes: ['ash', 'birch', 'cedar', 'elm', 'fir', 'oak'] })
+// Small images: a bright column, whose place is the class.
+const images = { x: rng.uniform([60, 1, 6, 6]), y: Int32Array.from({ length: 60 }, (_, i) => i % 6) }
+for (let i = 0; i < 60; i++) for (let row = 0; row < 6; row++) images.x.data[36 * i + 6 * row + (i % 6)] = 1.5
+const network = new nn.Sequential(new nn.Conv2d(1, 8, 3, { rng }), new nn.ReLU(), new nn.Flatten(), new nn.Linear(128, 6, { rng }))
+await new MBSGD(network, { loss: loss.crossEntropy, learningRate: 0.02, batchSize: 10 }).fit(images, { epochs: 3, seed: 1 })
+model = network
+await report(histories, { path, model, images, title: 'Three trainers', classes: ['ash', 'birch', 'cedar', 'elm', 'fir', 'oak'] })
 
 const flags = [
   '--headless=new',
@@ -59,7 +65,8 @@ function open(extra) {
 
 const dom = open(['--dump-dom'])
 const figures = dom.split('<figure>').length - 1
-if (figures !== 3 + 6 + 3 + 1) problems.push(`13 figures expected, ${figures} found`)
+if (figures !== 3 + 6 + 3 + 3 + 1) problems.push(`16 figures expected, ${figures} found`)
+if (!/<image href="data:image\/bmp;base64/.test(dom)) problems.push('no images on the page')
 for (const [name, extra] of [
   ['light', []],
   ['dark', ['--blink-settings=preferredColorScheme=0', '--force-dark-mode']],
