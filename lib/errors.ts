@@ -22,7 +22,7 @@ export const errorCodes = {
   ERR_NOT_SCALAR: { cause: 'A gradient was asked of a function whose value is not a scalar.', remedy: 'Use `jacobian` or `vjp`.' },
   ERR_NOT_DIFFERENTIABLE: { cause: 'An operation without a derivative lies on the path.', remedy: 'Remove it from the path or wrap it in `stopGradient`.' },
   ERR_LEAKED: { cause: 'A tensor of a function that was being differentiated or recorded is used after that function has returned.', remedy: 'Return it from the function, or read its values inside.' },
-  ERR_VALUE_NEEDED: { cause: 'The value of a tensor was read while a program was being recorded.', remedy: 'Such a model runs eagerly; express the choice with `where` to have it compiled.' },
+  ERR_VALUE_NEEDED: { cause: 'The value of a tensor was read while a program was being recorded, or inside of `vmap`.', remedy: 'Such a model runs eagerly; express the choice with `where` to have it compiled.' },
   ERR_STATE: { cause: 'A state does not fit the module or trainer it is loaded into.', remedy: 'Compare the names and shapes in the message.' },
   ERR_FILE: { cause: 'A file is truncated, corrupt, of another format, or cannot be read or written.', remedy: 'Check the path and the place in the file that the message names.' },
   ERR_PROGRAM: { cause: 'A program or kernel call is malformed.', remedy: 'This is a fault of the library: please report it.' },
