@@ -243,7 +243,7 @@ class Programs {
 function valueNeeded(error: WengertError): WengertError {
   return new WengertError(
     'ERR_VALUE_NEEDED',
-    `compile: ${error.message}. Write a choice between values as where(condition, a, b); an argument that decides the path, such as a number of repetitions, belongs in static; return what is to be read from the function`,
+    `compile: ${error.message}. Write a choice between values as where(condition, a, b), a recurrence as scan(f, init, xs); an argument that decides the path, such as a number of repetitions, belongs in static; return what is to be read from the function`,
     { cause: error },
   )
 }

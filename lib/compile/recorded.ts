@@ -17,15 +17,7 @@ import type { Shape } from '../util/shape.js'
 import { isPlainObject } from '../util/tree.js'
 import { donorsOf, type Form, isInteger, type Leaves, leafForms, treeOf } from './arguments.js'
 import { overDonors } from './donate.js'
-
-/** What a result is made of, of each call. */
-type Outcome =
-  | { readonly kind: 'tensor'; readonly result: number }
-  /** A number that was an argument. */
-  | { readonly kind: 'number'; readonly leaf: number }
-  | { readonly kind: 'constant'; readonly value: unknown }
-  | { readonly kind: 'list'; readonly items: readonly Outcome[] }
-  | { readonly kind: 'object'; readonly keys: readonly string[]; readonly items: readonly Outcome[] }
+import { type Outcome, rebuild } from './outcome.js'
 
 /** A tensor that the program makes. */
 interface Result {
@@ -373,29 +365,6 @@ const nothing: Readonly<Record<Dtype, TypedArray>> = {
   float64: allocate('float64', 0),
   int32: allocate('int32', 0),
   bool: allocate('bool', 0),
-}
-
-function rebuild(outcome: Outcome, tensors: readonly Tensor[], numbers: readonly number[]): unknown {
-  switch (outcome.kind) {
-    case 'tensor':
-      return tensors[outcome.result]
-    case 'number':
-      return numbers[outcome.leaf]
-    case 'constant':
-      return outcome.value
-    case 'list': {
-      const { items } = outcome
-      const list: unknown[] = new Array(items.length)
-      for (let i = 0; i < items.length; i++) list[i] = rebuild(items[i] as Outcome, tensors, numbers)
-      return list
-    }
-    case 'object': {
-      const { keys, items } = outcome
-      const object: Record<string, unknown> = {}
-      for (let i = 0; i < keys.length; i++) object[keys[i] as string] = rebuild(items[i] as Outcome, tensors, numbers)
-      return object
-    }
-  }
 }
 
 /** Constants are as they were when the function was recorded: what happens to their arrays later changes no program. */
