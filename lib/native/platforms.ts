@@ -4,10 +4,10 @@
 export const binaries: Readonly<Record<string, { runs: string; tested: string }>> = {
   'linux-x64-glibc': { runs: 'glibc 2.27 or later', tested: 'run by us' },
   'linux-x64-musl': { runs: 'musl, as in Alpine', tested: 'run by us' },
-  'linux-arm64-glibc': { runs: 'glibc 2.27 or later', tested: 'built, not run by us' },
-  'linux-arm64-musl': { runs: 'musl, as in Alpine', tested: 'built, not run by us' },
+  'linux-arm64-glibc': { runs: 'glibc 2.27 or later', tested: 'neither built nor run by us yet' },
+  'linux-arm64-musl': { runs: 'musl, as in Alpine', tested: 'neither built nor run by us yet' },
   'win32-x64': { runs: 'Windows 10 or later', tested: 'run by us under wine' },
-  'darwin-arm64': { runs: 'macOS 12 or later', tested: 'built, not run by us' },
+  'darwin-arm64': { runs: 'macOS 12 or later', tested: 'neither built nor run by us yet' },
 }
 
 /** As the table names it. `glibc` is the version that the process runs on, where it is glibc. */
