@@ -65,11 +65,19 @@ WENGERT_INLINE std::int32_t ToInt32(F x) {
   return inside ? static_cast<std::int32_t>(x) : limit;
 }
 
+// The same as a number of F. Compilers may make one truncation of the two conversions, which would give -0 where an integer
+// has no sign.
+template <class F>
+WENGERT_INLINE F Truncated(F x) {
+  const F whole = static_cast<F>(ToInt32(x));
+  return x > F(-1) && x < F(1) ? F(0) : whole;
+}
+
 // Modulo 2^32: exact where x and its sum with 2^31 are integers that F holds.
 template <class F>
 WENGERT_INLINE F WrapInt32(F x) {
   const F turns = Floor((x + F(2147483648.0)) * F(1.0 / 4294967296.0));
-  return static_cast<F>(ToInt32(x - turns * F(4294967296.0)));
+  return Truncated(x - turns * F(4294967296.0));
 }
 
 template <class F>
@@ -81,7 +89,7 @@ WENGERT_INLINE F MulInt32(F x, F y) {
 template <class F>
 WENGERT_INLINE F PowInt32(F x, F y) {
   std::int32_t exponent = ToInt32(y);
-  if (exponent < 0) return static_cast<F>(ToInt32(Pow(x, y)));
+  if (exponent < 0) return Truncated(Pow(x, y));
   std::uint32_t base = static_cast<std::uint32_t>(ToInt32(x)), power = 1;
   for (; exponent > 0; exponent >>= 1, base *= base) {
     if ((exponent & 1) != 0) power *= base;

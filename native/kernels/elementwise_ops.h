@@ -43,7 +43,7 @@
   X(logicalNot, 1, 1, x == F(0) ? F(1) : F(0)) \
   X(isFinite, 1, 1, IsFinite(x) ? F(1) : F(0)) \
   X(toBool, 1, 1, x != F(0) ? F(1) : F(0)) \
-  X(toInt32, 1, 2, static_cast<F>(ToInt32(x))) \
+  X(toInt32, 1, 2, Truncated(x)) \
   X(wrapInt32, 1, 4, WrapInt32(x)) \
   X(add, 2, 1, x + y) \
   X(sub, 2, 1, x - y) \
