@@ -26,7 +26,7 @@ const { values } = parseArgs({
     runs: { type: 'string', default: '21' },
   },
 })
-const limits = { tarballMB: 8, unpackedMB: 24, importMs: 30, importMB: 10 }
+const limits = { tarballMB: 4, unpackedMB: 12, importMs: 30, importMB: 10 }
 const folder = mkdtempSync(join(tmpdir(), 'wengert-package-'))
 const count = { passed: 0, failed: 0, skipped: 0 }
 const report = { checks: {} }
