@@ -135,10 +135,11 @@ function prepare(name: string, operands: readonly Operand[], output: OutputType,
   const plain = first === 0 ? ready(operands) : undefined
   if (plain) return plain
   let dtype: Dtype | undefined
+  let ofNumbers: Dtype | undefined
   for (let i = first; i < operands.length; i++) {
     const x = operands[i]
-    if (numberIn(x)) continue
-    if (x instanceof Tensor) dtype = dtype === undefined ? x.dtype : promote(dtype, x.dtype)
+    if (numberIn(x)) ofNumbers = (x as Tensor).dtype
+    else if (x instanceof Tensor) dtype = dtype === undefined ? x.dtype : promote(dtype, x.dtype)
     else if (typeof x !== 'number' && typeof x !== 'boolean') {
       throw new WengertError('ERR_VALUE', `${name}: expected tensors or numbers, got ${describe(x)}`, {
         expected: 'Tensor | number',
@@ -146,6 +147,7 @@ function prepare(name: string, operands: readonly Operand[], output: OutputType,
       })
     }
   }
+  dtype ??= ofNumbers
   if (dtype === undefined || (!isFloat(dtype) && (output === 'float' || operands.some(isFraction)))) dtype = 'float32'
   else if (dtype === 'bool' && (output === 'same' || operands.some(isNumber))) dtype = 'int32'
   const type = dtype

@@ -10,12 +10,13 @@ import { checkPath, checkWritable } from '../io/atomic.js'
 import { naming, readBytes } from '../io/read-file.js'
 import { decodeSafetensors, writeSafetensors } from '../io/safetensors.js'
 import type { Loss } from '../nn/loss.js'
+import * as losses from '../nn/loss.js'
 import { Module } from '../nn/module.js'
 import type { Parameter } from '../nn/parameter.js'
 import { gradientDescent } from '../optim/gradient-descent.js'
 import { checkOptimizer, type Optimizer, type Schedule } from '../optim/optimizer.js'
 import type { TensorLike } from '../tensor/creation.js'
-import { checkNumber, checkOptions, describe } from '../util/options.js'
+import { checkNumber, checkOptions, describe, nearest } from '../util/options.js'
 import { Watchers } from './callbacks.js'
 import { checkSlots, decodeCheckpoint, encodeCheckpoint } from './checkpoint.js'
 import { evaluate } from './evaluation.js'
@@ -84,8 +85,13 @@ export abstract class Trainer {
       throw new WengertError('ERR_VALUE', `${where}: expected a Module, got ${describe(model)}`, { actual: model })
     checkOptions(where, options ?? {}, ['loss', 'learningRate', 'optimizer', 'schedule', 'clipNorm', 'clipValue', 'maxDeviation', ...extra])
     const { loss, learningRate, optimizer, schedule } = options ?? {}
-    if (typeof loss !== 'function')
-      throw new WengertError('ERR_OPTION', `${where}: expected a loss function, got ${describe(loss)}`, { actual: loss })
+    if (typeof loss !== 'function') {
+      const named =
+        typeof loss === 'string'
+          ? `; the library's are functions, such as loss.${nearest(loss, Object.keys(losses)) ?? 'squaredError'}`
+          : ''
+      throw new WengertError('ERR_OPTION', `${where}: expected a loss function, got ${describe(loss)}${named}`, { actual: loss })
+    }
     if ((learningRate === undefined) === (optimizer === undefined)) {
       throw new WengertError('ERR_OPTION', `${where}: expected either learningRate or optimizer, got ${optimizer ? 'both' : 'neither'}`)
     }

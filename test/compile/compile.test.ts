@@ -594,6 +594,14 @@ describe('programs are kept', () => {
   })
 })
 
+test('numbers alone compute in float64, beside tensors in their type', () => {
+  const sum = compile((a: Tensor, b: Tensor) => a.add(b).mul(3))
+  const third = sum(1 / 3, 1 / 7)
+  expect([third.dtype, third.item()]).toEqual(['float64', (1 / 3 + 1 / 7) * 3])
+  const beside = compile((x: Tensor, a: Tensor, b: Tensor) => x.mul(a.add(b)))(tensor([1]), 1, 2)
+  expect([beside.dtype, beside.toArray()]).toEqual(['float32', [3]])
+})
+
 test('detectAnomaly sees into a compiled function', () => {
   const c = compile((x: Tensor) => x.log().sum())
   c(tensor([1]))

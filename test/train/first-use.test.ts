@@ -51,6 +51,15 @@ describe('optimisers that are none', () => {
   })
 })
 
+test('a loss by its name: it is a function of the library', () => {
+  const given = (name: string) => () => new SGD(linear(), { loss: name as never, learningRate: 0.1 })
+  expect(given('crossentropy')).toThrow(
+    "SGD: expected a loss function, got 'crossentropy'; the library's are functions, such as loss.crossEntropy",
+  )
+  expect(given('mse')).toThrow(/loss\.mse$/)
+  expect(given('something else')).toThrow(/loss\.squaredError$/)
+})
+
 test('an axis among the options is named', () => {
   const x = tensor([
     [1, 2],
