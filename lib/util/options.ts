@@ -58,6 +58,7 @@ export function nearest(name: string, known: readonly string[]): string | undefi
   const lower = name.toLowerCase()
   const most = Math.max(2, Math.floor(name.length / 3))
   const edits = (other: string): number => {
+    if (other === lower) return 0
     if (other.startsWith(lower) || lower.startsWith(other)) return 1
     // As many edits as the lengths differ by are needed: names of absurd lengths are not compared.
     return Math.abs(other.length - lower.length) > most || lower.length > 200 ? Infinity : distance(lower, other)
