@@ -20,6 +20,9 @@ export function withBatchesOnly<T>(body: () => T): T {
   }
 }
 
+/** Whether a prediction runs that means batches alone. */
+export const batchesOnly = (): boolean => only
+
 /** Refuses x of one axis less than a batch, [m, C, …] with `spatial` axes, within `withBatchesOnly`. Errors: ERR_SHAPE. */
 export function refuseSample(where: string, x: Tensor, spatial: number): void {
   if (!only || x.rank !== spatial + 1) return

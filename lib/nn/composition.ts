@@ -8,6 +8,7 @@ import type { Tensor } from '../tensor/tensor.js'
 import { checkOptions, describe } from '../util/options.js'
 import { formatShape, sameShape } from '../util/shape.js'
 import { Module } from './module.js'
+import { outputOf } from './output.js'
 
 function checkModule(where: string, what: string, value: unknown): Module {
   if (!(value instanceof Module))
@@ -48,7 +49,7 @@ export class Residual extends Module {
   }
 
   override forward(x: Tensor): Tensor {
-    const y = this.inner.forward(x)
+    const y = outputOf(this.inner, x)
     // A broadcast sum would hide the mistake.
     if (!sameShape(x.shape, y.shape)) {
       throw new WengertError(
@@ -92,7 +93,7 @@ export class Parallel extends Module {
 
   override forward(x: Tensor): Tensor {
     return concat(
-      this.branches.map((branch) => branch.forward(x)),
+      this.branches.map((branch) => outputOf(branch, x)),
       -1,
     )
   }

@@ -14,6 +14,7 @@ import { Linear, Sequential } from './layers.js'
 import { type Loss, squaredError } from './loss.js'
 import { lossesOf } from './loss-use.js'
 import type { Module } from './module.js'
+import { outputOf } from './output.js'
 
 /** One layer: the affine map and the activations after it, up to the next affine map. */
 export interface TracedLayer {
@@ -80,11 +81,11 @@ export function layerTrace(model: Module, sample: TensorLike, target: TensorLike
 
   return atNextLevel((level) => {
     const tape = new Tape(level)
-    const pass = (layers: readonly Module[], x: Tensor) => layers.reduce((v, layer) => layer.forward(v), x)
+    const pass = (layers: readonly Module[], x: Tensor) => layers.reduce((v, layer) => outputOf(layer, v), x)
     const input = pass(head, single ? reshape(given, [1, given.size]) : given)
     let a = input
     const kept = groups.map(([layer, ...rest]) => {
-      const affine = layer.forward(a)
+      const affine = outputOf(layer, a)
       // A zero to differentiate by: z then lies on the tape whatever comes before it.
       const z = add(affine, tape.watch(zeros(affine.shape, { dtype: affine.dtype })))
       a = pass(rest, z)

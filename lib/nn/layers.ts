@@ -12,6 +12,7 @@ import type { FloatDtype } from '../util/dtype.js'
 import { checkChoice, checkNumber, checkOptions, describe } from '../util/options.js'
 import { type Initializer, type InitName, initialWeights } from './init.js'
 import { Module } from './module.js'
+import { outputOf } from './output.js'
 import { Parameter } from './parameter.js'
 
 /** Of `Linear`. */
@@ -102,7 +103,7 @@ export class Sequential extends Module {
     let y = x
     this.layers.forEach((layer, i) => {
       try {
-        y = withScope(`layer ${i} (${layer.describe()})`, () => layer.forward(y))
+        y = withScope(`layer ${i} (${layer.describe()})`, () => outputOf(layer, y))
       } catch (error) {
         if (error instanceof WengertError && !error.message.includes('of Sequential'))
           error.message += ` (layer ${i} of Sequential, ${layer.describe()})`

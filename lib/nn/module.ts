@@ -44,8 +44,12 @@ export abstract class Module {
     },
   }
 
-  /** The module's function: tensors in, a tensor out. */
-  abstract forward(x: Tensor): Tensor
+  /**
+   * The module's function: a tensor in, a tensor out, or an object whose `output` is what the next layer, the loss or the
+   * prediction takes.
+   */
+  // biome-ignore lint/suspicious/noExplicitAny: each class says what it gives beside its output
+  abstract forward(x: Tensor): any
 
   /** Direct submodules by field name; those in a list are `field.0`, `field.1`, …, in a plain object or a Map `field.key`. */
   children(): [name: string, child: Module][] {

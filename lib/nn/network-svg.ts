@@ -7,6 +7,7 @@ import { asTensor } from '../tensor/creation.js'
 import type { Tensor, TensorLike } from '../tensor/tensor.js'
 import type { FloatDtype } from '../util/dtype.js'
 import { checkNumber, checkOptions } from '../util/options.js'
+import { outputOf } from './output.js'
 import type { Parameter } from './parameter.js'
 import { inEvalMode, type Predictable } from './predictor.js'
 
@@ -64,7 +65,7 @@ function columnsOf(model: Drawable, sample: Tensor | undefined): Column[] {
   let x = sample?.reshape([1, ...sample.shape])
   for (const layer of layers) {
     const given = flat(x)
-    x = x && layer.forward(x)
+    x = x && outputOf(layer, x)
     const values = flat(x)
     const joined = layer.connections()
     const last = columns[columns.length - 1] as Column

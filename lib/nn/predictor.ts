@@ -16,6 +16,7 @@ import { formatShape, type Shape, sameShape, sizeOf } from '../util/shape.js'
 import { withBatchesOnly } from './batches.js'
 import { type Meaning, meaningOf } from './meaning.js'
 import { Outline } from './outline.js'
+import { outputOf } from './output.js'
 import { type Parameter, withBindings } from './parameter.js'
 
 interface Compiled {
@@ -45,7 +46,8 @@ export interface Predictable {
   describe(): string
   namedState(): [name: string, value: Parameter][]
   modules(): { training: boolean }[]
-  forward(x: Tensor): Tensor
+  // biome-ignore lint/suspicious/noExplicitAny: see Module
+  forward(x: Tensor): any
 }
 
 /** Runs `body` with every submodule as in use, and puts the flags back. */
@@ -212,14 +214,14 @@ export class Predictor {
 
   #eagerly(compiled: Compiled, x: TypedArray): Tensor {
     const { seen, dtype, output, outline } = compiled
-    const { dtype: outputDtype, data } = inEvalMode(this.module, () => this.module.forward(new Tensor(seen, dtype, x)))
+    const { dtype: outputDtype, data } = inEvalMode(this.module, () => outputOf(this.module, new Tensor(seen, dtype, x)))
     compiled.outline = this.#outline(outline.parameters)
     return new Tensor(output, outputDtype, data)
   }
 
   #compile(seen: Shape, dtype: Dtype, parameters: readonly Parameter[]): Omit<Compiled, 'shape' | 'sample' | 'output' | 'outline'> {
     const forward = (x: Tensor, bound: readonly Tensor[]) =>
-      withBatchesOnly(() => inEvalMode(this.module, () => withBindings(parameters, bound, () => this.module.forward(x), this.module)))
+      withBatchesOnly(() => inEvalMode(this.module, () => withBindings(parameters, bound, () => outputOf(this.module, x), this.module)))
     const common = { backend: engine(), seen, dtype }
     try {
       const unknown = parameters.map((p) => new Abstract(p.shape, p.dtype))
@@ -247,7 +249,7 @@ export class Predictor {
 export function outputShape(module: Predictable, batch: Shape): Shape {
   const parameters = module.namedState().map(([, value]) => value)
   const run = (x: Tensor, bound: readonly Tensor[]) =>
-    inEvalMode(module, () => withBindings(parameters, bound, () => module.forward(x), module)).shape
+    inEvalMode(module, () => withBindings(parameters, bound, () => outputOf(module, x), module)).shape
   try {
     return shapesOnly(() =>
       run(

@@ -1,7 +1,8 @@
 /**
  * Classes of modules by the name under which a saved model mentions them, and modules as JSON: a list in which a module
  * refers only to earlier ones, so that a shared module is one entry and no file can make a circle. A new built-in layer
- * gives `config` (and `static fromConfig`, where its constructor does not take that); a new file of layers is an entry of `files`.
+ * gives `config` (and `static fromConfig`, where its constructor does not take that); a new file of layers is an entry of `files`, or
+ * of sequence-layers.ts.
  */
 
 import { WengertError } from '../errors.js'
@@ -18,6 +19,7 @@ import * as layers from './layers.js'
 import { Module } from './module.js'
 import * as normalization from './normalization.js'
 import * as pooling from './pooling.js'
+import * as sequences from './sequence-layers.js'
 import * as tableInput from './table-input.js'
 
 /** A class that can be saved: rebuilt by `fromConfig(config, itself)`, or by its constructor from the config. */
@@ -48,14 +50,25 @@ const files: readonly Record<string, unknown>[] = [
   convolution,
   pooling,
   tableInput,
+  ...Object.values(sequences),
 ]
 
 const isModuleClass = (value: unknown): value is ModuleClass => typeof value === 'function' && value.prototype instanceof Module
-const byName = new Map(
-  files.flatMap((file) => Object.entries(file).filter((entry): entry is [string, ModuleClass] => isModuleClass(entry[1]))),
-)
-const byClass = new Map([...byName].map(([name, type]) => [type, name]))
-const builtIn = new Set<unknown>(byClass.keys())
+const byName = new Map<string, ModuleClass>()
+const byClass = new Map<ModuleClass, string>()
+const builtIn = new Set<unknown>()
+/** Makes the layers of files known, as the library's own. */
+export function learnLayers(more: readonly Record<string, unknown>[]): void {
+  for (const [name, type] of more.flatMap((file) => Object.entries(file))) {
+    if (!isModuleClass(type)) continue
+    byName.set(name, type)
+    byClass.set(type, name)
+    builtIn.add(type)
+  }
+}
+learnLayers(files)
+/** Whether a model's file may name this class. */
+export const isKnownLayer = (name: string): boolean => byName.has(name)
 const reference = '$module'
 /** Of lists and objects within one config. */
 const deepest = 32

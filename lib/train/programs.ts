@@ -6,6 +6,7 @@
 import { valueAndGrad } from '../autodiff/transforms.js'
 import { counterLength, withDraws } from '../nn/dropout.js'
 import { lossesOf } from '../nn/loss-use.js'
+import { outputOf } from '../nn/output.js'
 import { withBindings } from '../nn/parameter.js'
 import { inEvalMode } from '../nn/predictor.js'
 import type { PlanOptions, PlanSpec } from '../plan/plan.js'
@@ -144,7 +145,7 @@ function differentiate(r: Recorder, parts: StepParts, x: Tensor, y: Tensor, shar
       [...weights, ...(place.held ?? at(frozen))],
       () => {
         const [prediction, losses] = withDraws(place.counter, place.first, () => {
-          const output = model.forward(x)
+          const output = outputOf(model, x)
           return [output, withScope(lossName(loss), () => lossesOf(loss, output, y))]
         })
         const held = frozen.map(({ parameter }) => parameter.resolve())
@@ -238,7 +239,7 @@ export function evaluationProgram(
         all.map((p) => p.parameter),
         all.map((p) => r.state(p.slot)),
         () => {
-          const prediction = parts.model.forward(x)
+          const prediction = outputOf(parts.model, x)
           const losses = lossesOf(parts.loss, prediction, y)
           reportAll(r, parts, entry, reported(losses, share), prediction, y)
           if (table.has('predictions')) r.output(table.at('predictions'), prediction)

@@ -8,6 +8,7 @@ import { WengertError } from '../errors.js'
 import { counterLength, withDraws } from '../nn/dropout.js'
 import { lossesOf } from '../nn/loss-use.js'
 import type { Module } from '../nn/module.js'
+import { outputOf } from '../nn/output.js'
 import { withBindings } from '../nn/parameter.js'
 import { record } from '../plan/record.js'
 import { rowsApart } from '../plan/rows.js'
@@ -86,7 +87,7 @@ function rowsOfLossesApart(set: Prepared, parts: StepParts): boolean {
           state.parameters.map((p) => r.state(p.slot)),
           () => {
             const counter = table.has('draws') ? r.input(table.at('draws')) : undefined
-            const prediction = withDraws(counter, 0, () => model.forward(r.input(table.at('x'))))
+            const prediction = withDraws(counter, 0, () => outputOf(model, r.input(table.at('x'))))
             r.report(0, lossesOf(loss, prediction, r.input(table.at('y'))))
           },
           model,

@@ -168,3 +168,10 @@ export function describe(value: unknown): string {
     return 'an object'
   }
 }
+
+/** A value that must be true or false. Errors: ERR_OPTION. */
+export function checkFlag(where: string, name: string, value: unknown): boolean {
+  if (typeof value !== 'boolean')
+    throw new WengertError('ERR_OPTION', `${where}: expected ${name} to be true or false, got ${describe(value)}`, { actual: value })
+  return value
+}

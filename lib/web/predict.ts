@@ -7,6 +7,7 @@ import '../primitives/methods.js'
 import { WengertError } from '../errors.js'
 import { decodeModel, type LoadedModel } from '../io/model.js'
 import { describe } from '../util/options.js'
+import { bringLayers } from './layers-later.js'
 import { bringTables } from './tables-later.js'
 
 export type { BackendInfo, BackendName } from '../backend/backend.js'
@@ -37,16 +38,20 @@ async function bytesOf(source: ModelSource): Promise<Uint8Array> {
   return new Uint8Array(await (source as Blob).arrayBuffer())
 }
 
-/** Whether a file's header speaks of a table, or of records. It is JSON in a string of JSON: quotes are escaped. */
-function answersToRecords(bytes: Uint8Array): boolean {
-  if (bytes.length < 8) return false
+/** The header of a file, as text. */
+function headerOf(bytes: Uint8Array): string {
+  if (bytes.length < 8) return ''
   const length = new DataView(bytes.buffer, bytes.byteOffset, 8).getUint32(0, true)
-  return /\\"table\\":|\\"records\\"/.test(new TextDecoder().decode(bytes.subarray(8, 8 + length)))
+  return new TextDecoder().decode(bytes.subarray(8, 8 + length))
 }
+
+/** Whether a file's header speaks of a table, or of records. It is JSON in a string of JSON: quotes are escaped. */
+const answersToRecords = (header: string): boolean => /\\"table\\":|\\"records\\"/.test(header)
 
 /**
  * The model that `saveModel` kept, from its bytes: a typed array, an ArrayBuffer, a Blob or File, or what `fetch` resolves to. Its
- * `predict`, `preprocess` and `classesOf` are those of Node's. A model that answers to records fetches one more file.
+ * `predict`, `preprocess` and `classesOf` are those of Node's. A model that answers to records fetches one more file, and
+ * so does one with recurrent layers or attention.
  *
  * @throws (rejects) ERR_FILE for bytes that are truncated, corrupt, or not a model, and for a response that is none
  * @example
@@ -55,6 +60,8 @@ function answersToRecords(bytes: Uint8Array): boolean {
  */
 export async function loadModel(source: ModelSource): Promise<LoadedModel> {
   const bytes = await bytesOf(source)
-  if (answersToRecords(bytes)) await bringTables()
+  const header = headerOf(bytes)
+  if (answersToRecords(header)) await bringTables()
+  await bringLayers(header)
   return decodeModel(bytes)
 }

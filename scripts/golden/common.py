@@ -2,6 +2,7 @@
 
 import json
 import math
+import struct
 import sys
 
 import numpy as np
@@ -34,6 +35,26 @@ def write(path, script, peer, seed, body):
     with open(path, "w", encoding="utf-8") as f:
         f.write(text)
     print(f"{path}: {len(text)} bytes", file=sys.stderr)
+
+
+def short(values):
+    """A flat list to 13 digits."""
+    return [float(f"{v:.13g}") if isinstance(v, float) else v for v in numbers(values.detach() if hasattr(values, "detach") else values)]
+
+
+def save(path, state):
+    """A safetensors file in float32, as the format's own library writes it: integers stay integers."""
+    header, data = {}, b""
+    for name, value in state.items():
+        array = value.numpy()
+        whole = array.dtype == np.int64
+        raw = (array if whole else array.astype("<f4")).tobytes()
+        header[name] = {"dtype": "I64" if whole else "F32", "shape": list(array.shape), "data_offsets": [len(data), len(data) + len(raw)]}
+        data += raw
+    text = json.dumps({"__metadata__": {"format": "pt"}, **header}).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as f:
+        f.write(struct.pack("<Q", len(text)) + text + data)
 
 
 def philox(counter, key):

@@ -4,12 +4,9 @@ Each layer: output, gradients, running statistics, output in use. Two small netw
 updates by gradient descent, the state and the prediction afterwards. By PyTorch in float64; all given numbers are exact in float32.
 """
 
-import json
-import struct
-
 import numpy as np
 import torch
-from common import numbers, write
+from common import numbers, save, write
 
 SEED = 11
 torch.set_num_threads(1)
@@ -84,21 +81,6 @@ for name, args, layer, shape in CASES:
     case["buffers"] = [numbers(b) for k, b in layer.named_buffers() if not k.endswith("tracked")]
     case["inUse"] = numbers(layer.eval()(x).detach())
     cases.append(case)
-
-
-def save(path, state):
-    """A safetensors file in float32, as the format's own library writes it: integers stay integers."""
-    header, data = {}, b""
-    for name, value in state.items():
-        array = value.numpy() if value.dtype == torch.int64 else value.numpy().astype("<f4")
-        raw = array.tobytes()
-        kind = "I64" if value.dtype == torch.int64 else "F32"
-        header[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": [len(data), len(data) + len(raw)]}
-        data += raw
-    text = json.dumps({"__metadata__": {"format": "pt"}, **header}).encode()
-    text += b" " * (-len(text) % 8)
-    with open(path, "wb") as f:
-        f.write(struct.pack("<Q", len(text)) + text + data)
 
 
 IMAGES = N.Sequential(

@@ -23,6 +23,7 @@ export const standIns = {
     ...shared,
     'backend/js/engine': { by: 'web/eager-engine' },
     'nn/network-svg': { by: 'web/no-drawing' },
+    'nn/sequence-layers': { by: 'web/no-sequences', except: 'web/sequences' },
     'plan/plan': { by: 'web/no-plans' },
     'plan/state-layout': { by: 'web/no-plans' },
   },
@@ -42,6 +43,8 @@ const plain = (path, lib) =>
 /** One entry, whole: what it shares with the other is small beside what bundles of both would carry for each other. */
 async function bundleEntry(name, lib, to, extension) {
   const host = join(lib, 'web', `host${extension}`)
+  /** What the entry imports, fetched at once: one file, for the sake of its size, whatever of it is shared with what comes later. */
+  const first = new Set()
   const build = await rolldown({
     input: { [name]: join(lib, `${name}${extension}`) },
     platform: 'browser',
@@ -60,12 +63,26 @@ async function bundleEntry(name, lib, to, extension) {
           const instead = standIns[name][plain(found?.id, lib)]
           return instead && instead.except !== plain(importer, lib) ? join(lib, `${instead.by}${extension}`) : found
         },
+        buildEnd() {
+          const visit = (id) => {
+            if (first.has(id)) return
+            first.add(id)
+            for (const next of this.getModuleInfo(id)?.importedIds ?? []) visit(next)
+          }
+          visit(join(lib, `${name}${extension}`))
+        },
       },
     ],
   })
   const minify = { compress: true, mangle: { keepNames: { function: false, class: true } }, codegen: { removeWhitespace: true } }
   const chunkFileNames = ({ isDynamicEntry }) => `${name}-${isDynamicEntry ? 'more' : 'core'}.js`
-  const { output } = await build.write({ dir: to, format: 'esm', minify, chunkFileNames })
+  const { output } = await build.write({
+    dir: to,
+    format: 'esm',
+    minify,
+    chunkFileNames,
+    codeSplitting: { groups: [{ name: 'core', test: (id) => first.has(id) }] },
+  })
   await build.close()
   return output
 }

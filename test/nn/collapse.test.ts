@@ -10,9 +10,9 @@ const x = rng.normal([5, 4], f64)
 const names = (model: nn.Sequential) => model.layers.map((layer) => layer.describe())
 
 function same(a: nn.Module, b: nn.Module, tolerance = 1e-13): void {
-  const [p, q] = [a.forward(x), b.forward(x)]
+  const [p, q]: [Tensor, Tensor] = [a.forward(x), b.forward(x)]
   expect(q.shape).toEqual(p.shape)
-  q.data.forEach((v, i) => {
+  q.data.forEach((v: number, i: number) => {
     expect(Math.abs(v - (p.data[i] as number))).toBeLessThanOrEqual(tolerance * Math.max(1, Math.abs(v)))
   })
 }

@@ -1,0 +1,28 @@
+/** What a forward function hands on to the next layer, to a loss, or as a prediction. */
+
+import { WengertError } from '../errors.js'
+import { Tensor } from '../tensor/tensor.js'
+import { describe } from '../util/options.js'
+
+/** What is needed of a module to run it. */
+interface Runnable {
+  describe(): string
+  // biome-ignore lint/suspicious/noExplicitAny: see Module
+  forward(x: Tensor): any
+}
+
+/** The tensor that a module makes of x: what its `forward` gives, or the `output` of that. Errors: ERR_VALUE for anything else. */
+export function outputOf(module: Runnable, x: Tensor): Tensor {
+  const made: unknown = module.forward(x)
+  if (made instanceof Tensor) return made
+  const { output } = (made ?? {}) as { output?: unknown }
+  if (output instanceof Tensor) return output
+  throw new WengertError(
+    'ERR_VALUE',
+    `${module.describe()}: its forward gave ${describe(made)}; it must give a tensor, or { output } with one`,
+    {
+      expected: 'a tensor',
+      actual: made,
+    },
+  )
+}

@@ -1,0 +1,7 @@
+/**
+ * The files of layers over sequences, for the registry. In `wengert/web/predict` they are fetched with the first model that has
+ * such a layer: a new file of them is a line here.
+ */
+
+export * as recurrent from './recurrent.js'
+export * as sequenceHeads from './sequence-heads.js'
