@@ -2,10 +2,11 @@
 
 import { WengertError } from '../errors.js'
 import { single } from '../primitives/batching.js'
+import { elements } from '../primitives/elements.js'
 import { notEqual, where } from '../primitives/elementwise.js'
 import { cast, reshape } from '../primitives/movement.js'
 import { Abstract, type Aval, apply, type Batch, below, type GeneralPrimitive, type Params, Traced } from '../primitives/primitive.js'
-import { elements, Tuple } from '../primitives/tuple.js'
+import { Tuple } from '../primitives/tuple.js'
 import { tensor, zeros } from '../tensor/creation.js'
 import { Tensor } from '../tensor/tensor.js'
 import { isFloat } from '../util/dtype.js'

@@ -1,4 +1,4 @@
-/** `scan`: a loop that carries something on, reads a stack and makes one. What it is as a primitive stands in `loop.ts`. */
+/** `scan`: a loop that carries something on, reads a stack and makes one. What it is as a primitive stands in `loop-rules.ts`. */
 
 import { WengertError } from '../errors.js'
 import { boundPlaces } from '../primitives/binding.js'
@@ -13,7 +13,8 @@ import { formatShape, sameShape } from '../util/shape.js'
 import { mapTree, pathsOf } from '../util/tree.js'
 import { checkFunction, isTensor, leaves, refill } from './arguments.js'
 import { close } from './closed.js'
-import { bind, like, type Role, rowOf, run } from './loop.js'
+import { bind, like, type Role, rowOf } from './loop.js'
+import { run } from './loop-rules.js'
 import { Tape } from './tape.js'
 
 /** How `scan` runs. */

@@ -64,7 +64,7 @@ export class Tape extends Trace {
   /** Records one application; the innermost trace among the inputs calls it. */
   apply(primitive: Primitive, inputs: readonly Tensor[], params: Params): Tensor {
     if (primitive.kind === 'general') {
-      if (this.inlining && primitive.evaluate) return primitive.evaluate(inputs)
+      if (this.inlining && primitive.evaluate && !primitive.inProgram?.(inputs)) return primitive.evaluate(inputs)
       if (primitive.forReverse && !this.everything) primitive = primitive.forReverse()
     }
     const count = inputs.length

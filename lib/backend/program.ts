@@ -132,8 +132,8 @@ export const elementwiseCodes = Object.fromEntries(Object.keys(elementwiseOps).m
 export const elementwiseLimits = { inputs: 32, outputs: 16, constants: 32, ops: 128 } as const
 
 /** One kernel call, operands apart. */
-export interface Call {
-  kernel: KernelName
+export interface Call<Kernel = KernelName> {
+  kernel: Kernel
   ints: readonly number[]
   scalars: readonly number[]
   /** The same object comes again, for other operands: an engine may keep what it makes of it. */
@@ -143,7 +143,10 @@ export interface Call {
 /** Where a slot lives: 0 the arena, 1 the state block, 2 the report, 3 + i the i-th input. */
 export const spaces = { arena: 0, state: 1, report: 2, inputs: 3 } as const
 
-/** `length` elements of `dtype` from `offset` (bytes, a multiple of 8; of the window's start for inputs) in `space`; in the report and in inputs, of their type. */
+/**
+ * `length` elements of `dtype` from `offset` (bytes, a multiple of the type's size; of the window's start for inputs) in
+ * `space`; in the report and in inputs, of their type.
+ */
 export interface Slot {
   space: number
   offset: number
@@ -151,10 +154,33 @@ export interface Slot {
   dtype: Dtype
 }
 
-/** A call bound to slots (indices into `Program.slots`). */
-export interface Step extends Call {
+/** A call bound to slots (indices into `Program.slots`), or a loop. */
+export interface Step extends Call<KernelName | 'loop'> {
   outputs: readonly number[]
   inputs: readonly number[]
+  /** Of the kernel `loop`, which has no operands and no numbers of its own. */
+  loop?: Loop
+}
+
+/**
+ * Steps that are run `length` times. `windows` are slots that lie elsewhere in each iteration: `advance` elements on (or back) from where
+ * they were in the one before, beginning where they are declared; after the loop they are there again. A slot may be a window of several
+ * loops, one in the other. A step reads and writes either the same slot, or memory that shares nothing with it in any iteration.
+ */
+export interface Loop {
+  length: number
+  windows: readonly Window[]
+  steps: readonly Step[]
+}
+
+export interface Window {
+  slot: number
+  advance: number
+}
+
+/** All steps of a program in the order by which they are numbered: a loop before the steps in it. */
+export function flatSteps(steps: readonly Step[]): Step[] {
+  return steps.flatMap((step) => (step.loop ? [step, ...flatSteps(step.loop.steps)] : [step]))
 }
 
 /**
@@ -172,7 +198,7 @@ export interface ProgramInput {
 }
 
 /**
- * A straight-line list of steps over slots. The arena is scratch: its content between runs is undefined. The report is
+ * A list of steps over slots, straight but for its loops. The arena is scratch: its content between runs is undefined. The report is
  * `report` float64 entries; where there is any, entry 0 is the cost. Each step that writes entry 0 tests it: where it is
  * not finite the run stops there (`nonfinite`, with that step), so steps after it, updates above all, never see a bad cost.
  * `atomic`: the run begins an update, so a cancellation is honoured before it; false for the runs that
@@ -190,7 +216,7 @@ export interface Program {
 }
 
 /**
- * Why a run stopped by itself. `step` is the index in the program's steps, or −1 where the state was found not finite when
+ * Why a run stopped by itself. `step` is the index among all steps of the program (`flatSteps`), or −1 where the state was found not finite when
  * the block ended; `position` the place in the index operand.
  */
 export type Failure =

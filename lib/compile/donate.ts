@@ -3,10 +3,10 @@
  * finished program, decided by what its steps read and write; where it is not safe the result has memory of its own.
  */
 
-import { type KernelName, type Program, type Step, spaces } from '../backend/program.js'
+import { flatSteps, type Program, type Step, spaces } from '../backend/program.js'
 
 /** Kernels that may stop a run: nothing may be overwritten before them that the caller still has after a failure. */
-const mayStop: ReadonlySet<KernelName> = new Set([
+const mayStop: ReadonlySet<string> = new Set([
   'gather',
   'scatterAdd',
   'takeAlong',
@@ -33,11 +33,17 @@ function fits(program: Program, result: number, donor: number): boolean {
   const [to, from] = [program.inputs[result], program.inputs[donor]]
   if (to?.dtype !== from?.dtype || to?.length !== from?.length || from?.length === 0) return false
   const within = (slot: number, input: number) => program.slots[slot]?.space === spaces.inputs + input
-  const { steps } = program
+  // A loop is taken as one step: what it reads it reads again after it has written.
+  const steps = program.steps.map((step) => {
+    if (!step.loop) return { ...step, stops: mayStop.has(step.kernel) }
+    const all = flatSteps(step.loop.steps)
+    const [outputs, inputs] = [all.flatMap((inner) => inner.outputs), all.flatMap((inner) => inner.inputs)]
+    return { ...step, outputs, inputs, stops: all.some(({ kernel }) => mayStop.has(kernel)) }
+  })
   const written = steps.findIndex(({ outputs }) => outputs.some((slot) => within(slot, result)))
   if (written < 0) return false
   return steps.every((step, at) => {
-    if (at >= written && mayStop.has(step.kernel)) return false
+    if (at >= written && step.stops) return false
     return step.inputs.every((slot, i) => {
       if (!within(slot, donor) || at < written) return true
       return at === written && program.slots[slot]?.dtype === to?.dtype && readsInPlace(step, i)

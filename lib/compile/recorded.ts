@@ -2,7 +2,7 @@
 
 import { engine } from '../backend/select.js'
 import { WengertError } from '../errors.js'
-import type { Graph } from '../plan/graph.js'
+import { type Graph, isLoop } from '../plan/graph.js'
 import type { Lowered } from '../plan/lower.js'
 import { lowerGraph, Plan } from '../plan/plan.js'
 import { type InputSpec, record } from '../plan/record.js'
@@ -48,7 +48,13 @@ interface NumberInput {
 /** The type in which most of a graph computes. */
 function floatingType(graph: Graph): 'float32' | 'float64' {
   let balance = 0
-  for (const { dtype } of graph.nodes) balance += dtype === 'float32' ? 1 : dtype === 'float64' ? -1 : 0
+  const count = ({ nodes }: Graph): void => {
+    for (const node of nodes) {
+      if (isLoop(node)) count(node.origin.loop.body)
+      else balance += node.dtype === 'float32' ? 1 : node.dtype === 'float64' ? -1 : 0
+    }
+  }
+  count(graph)
   return balance < 0 ? 'float64' : 'float32'
 }
 

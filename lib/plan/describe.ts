@@ -1,14 +1,18 @@
 /** A program as text, for people who ask what runs. To say more about a kernel: a case in `detailOf`, and in `flopsOf`. */
 
-import { elementwiseOps, type Program, type Slot, type Step, spaces } from '../backend/program.js'
+import { elementwiseOps, type Loop, type Program, type Slot, type Step, spaces } from '../backend/program.js'
 import { bytesPerElement } from '../util/dtype.js'
 
 const elementwiseNames = Object.keys(elementwiseOps)
+
+const timesOf = (step: Step): number => step.loop?.length ?? 1
 
 /** Floating-point operations of a call, counted as usual (a fused multiply-add is two; a function of one number is one). */
 export function flopsOf(step: Step): number {
   const n = step.ints as readonly number[]
   switch (step.kernel) {
+    case 'loop':
+      return timesOf(step) * (step.loop?.steps ?? []).reduce((sum, inner) => sum + flopsOf(inner), 0)
     case 'matmul':
       return 2 * (n[0] as number) * (n[1] as number) * (n[2] as number) * (n[3] as number)
     case 'elementwise':
@@ -20,6 +24,7 @@ export function flopsOf(step: Step): number {
 
 /** Bytes of a call's operands, each counted once: what it moves at least where nothing is in a cache. A gather sees part of its first. */
 export function bytesOf(program: Program, step: Step): number {
+  if (step.loop) return timesOf(step) * step.loop.steps.reduce((sum, inner) => sum + bytesOf(program, inner), 0)
   const bytes = (id: number) => {
     const { length, dtype } = program.slots[id] as Slot
     return length * bytesPerElement[dtype]
@@ -32,6 +37,7 @@ export function bytesOf(program: Program, step: Step): number {
 /** What a call computes, with its sizes. */
 export function detailOf(step: Step): string {
   const n = step.ints
+  if (step.loop) return `${step.loop.length} times ${step.loop.steps.length} calls`
   if (step.kernel === 'matmul') {
     const [batch, m, cols, k, transA, transB] = n as [number, number, number, number, number, number]
     const head = batch > 1 ? `${batch} × ` : ''
@@ -66,24 +72,43 @@ export function textTable(heading: readonly string[], rows: readonly (readonly s
   return table.map((row) => row.map(cell).join('  ').trimEnd()).join('\n')
 }
 
-/** A table of the calls: what each computes, its operations and the bytes of its operands, and where they lie. */
-export function describeProgram(program: Program): string {
-  const rows = program.steps.map((step, i) => {
-    const slot = (id: number) => where(program, program.slots[id] as Slot)
-    return [
-      `${i}`,
-      step.kernel,
-      detailOf(step),
-      grouped(flopsOf(step)),
-      grouped(bytesOf(program, step)),
-      `${step.outputs.map(slot).join(' ')} ← ${step.inputs.map(slot).join(' ')}`,
-    ]
-  })
+/**
+ * A table of the calls: what each computes, its operations and the bytes of its operands, and where they lie; those of a loop under it,
+ * each counted once there and as often as it is run in the loop's own line. A window is marked ↓ or ↑, as it moves.
+ *
+ * @param labels of the steps: those of loops are shown
+ */
+export function describeProgram(program: Program, labels: readonly string[] = []): string {
+  const rows: string[][] = []
+  const notes: string[] = []
+  const add = (steps: readonly Step[], loops: readonly Loop[]): void => {
+    for (const step of steps) {
+      const slot = (id: number) => {
+        const advance = loops
+          .findLast(({ windows }) => windows.some((window) => window.slot === id))
+          ?.windows.find((window) => window.slot === id)
+        return where(program, program.slots[id] as Slot) + (advance ? (advance.advance > 0 ? '↓' : '↑') : '')
+      }
+      const i = rows.length
+      if (step.loop && labels[i]) notes.push(`${i}: ${labels[i]}`)
+      rows.push([
+        `${i}`,
+        `${'  '.repeat(loops.length)}${step.kernel}`,
+        detailOf(step),
+        grouped(flopsOf(step)),
+        grouped(bytesOf(program, step)),
+        step.loop ? '' : `${step.outputs.map(slot).join(' ')} ← ${step.inputs.map(slot).join(' ')}`,
+      ])
+      if (step.loop) add(step.loop.steps, [...loops, step.loop])
+    }
+  }
+  add(program.steps, [])
   const total = (of: (step: Step) => number) => program.steps.reduce((sum, step) => sum + of(step), 0).toLocaleString('en')
   const moved = total((step) => bytesOf(program, step))
   const held = `arena ${program.arenaBytes.toLocaleString('en')} bytes, state ${program.stateBytes.toLocaleString('en')} bytes`
   return [
     textTable(['#', 'kernel', 'what', 'flops', 'bytes', 'where'], rows, [0, 3, 4]),
-    `${program.dtype}, ${program.steps.length} calls, ${total(flopsOf)} flops and ${moved} bytes a run; ${held}`,
+    ...notes,
+    `${program.dtype}, ${rows.length} calls, ${total(flopsOf)} flops and ${moved} bytes a run; ${held}`,
   ].join('\n')
 }

@@ -10,11 +10,11 @@
 import { type ElementwiseOp, elementwiseLimits } from '../backend/program.js'
 import { chainOf, computesInFloat32, microOps } from '../primitives/micro-ops.js'
 import { foldGrid, type Shape, sameShape } from '../util/shape.js'
-import { consumersOf, type Graph, isOp, type Node, scalarConstant } from './graph.js'
+import { consumersOf, type Graph, isLoop, isOp, type Node, scalarConstant } from './graph.js'
 import { applies } from './patterns.js'
 
 export interface Cluster {
-  /** In graph order; one node unless elementwise. */
+  /** In graph order; one node unless elementwise, and the results of one that has several. */
   nodes: Node[]
   elementwise: boolean
   shape: Shape
@@ -64,6 +64,15 @@ export function fuse(graph: Graph): Cluster[] {
 
   const spans: Spans = new Map()
   for (const node of graph.nodes) {
+    if (node.origin.kind === 'part') {
+      // It lies where the call that makes it puts it.
+      const whole = clusterOf.get(node.inputs[0] as Node) as Cluster
+      whole.nodes.push(node)
+      clusterOf.set(node, whole)
+      spans.set(whole, spanOf(whole))
+      continue
+    }
+    if (isLoop(node)) clusterOf.set(node, { nodes: [node], elementwise: false, shape: node.shape, compute: 'float32' })
     if (!isOp(node)) continue
     const cluster: Cluster = { nodes: [node], elementwise: isElementwise(node), shape: node.shape, compute: computeType(node) }
     clusterOf.set(node, cluster)

@@ -3,7 +3,7 @@
  * running (state assigned, report added to, outputs written). A value without effect is dead.
  */
 
-import type { Params, Primitive } from '../primitives/primitive.js'
+import type { Aval, Params, Primitive } from '../primitives/primitive.js'
 import type { FillCounters } from '../tensor/random.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { Dtype } from '../util/dtype.js'
@@ -17,6 +17,33 @@ export type Origin =
   | { kind: 'constant'; value: Tensor }
   /** The counters of draws: others at each run. */
   | { kind: 'draw'; counter: Tensor; fill: FillCounters }
+  /** One of the results of its operand: an operation of several, or a loop. */
+  | { kind: 'part'; index: number }
+  | { kind: 'loop'; loop: Loop }
+  /** In the body of a loop, the row of the iteration in one of the loop's operands. */
+  | { kind: 'row'; index: number }
+
+/** A body that is repeated. Results of the node are the last carries, then the stacks of rows. */
+export interface Loop {
+  readonly length: number
+  /** From the last row to the first. */
+  readonly reverse: boolean
+  /**
+   * One iteration. In it `input` is an operand of the loop as it is, `row` a row of one, `state` a carry; its effects assign carries and
+   * put out rows of stacks.
+   */
+  readonly body: Graph
+  carries: readonly Carry[]
+  /** A row of each stack that is made; of one that nothing reads the body makes no row. */
+  readonly rows: Aval[]
+  /** What passes did to it, for people. */
+  readonly notes: string[]
+}
+
+export interface Carry extends Aval {
+  /** The operand that it begins with; −1 of one that is gone. */
+  readonly first: number
+}
 
 export interface Node {
   readonly id: number
@@ -26,6 +53,8 @@ export interface Node {
   dtype: Dtype
   /** The part of a model that it came from. */
   scope: string
+  /** Of an operation: it has several results, which `part`s of it are. */
+  several?: boolean
 }
 
 /** What a program leaves behind. */
@@ -41,6 +70,14 @@ export interface Graph {
 }
 
 export const isOp = (node: Node): node is Node & { origin: Extract<Origin, { kind: 'op' }> } => node.origin.kind === 'op'
+
+export const isLoop = (node: Node): node is Node & { origin: Extract<Origin, { kind: 'loop' }> } => node.origin.kind === 'loop'
+
+/** Whether a node has results for others to take apart, and no value of its own. */
+export const hasParts = (node: Node): boolean => isLoop(node) || (isOp(node) && node.several === true)
+
+/** Whether a node's value is made by a call. */
+export const isMade = (node: Node): boolean => isOp(node) || node.origin.kind === 'part'
 
 export const sizeOfNode = (node: Node): number => sizeOf(node.shape)
 

@@ -1,25 +1,22 @@
 /**
- * From a function to something that can be replayed: record → layouts → simplify → fold updates → fuse → schedule → lower → compile.
+ * From a function to something that can be replayed: record → layouts → simplify → loops → fold updates → fuse → schedule → lower → compile.
  * Fusion comes after differentiation, so it never stands between a user and a second derivative.
  */
 
 import type { Executable, State } from '../backend/backend.js'
-import { spaces } from '../backend/program.js'
+import { flatSteps, spaces } from '../backend/program.js'
 import { engine } from '../backend/select.js'
 import { WengertError } from '../errors.js'
 import type { Held } from '../util/bounded-cache.js'
 import type { TypedArray } from '../util/dtype.js'
+import { arrange } from './arrange.js'
 import { Aside } from './aside.js'
 import { describeProgram } from './describe.js'
-import { foldUpdates } from './fold-updates.js'
-import { fuse } from './fuse.js'
 import type { Graph } from './graph.js'
-import { settleLayouts } from './layouts.js'
+import { settleLoops, tidy } from './loops.js'
 import { type Lowered, lower } from './lower.js'
 import { type Profile, profileProgram } from './profile.js'
 import { type InputSpec, type Recorder, record } from './record.js'
-import { schedule } from './schedule.js'
-import { simplify } from './simplify.js'
 import type { StateLayout } from './state-layout.js'
 
 export interface PlanOptions {
@@ -60,7 +57,7 @@ export class Plan implements Held {
   /** Bytes that it holds, about: its memory, its constants and its steps. */
   get bytes(): number {
     const { arenaBytes, steps } = this.lowered.program
-    const own = arenaBytes + bytesPerStep * steps.length + (this.#aside?.bytes ?? 0)
+    const own = arenaBytes + bytesPerStep * flatSteps(steps).length + (this.#aside?.bytes ?? 0)
     return this.lowered.constants.reduce((sum, { byteLength }) => sum + byteLength, own)
   }
 
@@ -77,7 +74,7 @@ export class Plan implements Held {
 
   /** The program as a table: each call with its sizes, operations and bytes, and the memory that a run takes. */
   describe(): string {
-    return describeProgram(this.lowered.program)
+    return describeProgram(this.lowered.program, this.lowered.labels)
   }
 
   /**
@@ -116,11 +113,9 @@ export function lowerFunction(
 /** From a recorded function to a program. */
 export function lowerGraph(graph: Graph, inputs: readonly InputSpec[], layout: StateLayout, options: PlanOptions): Lowered {
   const { dtype, report = 0, atomic = true } = options
-  settleLayouts(graph)
-  simplify(graph)
-  const accumulations = foldUpdates(graph)
-  const items = schedule(graph, fuse(graph), accumulations)
-  return lower(items, inputs, layout, { dtype, report, atomic })
+  tidy(graph)
+  settleLoops(graph)
+  return lower(arrange(graph), inputs, layout, { dtype, report, atomic })
 }
 
 /** One program of several that a runner repeats over one list of inputs. */

@@ -6,7 +6,7 @@
  */
 
 import type { State } from '../backend/backend.js'
-import type { Program, Step } from '../backend/program.js'
+import { flatSteps, type Program, type Step } from '../backend/program.js'
 import { engine } from '../backend/select.js'
 import { type TypedArray, viewOf } from '../util/dtype.js'
 import { bytesOf, detailOf, flopsOf, textTable } from './describe.js'
@@ -68,7 +68,7 @@ export class Profile {
 /**
  * @param state scratch: it is written to, and put back between the calls
  * @param inputs what one run sees
- * @param labels of the steps
+ * @param labels of the steps (`flatSteps`); a loop is measured as one call
  */
 export function profileProgram(
   program: Program,
@@ -110,14 +110,17 @@ export function profileProgram(
     return Math.max(0, long - short) / repetitions
   })
   const sum = alone.reduce((a, b) => a + b, 0)
+  let number = 0
   const calls = program.steps.map((step, i): CallProfile => {
+    const label = labels[number] ?? ''
+    number += flatSteps([step]).length
     const own = alone[i] as number
     const [flops, bytes] = [flopsOf(step), bytesOf(program, step)]
     const rate = (amount: number) => (own > 0 ? amount / own / 1000 : 0)
     return {
       kernel: step.kernel,
       what: detailOf(step),
-      label: labels[i] ?? '',
+      label,
       flops,
       bytes,
       microseconds: own,

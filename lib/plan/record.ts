@@ -5,14 +5,15 @@
 
 import { Tape, Variable } from '../autodiff/tape.js'
 import { WengertError } from '../errors.js'
-import { Abstract, atNextLevel, refuseLeaked, Traced } from '../primitives/primitive.js'
+import { Abstract, atNextLevel, type GeneralPrimitive, type Repetition, refuseLeaked, Traced } from '../primitives/primitive.js'
 import { calledDraws } from '../primitives/random.js'
+import { Tuple } from '../primitives/tuple.js'
 import { withDrawsFrom } from '../tensor/random.js'
 import { emptyTensor, type Tensor } from '../tensor/tensor.js'
 import type { Dtype } from '../util/dtype.js'
 import { formatShape, type Shape, sameShape, sizeOf } from '../util/shape.js'
-import type { Effect, Graph, Node } from './graph.js'
-import type { StateLayout } from './state-layout.js'
+import { type Effect, type Graph, type Loop, type Node, removeDead } from './graph.js'
+import { StateLayout } from './state-layout.js'
 
 /** An array that the program reads (or writes): what one run sees of it, and how far it moves on after each run. */
 export interface InputSpec {
@@ -113,15 +114,22 @@ export function record(
       }
       return node
     }
+    const known = new Map<string, Node>()
     tape.entries.forEach(({ primitive, params, inputs: operands, sources, output, scope }, index) => {
-      const origin: Node['origin'] = primitive ? { kind: 'op', primitive, params } : (origins.get(index) as Node['origin'])
-      byEntry[index] = add(
-        origin,
-        operands.map((x, i) => nodeOf(x, sources[i] as number)),
-        output.shape,
-        output.dtype,
-        scope,
-      )
+      const from = operands.map((x, i) => nodeOf(x, sources[i] as number))
+      const { part, repeats } = (primitive?.kind === 'general' ? primitive : {}) as Partial<GeneralPrimitive>
+      if (part !== undefined) {
+        // Results are asked for more than once; they are there once.
+        const key = `${from[0]?.id} ${part}`
+        byEntry[index] = known.get(key) ?? add({ kind: 'part', index: part }, from, output.shape, output.dtype, scope)
+        known.set(key, byEntry[index] as Node)
+      } else if (repeats) byEntry[index] = add({ kind: 'loop', loop: loopOf(repeats, from) }, from, [], 'bool', scope)
+      else {
+        const origin: Node['origin'] = primitive ? { kind: 'op', primitive, params } : (origins.get(index) as Node['origin'])
+        const node = add(origin, from, output.shape, output.dtype, scope)
+        if (output instanceof Tuple) Object.assign(node, { several: true, dtype: 'bool' })
+        byEntry[index] = node
+      }
     })
     for (const { effect, target, value } of pending) {
       const node = nodeOf(value, value instanceof Variable && value.trace === tape ? value.index : -1)
@@ -131,6 +139,40 @@ export function record(
     }
     return { nodes, effects }
   })
+}
+
+/** A loop over these operands, its body recorded. */
+function loopOf({ length, reverse, constants, carries, rows, body }: Repetition, operands: readonly Node[]): Loop {
+  const layout = new StateLayout()
+  for (const { shape, dtype } of carries) layout.add('carry', shape, dtype)
+  const stacks = constants + carries.length
+  const isCarry = (index: number) => index >= constants && index < stacks
+  const specs = operands.map(({ shape, dtype }, i): InputSpec => ({ name: `${i}`, shape: i < stacks ? shape : shape.slice(1), dtype }))
+  specs.push(...rows.map(({ shape, dtype }): InputSpec => ({ name: 'row', shape, dtype, writable: true })))
+  const graph = record(
+    specs,
+    layout,
+    (r) => {
+      const results = body(operands.map((_, i) => (isCarry(i) ? r.state(i - constants) : r.input(i))))
+      results.forEach((y, i) => {
+        if (i < carries.length) r.assign(i, y)
+        else r.output(operands.length + i - carries.length, y)
+      })
+    },
+    'scan',
+  )
+  for (const node of graph.nodes)
+    if (node.origin.kind === 'input' && node.origin.index >= stacks) node.origin = { kind: 'row', index: node.origin.index }
+  for (const effect of graph.effects) if (effect.kind === 'output') effect.input -= operands.length
+  removeDead(graph)
+  return {
+    length,
+    reverse,
+    body: graph,
+    carries: carries.map(({ shape, dtype }, i) => ({ shape, dtype, first: constants + i })),
+    rows: rows.map(({ shape, dtype }) => ({ shape, dtype })),
+    notes: [],
+  }
 }
 
 /** The elements of an input that one run sees. */

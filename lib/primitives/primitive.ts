@@ -19,6 +19,7 @@ import type { Dtype, TypedArray } from '../util/dtype.js'
 import { userLine } from '../util/place.js'
 import type { Shape } from '../util/shape.js'
 import type { Notation } from './notation.js'
+import { Tuple } from './tuple.js'
 
 /** What is known of a tensor without its values. */
 export interface Aval {
@@ -39,8 +40,9 @@ interface Row<P extends Params> {
   readonly name: string
   /** The equation and conventions, for the reference. */
   readonly doc: string
+  /** Shape and type of the result; of several results a `Tuple` of them. */
   readonly infer: (inputs: readonly Aval[], params: P) => Aval
-  /** The kernel call on dense operands (output, then inputs in order). */
+  /** The kernel call on dense operands (outputs, then inputs in order). */
   readonly lower: (inputs: readonly Aval[], output: Aval, params: P) => Call
   /**
    * The call of y ← y + α·f(x) where the kernel has that form: operands as `lower`'s, and where `scaled` one more input, a
@@ -119,8 +121,28 @@ export interface GeneralPrimitive<P extends Params = Params> extends Row<P> {
   readonly eager?: (inputs: readonly Tensor[]) => Tensor
   /** Value and tangent at once, where the tangent follows the course of the value (a loop): taken in place of `jvp`. */
   readonly both?: (tangents: readonly (Tensor | undefined)[], inputs: readonly Tensor[]) => { output: Tensor; tangent: Tensor }
+  /** A loop: what a program needs to repeat its body by itself. */
+  readonly repeats?: Repetition
+  /** Which of the results of its operand, a tuple, it is. */
+  readonly part?: number
+  /** Whether a program keeps an application with these operands, which has an `evaluate`, as it is. */
+  readonly inProgram?: (inputs: readonly Tensor[]) => boolean
   /** The same function with a value that holds what its `vjp` needs, too: what a tape that is swept records in its place. */
   readonly forReverse?: () => GeneralPrimitive
+}
+
+/** A body that is run so many times. The operands of the row are the constants, then the first carries, then the stacks. */
+export interface Repetition {
+  readonly length: number
+  /** From the last row of the stacks to the first. */
+  readonly reverse: boolean
+  readonly constants: number
+  /** The carries; the results of the row begin with the last of them. */
+  readonly carries: readonly Aval[]
+  /** A row of each stack that is made. */
+  readonly rows: readonly Aval[]
+  /** One iteration: of constants, carries and rows of the stacks, the next carries and a row of each stack that is made. */
+  readonly body: (inputs: readonly Tensor[]) => Tensor[]
 }
 
 export interface NondifferentiablePrimitive<P extends Params = Params> extends Row<P> {
@@ -359,15 +381,28 @@ export function apply<P extends Params>(primitive: Primitive<P>, inputs: readonl
   }
   if (primitive.kind === 'general' && primitive.evaluate) return primitive.evaluate(resolved)
   if (abstract) {
-    const { shape, dtype } = primitive.infer(resolved, params)
-    return new Abstract(shape, dtype)
+    const like = primitive.infer(resolved, params)
+    return like instanceof Tuple ? severalOf(like, ({ shape, dtype }) => new Abstract(shape, dtype)) : new Abstract(like.shape, like.dtype)
   }
   if (primitive.kind === 'general' && primitive.eager) return primitive.eager(resolved)
   const { output: aval, call } = preparationOf(primitive as unknown as Primitive, resolved, params)
-  const output = emptyTensor(aval.shape, aval.dtype)
+  const several = aval instanceof Tuple ? severalOf(aval, ({ shape, dtype }) => emptyTensor(shape, dtype)) : undefined
   const operands: TypedArray[] = new Array(count)
   for (let i = 0; i < count; i++) operands[i] = (resolved[i] as Tensor).data
+  if (several) {
+    const outputs = several.parts as readonly Tensor[]
+    engine().run(
+      call,
+      outputs.map((y) => y.data),
+      operands,
+    )
+    for (const y of outputs) observer?.(primitive as unknown as Primitive, resolved, y)
+    return several
+  }
+  const output = emptyTensor(aval.shape, aval.dtype)
   engine().run(call, [output.data], operands)
   observer?.(primitive as unknown as Primitive, resolved, output)
   return output
 }
+
+const severalOf = ({ parts }: Tuple, make: (like: Tensor) => Tensor): Tuple => new Tuple(parts.map((part) => make(part as Tensor)))

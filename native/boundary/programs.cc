@@ -114,7 +114,7 @@ napi_value RunProgram(napi_env env, napi_callback_info info) {
     if (state != nullptr) state->Changed();
     if (outcome == RunOutcome::kBadIndex) {
       const std::size_t step = binding.stopped_at();
-      const char* const kernel = kKernels[program.steps[step].kernel].name;
+      const char* const kernel = KernelName(program.steps[step].kernel);
       throw IndexError(std::string(kernel) + " (step " + std::to_string(step) + ")", binding.bad_index());
     }
     if (report != nullptr) {

@@ -57,18 +57,68 @@ Binding::Binding(std::shared_ptr<const Program> program, char* arena, double* ro
   for (const Line& line : program_->lines) {
     lines_.emplace_back(line, program_->dtype, pointers_.data(), arena, reinterpret_cast<char*>(row));
   }
+  loop_of_.resize(program_->steps.size());
+  std::vector<BoundLoop*> open;
   std::size_t next = 0;
+  const auto close = [&](std::size_t step) {
+    for (; !open.empty() && open.back()->end_step == step; open.pop_back()) open.back()->end = calls_.size();
+  };
   for (std::size_t i = 0; i < program_->steps.size();) {
+    close(i);
     if (next < lines_.size() && program_->lines[next].first == i) {
-      calls_.push_back({&lines_[next], nullptr, nullptr, i, false});
+      calls_.push_back({nullptr, &lines_[next], nullptr, nullptr, i, false});
       i = program_->lines[next].end;
       next++;
       continue;
     }
     const Step& step = program_->steps[i];
-    calls_.push_back({nullptr, step.instruction.get(), pointers_.data() + step.first_operand, i, step.writes_cost});
+    if (step.loop) {
+      loops_.push_back(Bind(*step.loop, i));
+      loop_of_[i] = open.emplace_back(loops_.back().get());
+      calls_.push_back({nullptr, nullptr, loops_.back().get(), nullptr, i, false});
+    } else {
+      calls_.push_back({step.instruction.get(), nullptr, nullptr, pointers_.data() + step.first_operand, i, step.writes_cost});
+    }
     i++;
   }
+  close(program_->steps.size());
+}
+
+// The pointers that a loop moves: those of its windows, wherever its body has them as operands.
+std::unique_ptr<Binding::BoundLoop> Binding::Bind(const Loop& loop, std::size_t step) const {
+  auto bound = std::make_unique<BoundLoop>();
+  bound->length = loop.length;
+  bound->end_step = loop.end;
+  for (std::size_t i = step + 1; i < loop.end; i++) {
+    const Step& inner = program_->steps[i];
+    for (std::size_t at = inner.first_operand; !inner.loop && at < inner.first_operand + inner.operand_count; at++) {
+      const std::int64_t slot = static_cast<std::int64_t>(program_->operands[at]);
+      for (const struct Window& window : loop.windows) {
+        if (window.slot != slot) continue;
+        const std::uintptr_t size = SizeOf(program_->slots[program_->operands[at]].dtype);
+        bound->moves.push_back({at, static_cast<std::uintptr_t>(window.advance) * size});
+      }
+    }
+  }
+  return bound;
+}
+
+RunOutcome Binding::RunLoop(const BoundLoop& loop, std::size_t at, const std::atomic<bool>& abandon, bool checked) {
+  RunOutcome outcome = RunOutcome::kDone;
+  std::int64_t done = 0;
+  while (done < loop.length) {
+    // A body may be empty.
+    if (abandon.load(std::memory_order_relaxed)) outcome = RunOutcome::kAbandoned;
+    if (outcome == RunOutcome::kDone) {
+      outcome = checked ? RunSteps(at + 1, loop.end_step, abandon) : RunCalls(at + 1, loop.end, abandon);
+    }
+    if (outcome != RunOutcome::kDone) break;
+    for (const Motion& move : loop.moves) pointers_[move.at] = Moved(pointers_[move.at], move.bytes);
+    done++;
+  }
+  const std::uintptr_t back = static_cast<std::uintptr_t>(done);
+  for (const Motion& move : loop.moves) pointers_[move.at] = Moved(pointers_[move.at], std::uintptr_t{0} - back * move.bytes);
+  return outcome;
 }
 
 void Binding::AttachState(char* state) {
@@ -86,16 +136,27 @@ void Binding::AttachInputs(void* const* arrays, const std::int64_t* cursors) {
 }
 
 RunOutcome Binding::RunChecked(const std::atomic<bool>& abandon) {
-  for (std::size_t i = 0; i < program_->steps.size(); i++) {
+  return RunSteps(0, program_->steps.size(), abandon);
+}
+
+RunOutcome Binding::RunSteps(std::size_t i, std::size_t end, const std::atomic<bool>& abandon) {
+  while (i < end) {
     const Step& step = program_->steps[i];
     void* const* const operands = pointers_.data() + step.first_operand;
     if (abandon.load(std::memory_order_relaxed)) return RunOutcome::kAbandoned;
+    if (const BoundLoop* const loop = loop_of_[i]) {
+      const RunOutcome outcome = RunLoop(*loop, i, abandon, true);
+      if (outcome != RunOutcome::kDone) return outcome;
+      i = loop->end_step;
+      continue;
+    }
     if (!step.instruction->Run(operands, context_)) return Stopped(i, RunOutcome::kBadIndex);
     for (std::size_t o = 0; o < step.output_count; o++) {
       const Slot& slot = program_->slots[program_->operands[step.first_operand + o]];
       const bool floating = slot.dtype == Dtype::kFloat32 || slot.dtype == Dtype::kFloat64;
       if (floating && !AllFinite(operands[o], slot.length, slot.dtype)) return Stopped(i, RunOutcome::kNonFinite);
     }
+    i++;
   }
   return RunOutcome::kDone;
 }

@@ -30,24 +30,11 @@ class Binding {
   void AttachInputs(void* const* arrays, const std::int64_t* cursors);
   // Moves the windows on to the next run's.
   void Advance() {
-    for (const Window& window : windows_) pointers_[window.at] = Moved(pointers_[window.at], window.bytes);
+    for (const Motion& window : windows_) pointers_[window.at] = Moved(pointers_[window.at], window.bytes);
   }
 
   // One run. Between any two instructions it may be abandoned for good, which leaves the state half changed.
-  RunOutcome Run(const std::atomic<bool>& abandon) {
-    const std::size_t count = calls_.size();
-    for (std::size_t i = 0; i < count; i++) {
-      const BoundCall& call = calls_[i];
-      if (abandon.load(std::memory_order_relaxed)) return RunOutcome::kAbandoned;
-      if (call.line != nullptr) {
-        if (const LineOp* op = call.line->Run()) return StoppedIn(*call.line, *op);
-        continue;
-      }
-      if (!call.instruction->Run(call.operands, context_)) return Stopped(call.step, RunOutcome::kBadIndex);
-      if (call.writes_cost && !Finite(*row_)) return Stopped(call.step, RunOutcome::kNonFinite);
-    }
-    return RunOutcome::kDone;
-  }
+  RunOutcome Run(const std::atomic<bool>& abandon) { return RunCalls(0, calls_.size(), abandon); }
   // One run that tests every floating output of every step; step by step, without lines.
   RunOutcome RunChecked(const std::atomic<bool>& abandon);
 
@@ -56,22 +43,31 @@ class Binding {
   const BadIndex& bad_index() const { return context_.bad_index; }
 
  private:
+  struct BoundLoop;
   struct BoundCall {
-    const BoundLine* line;  // or null: the step's instruction
-    const Instruction* instruction;
+    const Instruction* instruction;  // null: a line or a loop
+    const BoundLine* line;
+    const BoundLoop* loop;
     void* const* operands;
     std::size_t step;
     bool writes_cost;
+  };
+  // A pointer that moves with the iterations.
+  struct Motion {
+    std::size_t at;        // in pointers_
+    std::uintptr_t bytes;  // modulo 2^64: back where negative
+  };
+  struct BoundLoop {
+    std::int64_t length;
+    std::size_t end;       // of its calls, which follow it
+    std::size_t end_step;  // of its steps
+    std::vector<Motion> moves;
   };
   struct Patch {
     std::size_t at;  // in pointers_
     std::size_t input;
     std::uintptr_t offset;  // bytes
     std::uintptr_t size;    // of an element
-  };
-  struct Window {
-    std::size_t at;
-    std::uintptr_t bytes;  // by which a run moves it
   };
 
   // In integers: a window that has passed its last run may point outside its array, and is not looked through.
@@ -87,13 +83,41 @@ class Binding {
 
   RunOutcome StoppedIn(const BoundLine& line, const LineOp& op);
 
+  RunOutcome RunCalls(std::size_t i, std::size_t end, const std::atomic<bool>& abandon) {
+    while (i < end) {
+      const BoundCall& call = calls_[i];
+      if (abandon.load(std::memory_order_relaxed)) return RunOutcome::kAbandoned;
+      if (call.instruction == nullptr) {
+        if (call.line != nullptr) {
+          if (const LineOp* op = call.line->Run()) return StoppedIn(*call.line, *op);
+          i++;
+          continue;
+        }
+        const RunOutcome outcome = RunLoop(*call.loop, i, abandon);
+        if (outcome != RunOutcome::kDone) return outcome;
+        i = call.loop->end;
+        continue;
+      }
+      if (!call.instruction->Run(call.operands, context_)) return Stopped(call.step, RunOutcome::kBadIndex);
+      if (call.writes_cost && !Finite(*row_)) return Stopped(call.step, RunOutcome::kNonFinite);
+      i++;
+    }
+    return RunOutcome::kDone;
+  }
+  // The loop that is call (checked: step) number `at`. What it moves is back where it was when it ends, however it ends.
+  RunOutcome RunLoop(const BoundLoop& loop, std::size_t at, const std::atomic<bool>& abandon, bool checked = false);
+  RunOutcome RunSteps(std::size_t i, std::size_t end, const std::atomic<bool>& abandon);
+  std::unique_ptr<BoundLoop> Bind(const Loop& loop, std::size_t step) const;
+
   std::shared_ptr<const Program> program_;
   std::vector<void*> pointers_;  // one for each of program_->operands
   std::vector<BoundLine> lines_;
   std::vector<BoundCall> calls_;
+  std::vector<std::unique_ptr<BoundLoop>> loops_;
+  std::vector<const BoundLoop*> loop_of_;  // by step; null for others
   std::vector<Patch> state_;
   std::vector<Patch> inputs_;
-  std::vector<Window> windows_;
+  std::vector<Motion> windows_;  // by which a run moves them
   double* row_;
   char* attached_ = nullptr;
   Context context_;

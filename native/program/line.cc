@@ -20,16 +20,26 @@ LineRun RunOf(const UnboundOp& op, Dtype dtype) {
 std::vector<Line> FindLines(const Program& program) {
   std::vector<Line> lines;
   std::vector<Place> places;
+  // Where the bodies end that the steps are in: a line does not go beyond.
+  std::vector<std::size_t> ends{program.steps.size()};
   for (std::size_t i = 0; i < program.steps.size();) {
+    while (ends.back() == i) ends.pop_back();
+    if (program.steps[i].loop) {
+      ends.push_back(program.steps[i].loop->end);
+      i++;
+      continue;
+    }
     LineWriter writer(program.dtype);
     std::size_t end = i;
-    for (; end < program.steps.size() && writer.size() < thresholds::kLongestLine; end++) {
+    for (; end < ends.back() && writer.size() < thresholds::kLongestLine; end++) {
       const Step& step = program.steps[end];
+      if (step.loop) break;
       places.clear();
       bool written = true;
       for (std::size_t o = 0; o < step.operand_count; o++) {
         const Slot& slot = program.slots[program.operands[step.first_operand + o]];
-        places.push_back({slot.space, slot.offset, slot.dtype, slot.space < kInputs});
+        const bool fixed = slot.space < kInputs && !program.moving[step.first_operand + o];
+        places.push_back({slot.space, slot.offset, slot.dtype, fixed});
         written = written && (o >= step.output_count || places.back().fixed);
       }
       const std::size_t size = writer.size();

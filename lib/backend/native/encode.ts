@@ -4,7 +4,7 @@
  */
 
 import type { Dtype } from '../../util/dtype.js'
-import type { Block, Call, Program } from '../program.js'
+import { type Block, type Call, flatSteps, type Program } from '../program.js'
 import { malformed } from './errors.js'
 
 /** The numbers of the binary's kernels by name. */
@@ -80,7 +80,8 @@ export function encodeCall(numbers: KernelNumbers, call: Call, outputs: number, 
 }
 
 export function encodeProgram(numbers: KernelNumbers, program: Program): Float64Array {
-  const { inputs, slots, steps } = program
+  const { inputs, slots } = program
+  const steps = flatSteps(program.steps)
   const out = new Writer(64 + 4 * slots.length + 32 * steps.length)
   out.put(numberOfDtype('program', program.dtype), program.arenaBytes, program.stateBytes, program.report, program.atomic ? 1 : 0)
   out.put(inputs.length, slots.length, steps.length)
@@ -89,6 +90,14 @@ export function encodeProgram(numbers: KernelNumbers, program: Program): Float64
   }
   for (const { space, offset, length, dtype } of slots) out.put(space, offset, length, numberOfDtype('program', dtype))
   for (const step of steps) {
+    if (step.loop) {
+      // After the last kernel; its numbers are the loop's.
+      const { length, windows, steps: body } = step.loop
+      const words = windows.flatMap(({ slot, advance }) => [slot, advance])
+      out.put(numbers.size, step.outputs.length, step.inputs.length, 2 + words.length + step.ints.length, step.scalars.length)
+      out.putAll([...step.outputs, ...step.inputs, length, flatSteps(body).length, ...words, ...step.ints, ...step.scalars])
+      continue
+    }
     const kernel = numberOfKernel(numbers, 'program', step.kernel)
     out.put(kernel, step.outputs.length, step.inputs.length, step.ints.length, step.scalars.length)
     out.putAll(step.outputs)

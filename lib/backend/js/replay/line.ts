@@ -7,7 +7,7 @@
  */
 
 import { bytesPerElement } from '../../../util/dtype.js'
-import { elementwiseOps, type KernelName, type Slot, type Step, spaces } from '../../program.js'
+import { elementwiseOps, type Slot, type Step, spaces } from '../../program.js'
 import type { Floats, Ref } from '../kernels/kernel.js'
 import { thresholds } from '../thresholds.js'
 
@@ -189,7 +189,7 @@ const sum: StepWriter = (writer, { ints }, [y], [x]) => {
   return true
 }
 
-const writers: Partial<Record<KernelName, StepWriter>> = { elementwise, matmul, sum }
+const writers: Partial<Record<Step['kernel'], StepWriter>> = { elementwise, matmul, sum }
 
 /** Operations take five words, products and sums of products seven. */
 export function interpret(code: Int32Array, pairs: Int32Array, m: Floats): void {

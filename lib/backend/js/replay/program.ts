@@ -7,7 +7,7 @@ import { WengertError } from '../../../errors.js'
 import { bytesPerElement, type Dtype, dtypeOf, dtypes, isDetached, isFloat, memoryError, type TypedArray } from '../../../util/dtype.js'
 import type { Executable, State } from '../../backend.js'
 import { indexError } from '../../failures.js'
-import { type Program, type ProgramInput, type Slot, type Step, spaces } from '../../program.js'
+import { type Call, flatSteps, type Loop, type Program, type ProgramInput, type Slot, type Step, spaces } from '../../program.js'
 import { BadIndex, malformed, type Prepared, Ref, type Run } from '../kernels/kernel.js'
 import { checkOverlap, type Span } from '../kernels/overlap.js'
 import { registry } from '../kernels/registry.js'
@@ -46,7 +46,8 @@ function checkSlot(program: Program, { space, offset, length, dtype }: Slot, ind
   const last = spaces.inputs + program.inputs.length - 1
   if (!count(space) || space > last) throw malformed('program', `slot ${index} in a space of 0 … ${last}`, space)
   if (!dtypes.includes(dtype)) throw malformed('program', `slot ${index} of a known dtype`, dtype)
-  if (!count(offset) || offset % 8 !== 0) throw malformed('program', `slot ${index} at a multiple of 8`, offset)
+  const size = bytesPerElement[dtype]
+  if (!count(offset) || offset % size !== 0) throw malformed('program', `slot ${index} at a multiple of ${size}`, offset)
   const { bytes, dtype: only } = spaceOf(program, space)
   if (only !== undefined && only !== dtype) throw malformed('program', `slot ${index} of type ${only}, as its space`, dtype)
   if (!count(length) || offset + length * bytesPerElement[dtype] > bytes) {
@@ -55,13 +56,66 @@ function checkSlot(program: Program, { space, offset, length, dtype }: Slot, ind
   return { base: space, start: offset, length, dtype }
 }
 
-function checkStep(program: Program, spans: readonly Span[], step: Step, index: number): Prepared {
+/** Loops within loops, at most. */
+const deepest = 16
+
+/** Checks steps and prepares their kernels, in the order of `flatSteps`; for a loop there is none. */
+function prepareSteps(
+  program: Program,
+  spans: readonly Span[],
+  steps: readonly Step[],
+  loops: readonly Loop[],
+  prepared: (Prepared | undefined)[],
+): void {
+  for (const step of steps) {
+    if (step.kernel !== 'loop') prepared.push(prepareStep(program, spans, { ...step, kernel: step.kernel }, loops, prepared.length))
+    else {
+      prepared.push(undefined)
+      const loop = checkLoop(step, spans, prepared.length - 1)
+      if (loops.length === deepest) throw malformed('loop', `${deepest} loops in each other at most`, 'more')
+      prepareSteps(program, spans, loop.steps, [...loops, loop], prepared)
+    }
+  }
+}
+
+function checkLoop({ loop, outputs, inputs, ints, scalars }: Step, spans: readonly Span[], index: number): Loop {
+  if (loop === undefined) throw malformed('loop', `the body of step ${index}`, 'none')
+  if (outputs.length + inputs.length + ints.length + scalars.length > 0)
+    throw malformed('loop', `step ${index} without operands and numbers of its own`, 'some')
+  if (!count(loop.length)) throw malformed('loop', 'a length of 0 or more', loop.length)
+  let last = -1
+  for (const { slot, advance } of loop.windows) {
+    if (!count(slot) || slot <= last || slot >= spans.length)
+      throw malformed('loop', `windows in growing order among ${spans.length} slots`, slot)
+    if (!Number.isSafeInteger(advance)) throw malformed('loop', 'windows that advance by safe integers', advance)
+    if (spans[slot]?.base === spaces.report) throw malformed('loop', 'windows outside of the report', `slot ${slot}`)
+    last = slot
+  }
+  return loop
+}
+
+/** An operand as loops move it. */
+function movedBy(program: Program, loops: readonly Loop[], span: Span, slot: number): Span {
+  const advances = loops.flatMap(({ length, windows }) => {
+    const window = windows.find((own) => own.slot === slot)
+    return window ? [window.advance * Math.max(0, length - 1) * bytesPerElement[span.dtype]] : []
+  })
+  if (advances.length === 0) return span
+  const start = advances.reduce((sum, by) => sum + Math.min(0, by), span.start)
+  const end = advances.reduce((sum, by) => sum + Math.max(0, by), span.start + span.length * bytesPerElement[span.dtype])
+  const { bytes } = spaceOf(program, span.base as number)
+  if (!(start >= 0 && end <= bytes))
+    throw malformed('loop', `slot ${slot} inside the ${bytes} bytes of its space in every iteration`, `${start} … ${end}`)
+  return { ...span, reach: { start, end, slot } }
+}
+
+function prepareStep(program: Program, spans: readonly Span[], step: Step & Call, loops: readonly Loop[], index: number): Prepared {
   const prepare = Object.hasOwn(registry, step.kernel) ? registry[step.kernel] : undefined
   if (!prepare) throw malformed('program', `step ${index} with a known kernel`, step.kernel)
   const at = (slot: number): Span => {
     const span = spans[slot]
     if (!span) throw malformed(step.kernel, `operands of step ${index} among ${spans.length} slots`, slot)
-    return span
+    return movedBy(program, loops, span, slot)
   }
   const outputs = step.outputs.map(at)
   const inputs = step.inputs.map(at)
@@ -118,9 +172,14 @@ export class Binding {
   /** The step being run, or the one that failed. */
   step = 0
   readonly row: Float64Array
-  readonly #runs: readonly Run[]
+  readonly #runs: readonly (Run | undefined)[]
   /** The same, very small neighbours taken together. */
   readonly #stretches: Stretches
+  /** All steps, numbered; loops stand before what is in them. */
+  readonly #steps: readonly Step[]
+  /** Of each step the number of the next of its list. */
+  readonly #after: readonly number[]
+  readonly #bound: readonly Bound[]
   readonly #state: readonly Bound[]
   readonly #inputs: readonly Bound[]
   readonly #moving: readonly { ref: Ref; advance: number }[]
@@ -131,7 +190,7 @@ export class Binding {
 
   constructor(
     readonly program: Program,
-    prepared: readonly Prepared[],
+    prepared: readonly (Prepared | undefined)[],
     arena: Views,
     row: Float64Array,
   ) {
@@ -148,13 +207,20 @@ export class Binding {
     this.#moving = this.#inputs
       .map(({ ref, slot }) => ({ ref, advance: (program.inputs[slot.space - spaces.inputs] as ProgramInput).advance }))
       .filter(({ advance }) => advance > 0)
-    this.#runs = prepared.map((kernel, i) => {
-      const step = program.steps[i] as Step
-      return kernel.bind(refs(step.outputs), refs(step.inputs))
+    this.#bound = bound
+    this.#steps = flatSteps(program.steps)
+    this.#runs = this.#steps.map((step, i) => prepared[i]?.bind(refs(step.outputs), refs(step.inputs)))
+    this.#costs = this.#steps.map((step) => step.outputs.some((id) => at(id).slot.space === spaces.report && at(id).first === 0))
+    this.#outputs = this.#steps.map((step) => step.outputs.map(at).filter(({ slot }) => isFloat(slot.dtype)))
+    this.#after = this.#steps.map((step, i) => i + flatSteps([step]).length)
+    // A loop is a run like any other, of the steps in it.
+    let number = 0
+    const whole = program.steps.map((step) => {
+      const from = number
+      number = this.#after[from] as number
+      return { step, number: from, run: this.#runs[from] ?? (() => this.#loop(step.loop as Loop, from, false)) }
     })
-    this.#stretches = stretches(program.steps, this.#runs, at, program.dtype)
-    this.#costs = program.steps.map((step) => step.outputs.some((id) => at(id).slot.space === spaces.report && at(id).first === 0))
-    this.#outputs = program.steps.map((step) => step.outputs.map(at).filter(({ slot }) => isFloat(slot.dtype)))
+    this.#stretches = stretches(whole, at, program.dtype)
   }
 
   attachState(views: Views): void {
@@ -197,30 +263,62 @@ export class Binding {
     for (let i = 0; i < list.length; i++) {
       const { run, step } = list[i] as Stretch
       this.step = step
-      run()
       // A line never writes the report.
-      if (costs[step] && !Number.isFinite(this.row[0])) return false
+      if (run() === false || (costs[step] && !Number.isFinite(this.row[0]))) return false
     }
     return true
   }
 
   /** One run that tests each step's floating outputs, without `begin` and `end`; false at the first that is not finite, `step` then says where. */
   runChecked(): boolean {
-    for (let i = 0; i < this.#runs.length; i++) {
+    return this.#steps.length === 0 || this.#range(this.program.steps, 0, true)
+  }
+
+  /** Runs steps, the first of which has this number; false where the run shall end. */
+  #range(steps: readonly Step[], first: number, checked: boolean): boolean {
+    let i = first
+    for (const { loop } of steps) {
       this.step = i
-      ;(this.#runs[i] as Run)()
-      for (const { ref, slot } of this.#outputs[i] as readonly Bound[]) {
-        if (!allFinite(ref.array, ref.offset, ref.offset + slot.length)) return false
+      const run = this.#runs[i]
+      if (run === undefined) {
+        if (!this.#loop(loop as Loop, i, checked)) return false
+        i = this.#after[i] as number
+        continue
+      }
+      run()
+      if (checked) {
+        for (const { ref, slot } of this.#outputs[i] as readonly Bound[])
+          if (!allFinite(ref.array, ref.offset, ref.offset + slot.length)) return false
       }
       if (this.#costs[i] && !Number.isFinite(this.row[0])) return false
+      i++
     }
     return true
+  }
+
+  /** Runs the body of a loop so many times, its windows moving on; they are back where they were when it ends, however it ends. */
+  #loop({ length, windows, steps }: Loop, number: number, checked: boolean): boolean {
+    const moving = windows.map(({ slot, advance }) => ({ ref: (this.#bound[slot] as Bound).ref, advance }))
+    let done = 0
+    try {
+      while (done < length) {
+        if (!this.#range(steps, number + 1, checked)) return false
+        for (let i = 0; i < moving.length; i++) {
+          const { ref, advance } = moving[i] as { ref: Ref; advance: number }
+          ref.offset += advance
+        }
+        done++
+      }
+      return true
+    } finally {
+      for (const { ref, advance } of moving) ref.offset -= done * advance
+    }
   }
 }
 
 export class JsExecutable implements Executable {
   readonly program: Program
-  readonly #prepared: readonly Prepared[]
+  readonly #prepared: readonly (Prepared | undefined)[]
   readonly #writes: boolean
   #arena: Views | undefined
   #own: Binding | undefined
@@ -228,7 +326,9 @@ export class JsExecutable implements Executable {
   constructor(source: Program) {
     checkHeader(source)
     const spans = source.slots.map((slot, i) => checkSlot(source, slot, i))
-    this.#prepared = source.steps.map((step, i) => checkStep(source, spans, step, i))
+    const prepared: (Prepared | undefined)[] = []
+    prepareSteps(source, spans, source.steps, [], prepared)
+    this.#prepared = prepared
     this.#writes = source.inputs.some((input) => input.writable)
     this.program = source
   }
@@ -270,7 +370,7 @@ export class JsExecutable implements Executable {
       finite = own.run()
     } catch (error) {
       throw error instanceof BadIndex
-        ? indexError(`${(program.steps[own.step] as Step).kernel} (step ${own.step})`, error)
+        ? indexError(`${(flatSteps(program.steps)[own.step] as Step).kernel} (step ${own.step})`, error)
         : memoryError('program', error)
     } finally {
       own.end()

@@ -4,8 +4,8 @@
  */
 
 import { bytesPerElement } from '../../../util/dtype.js'
-import { type Slot, type Step, spaces } from '../../program.js'
-import type { Floats, Ref, Run } from '../kernels/kernel.js'
+import { type Loop, type Slot, type Step, spaces } from '../../program.js'
+import type { Floats, Ref } from '../kernels/kernel.js'
 import { thresholds } from '../thresholds.js'
 import { append, type Cell, interpret, type Placed, Registers, Writer } from './line.js'
 
@@ -40,8 +40,16 @@ class Carried {
 
 /** Steps to be run one after the other: `step` is the first that each covers. */
 export interface Stretch {
-  readonly run: Run
+  /** False where the run shall end. */
+  readonly run: () => unknown
   readonly step: number
+}
+
+/** A step, its number, and its kernel bound to its operands; of a loop the whole of it. */
+export interface Numbered {
+  readonly step: Step
+  readonly number: number
+  readonly run: () => unknown
 }
 
 /** The steps of a program as they are run: each by its kernel, or several as a line. */
@@ -57,27 +65,28 @@ export interface Stretches {
  * Cuts a program into stretches. A line carries in what other steps or the caller may have written, and out what other steps
  * read; cells of the state that lines alone touch stay in registers from `begin` to `end`.
  */
-export function stretches(
-  steps: readonly Step[],
-  runs: readonly Run[],
-  operands: (slot: number) => Placed,
-  dtype: 'float32' | 'float64',
-): Stretches {
+export function stretches(steps: readonly Numbered[], operands: (slot: number) => Placed, dtype: 'float32' | 'float64'): Stretches {
   const registers = new Registers()
-  const parts: { step: number; writer: Writer | undefined }[] = []
+  const parts: { at: Numbered; writer: Writer | undefined }[] = []
   const others: Step[] = []
   for (let i = 0; i < steps.length; ) {
     const writer = new Writer(registers)
     let end = i
-    while (end < steps.length && writer.code.length < thresholds.longestLine && append(writer, steps[end] as Step, operands, dtype)) end++
+    while (
+      end < steps.length &&
+      writer.code.length < thresholds.longestLine &&
+      append(writer, (steps[end] as Numbered).step, operands, dtype)
+    )
+      end++
     const line = end - i >= 2
-    parts.push({ step: i, writer: line ? writer : undefined })
-    if (!line) others.push(steps[i] as Step)
+    parts.push({ at: steps[i] as Numbered, writer: line ? writer : undefined })
+    if (!line) others.push((steps[i] as Numbered).step)
     i = line ? end : i + 1
   }
   // A step that adds to its output reads it.
-  const read = others.flatMap((step) => [...step.inputs, ...step.outputs].map((slot) => operands(slot).slot))
-  const written = others.flatMap((step) => step.outputs.map((slot) => operands(slot).slot))
+  const slotOf = (slot: number) => operands(slot).slot
+  const read = others.flatMap((step) => reached(step, slotOf, ({ inputs, outputs }) => [...inputs, ...outputs]))
+  const written = others.flatMap((step) => reached(step, slotOf, ({ outputs }) => outputs))
   const inState = ({ placed }: Cell) => placed.slot.space === spaces.state
   const given = ({ placed }: Cell) => placed.slot.space >= spaces.inputs
   const byOthers = (slots: readonly Slot[], { placed: { slot }, at }: Cell) => touched(slots, slot, at)
@@ -88,8 +97,8 @@ export function stretches(
   }
   const m = dtype === 'float32' ? new Float32Array(registers.count) : new Float64Array(registers.count)
   for (const [register, value] of registers.constants) m[register] = value
-  const list = parts.map(({ step, writer }): Stretch => {
-    if (!writer) return { run: runs[step] as Run, step }
+  const list = parts.map(({ at: { run: alone, number: step }, writer }): Stretch => {
+    if (!writer) return { run: alone, step }
     const loads = [...writer.firstRead.values()].filter((cell) => given(cell) || byOthers(written, cell))
     const stores = [...writer.written.values()].filter(
       (cell) => given(cell) || byOthers(read, cell) || (inState(cell) && byOthers(written, cell)),
@@ -107,6 +116,22 @@ export function stretches(
   const all = new Carried([...kept.values()])
   const changed = new Carried([...kept].flatMap(([key, cell]) => (keys.has(key) ? [cell] : [])))
   return { list, begin: () => all.load(m), end: () => changed.store(m) }
+}
+
+/** Slots of a step, and of those in a loop: a window as all that it comes over. */
+function reached(step: Step, slotOf: (slot: number) => Slot, of: (step: Step) => readonly number[], loops: readonly Loop[] = []): Slot[] {
+  const { loop } = step
+  if (loop) return loop.steps.flatMap((inner) => reached(inner, slotOf, of, [...loops, loop]))
+  return of(step).map((id) => {
+    const slot = slotOf(id)
+    let [first, last] = [0, 0]
+    for (const { length, windows } of loops) {
+      const by = (windows.find((window) => window.slot === id)?.advance ?? 0) * Math.max(0, length - 1)
+      first += Math.min(0, by)
+      last += Math.max(0, by)
+    }
+    return { ...slot, offset: slot.offset + first * bytesPerElement[slot.dtype], length: slot.length + last - first }
+  })
 }
 
 /** Whether an element of a slot lies within one of some slots. */

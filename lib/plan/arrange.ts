@@ -1,0 +1,12 @@
+/** From a graph that passes have done with to the calls to be, in their order. */
+
+import { foldUpdates } from './fold-updates.js'
+import { fuse } from './fuse.js'
+import type { Graph } from './graph.js'
+import { type Item, schedule } from './schedule.js'
+
+/** Folds updates, fuses and orders. The graph is not used otherwise afterwards. */
+export function arrange(graph: Graph): Item[] {
+  const accumulations = foldUpdates(graph)
+  return schedule(graph, fuse(graph), accumulations)
+}
