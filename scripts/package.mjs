@@ -1,24 +1,31 @@
 /**
- * Makes the tarball that is published: compiled, joined into few files, with the binaries of prebuilds/.
+ * Makes the tarballs that are published: the library, compiled and joined into few files, and a package for each binary of prebuilds/.
  *
- *   npm run package [-- FOLDER]     the folder that receives it, dist by default
+ *   npm run package [-- FOLDER] [--all]     the folder that receives them, dist by default; --all fails where a platform is missing
  */
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join, resolve } from 'node:path'
-import { pack, root } from './package/stage.mjs'
+import { parseArgs } from 'node:util'
+import { targets } from './binaries/targets.mjs'
+import { pack } from './package/pack.mjs'
+import { root } from './package/stage.mjs'
 
-const to = resolve(process.argv[2] ?? join(root, 'dist'))
+const { values, positionals } = parseArgs({ allowPositionals: true, options: { all: { type: 'boolean', default: false } } })
+const to = resolve(positionals[0] ?? join(root, 'dist'))
 const folder = mkdtempSync(join(tmpdir(), 'wengert-pack-'))
 try {
-  const { tarball, bytes, unpacked, files, binary } = await pack(folder)
-  mkdirSync(to, { recursive: true })
-  copyFileSync(tarball, join(to, basename(tarball)))
-  const binaries = files.filter((name) => name.endsWith('.node'))
-  console.log(
-    `${join(to, basename(tarball))}: ${(bytes / 1e6).toFixed(2)} MB, unpacked ${(unpacked / 1e6).toFixed(2)} MB; ${binaries.join(', ')}`,
-  )
-  if (binary !== 'released') console.log('without a released binary for this platform: npm run binaries makes it')
+  const { platforms, ...library } = await pack(folder)
+  const missing = Object.keys(targets).filter((name) => !platforms.some(({ target, binary }) => target === name && binary === 'released'))
+  if (missing.length > 0) console.log(`without released binaries for ${missing.join(', ')}: npm run binaries makes them`)
+  if (missing.length > 0 && values.all) process.exitCode = 1
+  else {
+    mkdirSync(to, { recursive: true })
+    for (const { tarball, bytes, unpacked } of [library, ...platforms]) {
+      copyFileSync(tarball, join(to, basename(tarball)))
+      console.log(`${join(to, basename(tarball))}: ${(bytes / 1e6).toFixed(2)} MB, unpacked ${(unpacked / 1e6).toFixed(2)} MB`)
+    }
+  }
 } finally {
   rmSync(folder, { recursive: true, force: true })
 }

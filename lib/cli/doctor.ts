@@ -8,8 +8,9 @@ import type { BackendName } from '../backend/backend.js'
 import { loadNativeBackend } from '../backend/native/engine.js'
 import { setBackend } from '../backend/select.js'
 import type { Description } from '../native/addon.js'
-import { type Attempt, addonAttempts, addonFile, loadAddon, packageFolder } from '../native/load.js'
-import { ownPlatform, binaries as released, remedyOn } from '../native/platforms.js'
+import { installation, packageFolder } from '../native/find.js'
+import { type Attempt, addonAttempts, addonFile, loadAddon } from '../native/load.js'
+import { glibcVersion, ownPlatform, binaries as released, remedyOn } from '../native/platforms.js'
 import '../primitives/methods.js'
 import { Linear, Sequential, Tanh } from '../nn/layers.js'
 import { squaredError } from '../nn/loss.js'
@@ -67,8 +68,8 @@ async function learn(name: BackendName): Promise<Learned & { costs: number[] }> 
 
 function libc(): string {
   if (process.platform !== 'linux') return 'of the system'
-  const { header } = process.report.getReport() as unknown as { header: { glibcVersionRuntime?: string } }
-  return header.glibcVersionRuntime ? `glibc ${header.glibcVersionRuntime}` : 'musl'
+  const version = glibcVersion()
+  return version === undefined ? 'musl' : `glibc ${version}`
 }
 
 function runtime(): string {
@@ -87,11 +88,12 @@ function features(): string[] {
   }
 }
 
-/** The binaries that came with the package, and one built on this machine. */
+/** The packages with binaries that are installed, and the binaries of a clone. */
 function binaries(folder: string): string[] {
   const list = (path: string) => (existsSync(path) ? readdirSync(path) : [])
   const built = list(join(folder, 'build', 'Release')).filter((name) => name.endsWith('.node'))
   return [
+    ...installation().packages,
     ...built.map((name) => `build/Release/${name}`),
     ...list(join(folder, 'prebuilds')).flatMap((platform) =>
       list(join(folder, 'prebuilds', platform)).map((name) => `prebuilds/${platform}/${name}`),
@@ -117,7 +119,7 @@ function remedies(report: Report): string[] {
   const outcomes = tried.map(({ outcome }) => outcome).join('\n')
   const said = loadRemedies.filter(([pattern]) => pattern.test(outcomes)).map(([, says]) => says)
   if (failure !== undefined) {
-    said.push(remedyOn(here))
+    said.push(remedyOn(here, installation()))
     said.push('Everything runs on the JavaScript engine meanwhile. To build from source: clone the repository and run npm start.')
   }
   if (environment.WENGERT_BACKEND === 'js') said.push('WENGERT_BACKEND=js keeps the native engine from being used: unset it.')

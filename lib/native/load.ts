@@ -1,68 +1,11 @@
-/**
- * Finds and loads the binary, when it is first asked for: what WENGERT_ADDON names, or what node-gyp-build finds (a build
- * of this machine in build/Release, then the package's prebuilds); where that one does not load, the other prebuilds for this
- * platform. To try another place: a line in `candidates`.
- */
+/** Loads the binary, when it is first asked for: the first of those that find.ts knows which loads, is whole and is of this library. */
 
 import { createRequire } from 'node:module'
-import { dirname, join, resolve } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { WengertError } from '../errors.js'
 import type { Addon } from './addon.js'
+import { installation, places } from './find.js'
 import { flaw } from './inspect.js'
 import { ownPlatform, remedyOn } from './platforms.js'
-
-interface NodeGypBuild {
-  resolve(folder: string): string
-}
-
-/** Fetched when it is used, here and below: importing node:fs brings all of Node's streams. */
-const files = () => process.getBuiltinModule('node:fs')
-
-/** The folder of the package: the nearest one above this file whose package.json has its name. */
-export function packageFolder(): string {
-  const { existsSync, readFileSync } = files()
-  let folder = dirname(fileURLToPath(import.meta.url))
-  for (;;) {
-    const manifest = join(folder, 'package.json')
-    if (existsSync(manifest) && (JSON.parse(readFileSync(manifest, 'utf8')) as { name?: string }).name === 'wengert') return folder
-    const above = dirname(folder)
-    if (above === folder) throw new Error('the package.json of wengert is not above this file')
-    folder = above
-  }
-}
-
-/** The C library of this process, as prebuilds name it: slow to find out, so asked for only where the first binary fails. */
-function libc(): string | undefined {
-  if (process.env.LIBC) return process.env.LIBC
-  if (process.platform !== 'linux') return undefined
-  const { existsSync } = files()
-  // Other runtimes may have no report.
-  const report = (process as Partial<NodeJS.Process>).report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined
-  return report?.header ? (report.header.glibcVersionRuntime ? 'glibc' : 'musl') : existsSync('/etc/alpine-release') ? 'musl' : 'glibc'
-}
-
-/** The package's binaries for this platform; a C library in a name (`wengert.musl.node`) is this process's. */
-function prebuilds(): string[] {
-  const folder = join(process.env.WENGERT_PREBUILD || packageFolder(), 'prebuilds', `${process.platform}-${process.arch}`)
-  const { existsSync, readdirSync } = files()
-  if (!existsSync(folder)) return []
-  const own = libc()
-  const fits = (name: string) => name.split('.').every((part) => !['glibc', 'musl'].includes(part) || part === own)
-  const names = readdirSync(folder).filter((name) => name.endsWith('.node') && fits(name))
-  return names.map((name) => join(folder, name))
-}
-
-/** Where the binary may be: each place with a function that gives paths, or throws. */
-function candidates(require: NodeJS.Require): { name: string; paths: () => string[] }[] {
-  const named = process.env.WENGERT_ADDON
-  if (named) return [{ name: 'WENGERT_ADDON', paths: () => [resolve(named)] }]
-  const found = () => [(require('node-gyp-build') as NodeGypBuild).resolve(packageFolder())]
-  return [
-    { name: 'node-gyp-build', paths: found },
-    { name: 'prebuilds', paths: prebuilds },
-  ]
-}
 
 /** A binary, or a place to look for one, and what became of it: 'loaded', or why not. */
 export interface Attempt {
@@ -112,7 +55,7 @@ function load(lacks: (addon: Addon) => string | undefined): Loaded | WengertErro
     cause = error
     attempts.push({ tried, outcome: told(error) })
   }
-  for (const { name, paths } of candidates(require)) {
+  for (const { name, paths } of places()) {
     let found: string[] = []
     try {
       found = paths()
@@ -122,7 +65,7 @@ function load(lacks: (addon: Addon) => string | undefined): Loaded | WengertErro
     for (const file of found) {
       if (attempts.some(({ tried }) => tried === file)) continue
       try {
-        const broken = files().existsSync(file) ? flaw(file) : undefined
+        const broken = process.getBuiltinModule('node:fs').existsSync(file) ? flaw(file) : undefined
         if (broken !== undefined) throw new Error(broken)
         const addon = require(file) as Addon
         const lacking = lacks(addon)
@@ -135,7 +78,7 @@ function load(lacks: (addon: Addon) => string | undefined): Loaded | WengertErro
       }
     }
   }
-  const remedy = `Build it with \`npm run build:native\` in a clone, or install a release. ${remedyOn(ownPlatform())}`
+  const remedy = remedyOn(ownPlatform(), installation())
   const platform = `${process.platform}-${process.arch}, Node ${process.versions.node}`
   const list = attempts.map(({ tried, outcome }) => `  ${tried}: ${outcome}`).join('\n')
   const message = `native: expected a binary for ${platform}, got none that loads:\n${list}\n${remedy}`

@@ -1,43 +1,65 @@
-/** The platforms that a release has binaries for, and what to do on each where none loads. */
+/**
+ * The platforms that a release has binaries for, each in a package of its own that npm installs where it fits, and what to do on
+ * each where none loads.
+ */
 
 /** By platform, architecture and, on Linux, C library. */
 export const binaries: Readonly<Record<string, { runs: string; tested: string }>> = {
   'linux-x64-glibc': { runs: 'glibc 2.27 or later', tested: 'run by us' },
   'linux-x64-musl': { runs: 'musl, as in Alpine', tested: 'run by us' },
-  'linux-arm64-glibc': { runs: 'glibc 2.27 or later', tested: 'neither built nor run by us yet' },
-  'linux-arm64-musl': { runs: 'musl, as in Alpine', tested: 'neither built nor run by us yet' },
+  'linux-arm64-glibc': { runs: 'glibc 2.27 or later', tested: 'run by us, emulated' },
+  'linux-arm64-musl': { runs: 'musl, as in Alpine', tested: 'built by us, not run' },
   'win32-x64': { runs: 'Windows 10 or later', tested: 'run by us under wine' },
-  'darwin-arm64': { runs: 'macOS 12 or later', tested: 'neither built nor run by us yet' },
+  'darwin-arm64': { runs: 'macOS 12 or later', tested: 'built by us, not run' },
+  'darwin-x64': { runs: 'macOS 12 or later', tested: 'built by us, not run' },
 }
+
+/** The package that brings a platform's binary: `@wengert/linux-x64`, `@wengert/linux-x64-musl`. */
+export const packageFor = (name: string): string => `@wengert/${name.replace('-glibc', '')}`
 
 /** As the table names it. `glibc` is the version that the process runs on, where it is glibc. */
 export function platformOf({ platform, arch, glibc }: { platform: string; arch: string; glibc: string | undefined }): string {
   return platform === 'linux' ? `linux-${arch}-${glibc === undefined ? 'musl' : 'glibc'}` : `${platform}-${arch}`
 }
 
+/** The version of glibc that the process runs on; undefined on musl and where there is neither. Some ten milliseconds. */
+export function glibcVersion(): string | undefined {
+  if (process.platform !== 'linux') return undefined
+  // Other runtimes may have no report.
+  const report = (process as Partial<NodeJS.Process>).report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined
+  if (report?.header) return report.header.glibcVersionRuntime
+  return process.getBuiltinModule('node:fs').existsSync('/etc/alpine-release') ? undefined : 'of unknown version'
+}
+
 /** The platform that the process runs on. */
 export function ownPlatform(): string {
   const { platform, arch } = process
-  const glibc =
-    platform === 'linux'
-      ? (process.report.getReport() as { header?: { glibcVersionRuntime?: string } }).header?.glibcVersionRuntime
-      : undefined
-  return platformOf({ platform, arch, glibc })
+  return platformOf({ platform, arch, glibc: glibcVersion() })
 }
 
 /** What a release lacks, and what serves there instead. */
 const instead: Readonly<Record<string, string>> = {
   'win32-arm64': 'Node for x64 runs on Windows for Arm, and has a binary.',
   'win32-ia32': 'Install Node for x64.',
-  'darwin-x64':
-    'On a Mac with Apple silicon install Node for arm64. On one with Intel: xcode-select --install; brew install cmake openblas; then npm start in a clone of the repository.',
+}
+
+/** How the library is installed: in a clone of its repository, or with which packages of platforms beside it. */
+export interface Installation {
+  clone: boolean
+  packages: readonly string[]
 }
 
 /** One sentence or two: what to do where no binary loads. */
-export function remedyOn(name: string): string {
+export function remedyOn(name: string, { clone, packages }: Installation): string {
+  if (clone) return 'This is a clone of the repository: npm run build:native builds the binary.'
   const known = binaries[name]
-  if (known)
-    return `There is a binary for ${name} (${known.runs}): install the package again on this machine, not a copy of another's node_modules.`
-  const other = instead[name] ?? 'To build one: npm start in a clone of the repository, with a C++ compiler, cmake and OpenBLAS.'
-  return `No release has a binary for ${name}. ${other} Until then the JavaScript engine computes the same, more slowly.`
+  if (!known) {
+    const other = instead[name] ?? 'To build one: npm start in a clone of the repository, with a C++ compiler, cmake and OpenBLAS.'
+    return `No release has a binary for ${name}. ${other} Until then the JavaScript engine computes the same, more slowly.`
+  }
+  const own = packageFor(name)
+  if (packages.includes(own)) return `${own} is installed and does not load: remove node_modules and install again. It takes ${known.runs}.`
+  if (packages.length > 0)
+    return `node_modules is of another platform: it holds ${packages.join(' and ')}, this is ${name}. Remove it and install on this machine.`
+  return `${own}, which holds the binary for this platform, is not installed. Install with optional dependencies (npm install --include=optional); if it is still missing, the lock file was written without it: remove node_modules and the lock file, and install again.`
 }

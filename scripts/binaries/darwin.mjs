@@ -24,8 +24,9 @@ export ZIG_GLOBAL_CACHE_DIR=${folder}/cache ZIG_LOCAL_CACHE_DIR=${folder}/cache
 compile=() link=() linking=yes next=
 for x in "$@"; do
   case $x in
-    # Zig takes these for names of its own.
-    -march=*|-mtune=*) ;;
+    # Zig takes these for processors, whose names it writes in its own way; on Arm they are none.
+    -march=*) [ ${arch} = arm64 ] || compile+=("-march=$(tr - _ <<< "\${x#-march=}")") ;;
+    -mtune=*) ;;
     -c|-E|-S|-M|-MM|-v|--version|-dumpversion|-dumpmachine) linking= ; compile+=("$x") ;;
     *) compile+=("$x") ;;
   esac

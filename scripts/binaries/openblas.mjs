@@ -10,7 +10,8 @@ import { cache, root, run, say } from './common.mjs'
 
 export const version = '0.3.34'
 const patch = join(root, 'scripts', 'binaries', 'openblas-blocking.patch')
-/** The arguments of its make: two types, and of its functions the products alone, which halves the time that it takes. */
+/** Its objects by which float32 and float64 products are made, in every folder of it; a twentieth of what a BLAS has. */
+const products = ['s', 'd'].flatMap((type) => [`${type}gemm_%`, `cblas_${type}gemm.%`])
 const flags = [
   'NOFORTRAN=1',
   'NO_LAPACK=1',
@@ -18,11 +19,9 @@ const flags = [
   'NO_SHARED=1',
   'BUILD_SINGLE=1',
   'BUILD_DOUBLE=1', // BUILD_COMPLEX stays unset: 0 breaks the compilation of other parts
-  ...['S', 'D'].flatMap((type) => [
-    `${type}BLAS1OBJS=`,
-    `${type}BLAS2OBJS=`,
-    `${type}BLAS3OBJS=${['', 'cblas_'].map((kind) => `${kind}${type.toLowerCase()}gemm.$(SUFFIX)`).join(' ')}`,
-  ]),
+  'BUILD_BFLOAT16=',
+  'GEMM_GEMV_FORWARD=', // a product of one row is a product: the bits of a row do not depend on how many are beside it
+  `BLASOBJS=$(filter-out %_batch.$(SUFFIX),$(filter ${products.join(' ')} setparam%,$(SBLASOBJS) $(DBLASOBJS)))`,
   'USE_THREAD=0',
   'USE_LOCKING=1',
   'USE_OPENMP=0',
@@ -30,6 +29,25 @@ const flags = [
   'NO_WARMUP=1',
   'COMMON_OPT=-O2 -fPIC -ffunction-sections -fdata-sections',
 ]
+
+/**
+ * The table of each core's kernels names those of all of a BLAS: what is not built is a trap. The package's check multiplies
+ * by every kernel (scripts/package/kernels.cc), so that one which is wanted after all is found there.
+ */
+function fillTables({ nm, cc, ar }, build) {
+  const library = join(build, 'libopenblas.a')
+  const names = (...args) =>
+    run(nm, [...args, library])
+      .split('\n')
+      .map((line) => line.trim().split(/\s+/).at(-1))
+  const there = new Set(names('-g', '--defined-only'))
+  const kernels = /^[a-z]\w*_(PRESCOTT|HASWELL|SKYLAKEX|ARMV8|NEOVERSEN1)$/
+  const unused = [...new Set(names('-u'))].filter((name) => kernels.test(name) && !there.has(name)).sort()
+  if (unused.length === 0) return
+  writeFileSync(join(build, 'unused.c'), unused.map((name) => `void ${name}(void) { __builtin_trap(); }\n`).join(''))
+  run(cc, ['-Os', '-fPIC', '-c', 'unused.c', '-o', 'unused.o'], { cwd: build })
+  run(ar, ['r', library, 'unused.o'], { cwd: build })
+}
 
 /** What `make install` would write: the settings of the build as a header. */
 function configHeader(build) {
@@ -64,6 +82,7 @@ export function openblas(target, jobs) {
   const programs = [`CC=${tools.cc}`, `AR=${tools.ar}`, `RANLIB=${tools.ranlib}`, 'HOSTCC=gcc']
   // Without MAKE_NB_JOBS its makefile takes all processors.
   run('make', [`-j${jobs}`, 'libs', `MAKE_NB_JOBS=${jobs}`, ...programs, ...flags, ...settings], { cwd: build })
+  fillTables(tools, build)
   return keep(build, folder)
 }
 

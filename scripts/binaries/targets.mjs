@@ -19,6 +19,7 @@ const gnu = (prefix = '') => ({
   cxx: `${prefix}g++-12`,
   ar: `${prefix}ar`,
   ranlib: `${prefix}ranlib`,
+  nm: `${prefix}nm`,
   objdump: `${prefix}objdump`,
 })
 const mingw = 'x86_64-w64-mingw32-'
@@ -27,6 +28,7 @@ const windows = {
   cxx: `${mingw}g++-posix`,
   ar: `${mingw}ar`,
   ranlib: `${mingw}ranlib`,
+  nm: `${mingw}nm`,
   objdump: `${mingw}objdump`,
   dlltool: `${mingw}dlltool`,
 }
@@ -36,6 +38,7 @@ const apple = (arch) => ({
   cxx: join(cache, `darwin-${arch}`, 'c++'),
   ar: 'llvm-ar',
   ranlib: 'llvm-ranlib',
+  nm: 'llvm-nm',
   objdump: 'llvm-objdump',
 })
 
@@ -50,6 +53,18 @@ const arm64 = {
   // Newer cores fall back to ARMV8, whose products are in assembly too.
   openblas: { tools: arm, settings: [...chosen, 'ARCH=arm64', 'TARGET=ARMV8', 'CROSS=1', 'DYNAMIC_LIST=NEOVERSEN1'] },
 }
+
+const macos = ['CROSS=1', 'BINARY=64', 'OSNAME=Darwin']
+const darwin = (processor) => ({
+  kind: 'darwin',
+  folder: `darwin-${processor === 'x86_64' ? 'x64' : processor}`,
+  file: 'wengert.node',
+  needs: ['llvm-ar', 'llvm-objdump'],
+  packages: ['lld', 'llvm'],
+  prepare: darwinCompilers,
+  processor,
+  tools: apple(processor),
+})
 
 export const targets = {
   'linux-x64': { kind: 'glibc', folder: 'linux-x64', file: 'wengert.glibc.node', needs: ['g++-12'], packages: ['g++-12'], ...x64 },
@@ -82,17 +97,11 @@ export const targets = {
     openblas: { tools: windows, settings: [...x86, 'CROSS=1', 'TARGET=PRESCOTT', 'BINARY=64', 'OSNAME=WINNT'] },
   },
   'darwin-arm64': {
-    kind: 'darwin',
-    folder: 'darwin-arm64',
-    file: 'wengert.node',
-    needs: ['llvm-ar', 'llvm-objdump'],
-    packages: ['lld', 'llvm'],
-    prepare: darwinCompilers,
-    processor: 'arm64',
-    tools: apple('arm64'),
-    openblas: {
-      tools: apple('arm64'),
-      settings: ['BLASDIRS=interface driver/level3 driver/others kernel', 'CROSS=1', 'TARGET=VORTEX', 'BINARY=64', 'OSNAME=Darwin'],
-    },
+    ...darwin('arm64'),
+    openblas: { tools: apple('arm64'), settings: [...macos, 'BLASDIRS=interface driver/level3 driver/others kernel', 'TARGET=VORTEX'] },
+  },
+  'darwin-x64': {
+    ...darwin('x86_64'),
+    openblas: { tools: apple('x86_64'), settings: [...x86, ...macos, 'TARGET=PRESCOTT'] },
   },
 }

@@ -35,9 +35,9 @@ export function contents({ files }, project) {
   ]) {
     if (!files.includes(name)) throw expectation('files', name, 'no such file')
   }
-  const foreign = files.filter((name) => /binding\.gyp|CMakeLists|^native\/|^test\/|\.ts$/.test(name) && !name.endsWith('.d.ts'))
+  const foreign = files.filter((name) => /\.node$|binding\.gyp|CMakeLists|^native\/|^test\/|\.ts$/.test(name) && !name.endsWith('.d.ts'))
   if (foreign.length > 0) throw expectation('files', 'nothing of the sources', foreign)
-  return `${files.length} files`
+  return `${files.length} files, ${Object.keys(manifest.optionalDependencies).length} platforms`
 }
 
 export function esm(project, runtime, wanted) {
@@ -89,12 +89,13 @@ export function types(project, folder) {
   return kinds.map(([name]) => name).join(', ')
 }
 
-/** Where no binary fits: one warning, the reason, and the same result. */
-export function fallback(project, folder) {
-  const env = { ...bareEnvironment(folder), LIBC: 'none', WENGERT_PREBUILD: folder }
-  const { stderr, stdout } = run(process.execPath, [join(project, 'quick-start.mjs')], { cwd: project, env })
+/** Where the package of this platform is missing: one warning that names it and the remedy, and the same result. */
+export function fallback(project, folder, name) {
+  const { stderr, stdout } = run(process.execPath, [join(project, 'quick-start.mjs')], { cwd: project, env: bareEnvironment(folder) })
   const warnings = stderr.split('\n').filter((line) => /\[WENGERT_JS\]/.test(line))
   if (warnings.length !== 1) throw expectation('fallback', 'one warning', stderr)
+  if (!warnings[0].includes(name) || !/install/.test(warnings[0]))
+    throw expectation('fallback', `a warning that names ${name}`, warnings[0])
   return engineOf('fallback', stdout, 'js')
 }
 
@@ -108,7 +109,7 @@ export function doctor(project, folder) {
   })
   if (status !== 0) throw expectation('doctor', 'status 0', `${status}: ${stdout}${stderr}`)
   const { loaded, native } = JSON.parse(stdout)
-  if (!loaded.includes('prebuilds')) throw expectation('doctor', 'a binary from prebuilds', loaded)
+  if (!loaded.includes('@wengert')) throw expectation('doctor', 'the binary of a package', loaded)
   return `${native.blas}, ${native.isa}`
 }
 

@@ -4,13 +4,14 @@
  */
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
-import { bareEnvironment, npm, npmProgram, run } from './stage.mjs'
+import { bareEnvironment, emptyProject, npm, npmProgram, run } from './stage.mjs'
 
-/** By name: the package on npm that brings the program, the program in it, and its arguments before the tarball. */
+/** By name: the package on npm that brings the program, the program in it, and its arguments before the package. */
 export const managers = [
-  { name: 'npm, scripts allowed', args: ['install', '--no-audit', '--no-fund', '--prefer-offline'] },
+  { name: 'npm, scripts allowed', args: ['install', '--no-audit', '--no-fund'] },
   { name: 'pnpm', npm: 'pnpm@latest', program: ['pnpm/bin/pnpm.cjs', 'pnpm/bin/pnpm.mjs'], args: ['add'] },
-  { name: 'Yarn 1', npm: 'yarn@1', program: ['yarn/bin/yarn.js'], args: ['add', '--no-progress', '--non-interactive'] },
+  { name: 'Yarn 1', npm: 'yarn@1', program: ['yarn/bin/yarn.js'], args: ['add', '--no-progress', '--non-interactive'], anyLibc: true },
+  { name: 'Yarn 4', npm: '@yarnpkg/cli-dist@latest', program: ['@yarnpkg/cli-dist/bin/yarn.js'], args: ['add'] },
   {
     name: 'Bun',
     npm: `@oven/bun-${process.platform}-${process.arch}@latest`,
@@ -33,28 +34,33 @@ export function fetched(folder, name, programs, flags = []) {
   return path
 }
 
-/** Installs the tarball into an empty project, with node and what the system brings alone on PATH, and gives the project. */
-export function installBy({ name, args }, program, folder, tarball) {
-  const project = join(folder, `by-${name.replaceAll(/\W+/g, '-')}`)
-  mkdirSync(project, { recursive: true })
-  writeFileSync(join(project, 'package.json'), '{ "name": "project", "version": "1.0.0", "private": true }\n')
+/** Installs the package from the registry into an empty project, with node and what the system brings alone on PATH; gives the project. */
+export function installBy({ name, args }, program, folder, registry) {
+  const project = emptyProject(folder, `by-${name.replaceAll(/\W+/g, '-')}`)
   const bare = bareEnvironment(folder)
-  // The registry that npm uses here; stores and caches go with the folder.
-  const registry = npm(['config', 'get', 'registry']).stdout.trim()
+  // Stores and caches go with the folder.
   const env = {
     ...bare,
     // Yarn and pnpm look for a shell and the like.
     PATH: [bare.PATH, '/usr/bin', '/bin'].join(delimiter),
     npm_config_registry: registry,
+    YARN_REGISTRY: registry,
+    YARN_NPM_REGISTRY_SERVER: registry.replace(/\/$/, ''),
+    YARN_UNSAFE_HTTP_WHITELIST: '127.0.0.1',
     npm_config_store_dir: join(folder, 'store'),
+    npm_config_cache: join(folder, 'npm-cache-of-managers'),
     XDG_CACHE_HOME: join(folder, 'cache'),
     XDG_DATA_HOME: join(folder, 'data'),
     YARN_CACHE_FOLDER: join(folder, 'yarn'),
+    YARN_NODE_LINKER: 'node-modules',
+    YARN_ENABLE_TELEMETRY: '0',
+    YARN_ENABLE_IMMUTABLE_INSTALLS: '0',
+    YARN_ENABLE_GLOBAL_CACHE: '0',
     BUN_INSTALL_CACHE_DIR: join(folder, 'bun'),
     CI: '1',
   }
   const script = program === undefined ? npmProgram() : program
   const command = /\.[cm]?js$/.test(script) ? [process.execPath, script] : [script]
-  run(command[0], [...command.slice(1), ...args, tarball], { cwd: project, env })
+  run(command[0], [...command.slice(1), ...args, 'wengert'], { cwd: project, env })
   return project
 }

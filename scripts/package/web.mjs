@@ -4,6 +4,7 @@
  * A module of Node that is left over is an error.
  */
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { rolldown } from 'rolldown'
 
 /** By path in lib/, without extension: what stands for a module, and for whom where not for all. */
@@ -40,6 +41,15 @@ const plain = (path, lib) =>
     .replaceAll('\\', '/')
     .replace(/\.[jt]s$/, '')
 
+/** Dependencies are found wherever the modules lie, and none is left out. */
+export const whole = {
+  resolve: { extensionAlias: { '.js': ['.js', '.ts'] }, modules: [fileURLToPath(new URL('../../node_modules', import.meta.url))] },
+  onLog(level, log, next) {
+    if (log.code === 'UNRESOLVED_IMPORT') throw new Error(log.message)
+    next(level, log)
+  },
+}
+
 /** One entry, whole: what it shares with the other is small beside what bundles of both would carry for each other. */
 async function bundleEntry(name, lib, to, extension) {
   const host = join(lib, 'web', `host${extension}`)
@@ -48,7 +58,7 @@ async function bundleEntry(name, lib, to, extension) {
   const build = await rolldown({
     input: { [name]: join(lib, `${name}${extension}`) },
     platform: 'browser',
-    resolve: { extensionAlias: { '.js': ['.js', '.ts'] } },
+    ...whole,
     external,
     treeshake: { moduleSideEffects: (id) => sideEffects.has(plain(id, lib)) },
     transform: { inject: Object.fromEntries(['process', 'setImmediate', 'SharedArrayBuffer'].map((one) => [one, [host, one]])) },

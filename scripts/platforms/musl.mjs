@@ -32,6 +32,7 @@ function prepare() {
 
 export const alpine = {
   name: 'linux-x64-musl',
+  flags: ['--os=linux', '--cpu=x64', '--libc=musl'], // as npm is told of another platform
   majors: ['bun'],
   missing: () => {
     if (!found('musl-gcc') || !found('gcc-12'))

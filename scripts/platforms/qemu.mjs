@@ -8,6 +8,7 @@ const libraries = '/usr/aarch64-linux-gnu'
 
 export const arm64 = {
   name: 'linux-arm64',
+  flags: ['--os=linux', '--cpu=arm64', '--libc=glibc'], // as npm is told of another platform
   majors: ['22'],
   missing: () => {
     if (!found(emulator)) return 'qemu is not installed: apt-get install qemu-user-static'

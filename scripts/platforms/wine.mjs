@@ -31,6 +31,7 @@ function prepare() {
 
 export const windows = {
   name: 'win32-x64',
+  flags: ['--os=win32', '--cpu=x64'], // as npm is told of another platform
   majors: ['22', '20', '24'],
   missing: () => {
     if (!existsSync(wine)) return 'wine is not installed: apt-get install wine64'

@@ -6,7 +6,8 @@
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, afterEach, expect, test, vi } from 'vitest'
+import { afterAll, afterEach, describe, expect, test, vi } from 'vitest'
+import { ownPlatform, packageFor } from '../../lib/native/platforms.js'
 import { onNative, unless } from './native.js'
 
 const linux = process.platform === 'linux'
@@ -80,6 +81,7 @@ onNative('finding a binary', ({ file }) => {
   const good = readFileSync(file)
   const own =
     linux && !(process.report.getReport() as { header: { glibcVersionRuntime?: string } }).header.glibcVersionRuntime ? 'musl' : 'glibc'
+  const missing = ['package', expect.stringMatching(/^@wengert\/[\w-]+ is not installed$/)]
   const machine = Buffer.from(good)
   machine.writeUInt16LE(process.arch === 'x64' ? 183 : 62, 18)
   const broken: [what: string, content: () => Buffer | string, says: RegExp][] = [
@@ -120,7 +122,7 @@ onNative('finding a binary', ({ file }) => {
     const { name, reason, tried, warnings } = await outcome(folder)
     expect({ name, warnings }).toEqual({ name: 'js', warnings: 1 })
     expect(tried.map(([path]) => path).sort()).toEqual(
-      ['build/wengert.node', 'prebuilds/wengert.node', `prebuilds/wengert.${own}.node`].sort(),
+      ['build/wengert.node', 'package', 'prebuilds/wengert.node', `prebuilds/wengert.${own}.node`].sort(),
     )
     expect(reason).toMatch(/cut short: 5000 bytes/)
     expect(reason).toMatch(/cut short: 8 bytes/)
@@ -132,12 +134,64 @@ onNative('finding a binary', ({ file }) => {
     expect((await outcome(folder)).tried).toEqual([['build/wengert.node', 'loaded']])
     vi.resetModules()
     const other = place(undefined, { [`wengert.${own === 'musl' ? 'glibc' : 'musl'}.node`]: 'good' })
-    if (linux) expect((await outcome(other)).tried).toEqual([['node-gyp-build', expect.stringContaining('No native build was found')]])
+    if (linux) expect((await outcome(other)).tried).toEqual([missing])
   })
 
   test('an empty folder', async () => {
     const folder = place(undefined)
     const { name, tried } = await outcome(folder)
-    expect({ name, tried }).toEqual({ name: 'js', tried: [['node-gyp-build', expect.stringContaining('No native build was found')]] })
+    expect({ name, tried }).toEqual({ name: 'js', tried: [missing] })
+  })
+
+  describe('in the package of this platform', () => {
+    const mine = packageFor(ownPlatform())
+    const theirs = packageFor(ownPlatform() === 'darwin-arm64' ? 'win32-x64' : 'darwin-arm64')
+    const otherLibc = packageFor(`linux-${process.arch}-${own === 'musl' ? 'glibc' : 'musl'}`)
+    const manifest = (name: string, version = '1.0.0') => JSON.stringify({ name, version })
+
+    /** A folder in which packages lie, as `node_modules` would have them beside version 1.0.0 of the library. */
+    function beside(packages: Record<string, Buffer | string>, version = '1.0.0'): string {
+      const folder = place(undefined)
+      writeFileSync(join(folder, 'package.json'), manifest('wengert'))
+      for (const [name, content] of Object.entries(packages)) {
+        const at = join(folder, 'node_modules', name)
+        mkdirSync(at, { recursive: true })
+        writeFileSync(join(at, 'package.json'), manifest(name, version))
+        if (content === 'good') copyFileSync(file, join(at, 'wengert.node'))
+        else writeFileSync(join(at, 'wengert.node'), content)
+      }
+      return folder
+    }
+
+    test('it is found, beside that of another C library too', async () => {
+      const folder = beside({ [mine]: 'good' })
+      const found = { name: 'native', reason: undefined, tried: [[`/node_modules/${mine}/wengert.node`, 'loaded']], warnings: 0 }
+      expect(await outcome(folder)).toEqual(found)
+      vi.restoreAllMocks()
+      const both = beside({ [mine]: 'good', [otherLibc]: 'nonsense' })
+      if (linux) expect(await outcome(both)).toEqual(found)
+    })
+
+    test('one of another version is refused, with both versions', async () => {
+      const { name, reason, warnings } = await outcome(beside({ [mine]: 'good' }, '1.0.1'))
+      expect({ name, warnings }).toEqual({ name: 'js', warnings: 1 })
+      expect(reason).toContain(`${mine} is of version 1.0.1, wengert is of 1.0.0`)
+    })
+
+    test('where it is missing, the remedy names the option, or the platform whose packages lie there', async () => {
+      expect((await outcome(beside({}))).reason).toMatch(
+        /is not installed\. Install with optional dependencies \(npm install --include=optional\)/,
+      )
+      vi.restoreAllMocks()
+      const { reason, tried } = await outcome(beside({ [theirs]: 'good' }))
+      expect(tried).toEqual([missing])
+      expect(reason).toContain(`node_modules is of another platform: it holds ${theirs}`)
+    })
+
+    test('one that does not load is named, with what it takes', async () => {
+      const { name, reason } = await outcome(beside({ [mine]: good.subarray(0, 3000) }))
+      expect(name).toBe('js')
+      expect(reason).toMatch(new RegExp(`${mine} is installed and does not load: remove node_modules and install again. It takes`))
+    })
   })
 })

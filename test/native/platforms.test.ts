@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { binaries, ownPlatform, platformOf, remedyOn } from '../../lib/native/platforms.js'
+import { binaries, ownPlatform, packageFor, platformOf, remedyOn } from '../../lib/native/platforms.js'
 
 describe('platforms', () => {
   test('are named by platform, architecture and C library', () => {
@@ -11,10 +11,14 @@ describe('platforms', () => {
   })
 
   test('each says what to do', () => {
-    for (const name of Object.keys(binaries)) expect(remedyOn(name)).toMatch(/install the package again on this machine/)
-    expect(remedyOn('win32-arm64')).toMatch(/No release has a binary for win32-arm64.*Node for x64/)
-    expect(remedyOn('darwin-x64')).toMatch(/brew install cmake openblas/)
-    expect(remedyOn('freebsd-x64')).toMatch(/To build one: npm start.*JavaScript engine/)
+    const alone = { clone: false, packages: [] }
+    for (const name of Object.keys(binaries)) {
+      expect(remedyOn(name, alone)).toContain(`${packageFor(name)}, which holds the binary for this platform, is not installed`)
+      expect(remedyOn(name, { clone: true, packages: [] })).toMatch(/npm run build:native/)
+    }
+    expect(packageFor('linux-x64-glibc')).toBe('@wengert/linux-x64')
+    expect(remedyOn('win32-arm64', alone)).toMatch(/No release has a binary for win32-arm64.*Node for x64/)
+    expect(remedyOn('freebsd-x64', alone)).toMatch(/To build one: npm start.*JavaScript engine/)
   })
 
   test('the README lists those that a release has', () => {

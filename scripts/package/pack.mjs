@@ -1,0 +1,53 @@
+/** The packages as they would be published: the library, compiled apart and bundled, and one package for each platform's binary. */
+import { cpSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { rolldown } from 'rolldown'
+import { packPlatforms } from './platforms.mjs'
+import { packFolder, root, run, tsc } from './stage.mjs'
+import { bundleWeb, whole } from './web.mjs'
+
+/**
+ * Joins the compiled modules into one file for the library and one for the command: a hundred and fifty small files take five
+ * times as long to import, two that share a third some milliseconds more than one. What is left is the parser's time, hence
+ * short names; functions and classes keep theirs, which stacks and messages show. The declarations stay as they are, and
+ * dependencies outside.
+ */
+async function bundle(dist) {
+  const dependencies = Object.keys(JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).dependencies)
+  const made = `${dist}.bundle`
+  for (const name of ['index', 'cli/main']) {
+    const build = await rolldown({
+      input: { [name]: join(dist, `${name}.js`) },
+      platform: 'node',
+      ...whole,
+      external: (name) => dependencies.includes(name) || name.startsWith('node:'),
+    })
+    const minify = { compress: true, mangle: { keepNames: true }, codegen: { removeWhitespace: true } }
+    await build.write({ dir: made, format: 'esm', codeSplitting: false, minify })
+    await build.close()
+  }
+  await bundleWeb(dist, made)
+  cpSync(dist, made, { recursive: true, filter: (path) => statSync(path).isDirectory() || path.endsWith('.d.ts') })
+  rmSync(dist, { recursive: true })
+  renameSync(made, dist)
+}
+
+/**
+ * Packs all into `folder`. Binaries are those of `npm run binaries`; where there is none for this platform, that of
+ * `npm run build:native` stands in. Gives the library's tarball, those of the platforms, and which binary this platform's is:
+ * undefined where there is neither.
+ */
+export async function pack(folder) {
+  const stage = join(folder, 'stage')
+  mkdirSync(stage, { recursive: true })
+  for (const name of ['README.md', 'LICENSE', 'CHANGELOG.md', 'licences']) cpSync(join(root, name), join(stage, name), { recursive: true })
+  run(process.execPath, [tsc, '-p', join(root, 'tsconfig.json'), '--outDir', join(stage, 'dist')])
+  for (const name of ['bench', 'examples']) rmSync(join(stage, 'dist', name), { recursive: true, force: true })
+  await bundle(join(stage, 'dist', 'lib'))
+  const { version, ...manifest } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+  const platforms = packPlatforms(folder, version)
+  const optionalDependencies = Object.fromEntries(platforms.map(({ name }) => [name, version]))
+  writeFileSync(join(stage, 'package.json'), `${JSON.stringify({ version, ...manifest, optionalDependencies }, null, 2)}\n`)
+  const packed = packFolder(stage, folder)
+  return { ...packed, platforms, binary: platforms.find(({ own }) => own)?.binary }
+}
