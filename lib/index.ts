@@ -56,6 +56,7 @@ export {
   writeSafetensors,
 } from './io/safetensors.js'
 export { type ReadTableOptions, readTable, type StreamTableOptions, streamTable, type TableSource } from './io/table-source.js'
+export { type AttentionOptions, scaledDotProductAttention } from './nn/attend.js'
 export { functionalCall } from './nn/functional.js'
 /** Modules, layers, activations as layers, initialisers, and what is said of a network: summary, collapse, a sample's path. */
 export * as nn from './nn/index.js'

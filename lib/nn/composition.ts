@@ -8,7 +8,7 @@ import type { Tensor } from '../tensor/tensor.js'
 import { checkOptions, describe } from '../util/options.js'
 import { formatShape, sameShape } from '../util/shape.js'
 import { Module } from './module.js'
-import { outputOf } from './output.js'
+import { type HandedOn, outputOf } from './output.js'
 
 function checkModule(where: string, what: string, value: unknown): Module {
   if (!(value instanceof Module))
@@ -48,8 +48,12 @@ export class Residual extends Module {
     return new Type(config.inner as Module)
   }
 
-  override forward(x: Tensor): Tensor {
-    const y = outputOf(this.inner, x)
+  override get takesLengths(): boolean {
+    return true
+  }
+
+  override forward(x: Tensor, inputs: HandedOn = {}): Tensor {
+    const y = outputOf(this.inner, x, inputs)
     // A broadcast sum would hide the mistake.
     if (!sameShape(x.shape, y.shape)) {
       throw new WengertError(
@@ -91,9 +95,13 @@ export class Parallel extends Module {
     return new Type(...config.branches)
   }
 
-  override forward(x: Tensor): Tensor {
+  override get takesLengths(): boolean {
+    return true
+  }
+
+  override forward(x: Tensor, inputs: HandedOn = {}): Tensor {
     return concat(
-      this.branches.map((branch) => outputOf(branch, x)),
+      this.branches.map((branch) => outputOf(branch, x, inputs)),
       -1,
     )
   }

@@ -1,6 +1,7 @@
 /** Convolutional layers, with PyTorch's shapes, defaults and initial values. */
 
 import { WengertError } from '../errors.js'
+import { pad } from '../primitives/parts.js'
 import {
   type ConvOptions,
   type ConvTransposeOptions,
@@ -162,6 +163,43 @@ export class Conv2d extends Convolution {
   /** Rebuilds a saved layer. */
   static fromConfig(config: Record<string, unknown>, Type: typeof Conv2d = Conv2d): Conv2d {
     return rebuilt(config, Type)
+  }
+}
+
+/** Of `CausalConv1d`. */
+export interface CausalConvOptions extends LayerOptions {
+  /** Distance between the elements of a window; 1 by default. */
+  dilation?: number
+  groups?: number
+}
+
+/**
+ * `conv1d` in which no step sees a later one: (kernelSize − 1) · dilation zeros stand before the first, and the length stays. The
+ * weight is `Conv1d`'s.
+ *
+ * @throws ERR_RANGE, ERR_OPTION; in `forward` ERR_SHAPE
+ * @example new nn.CausalConv1d(4, 32, 3, { dilation: 2 })   // x [m, 4, L] → [m, 32, L]
+ */
+export class CausalConv1d extends Convolution {
+  constructor(inChannels: number, outChannels: number, kernelSize: number, options: CausalConvOptions = {}) {
+    checkOptions('CausalConv1d', options, ['dilation', 'groups', 'bias', 'rng', 'dtype'])
+    super('CausalConv1d', 1, false, inChannels, outChannels, kernelSize, options as never)
+  }
+
+  override forward(x: Tensor): Tensor {
+    const [size, dilation] = [this.kernelSize[0] as number, [this.dilation].flat()[0] as number]
+    const before = [(size - 1) * dilation, 0] as const
+    return this.convolve(conv1d, x.rank === 0 ? x : pad(x, [...x.shape.slice(1).map(() => [0, 0] as const), before]))
+  }
+
+  override config(): Record<string, unknown> {
+    const { inChannels, outChannels, kernelSize, dilation, groups, bias, weight } = this
+    return { inChannels, outChannels, kernelSize: kernelSize[0], dilation, groups, bias: bias !== undefined, dtype: weight.dtype }
+  }
+
+  /** Rebuilds a saved layer. */
+  static fromConfig(config: Record<string, unknown>, Type: typeof CausalConv1d = CausalConv1d): CausalConv1d {
+    return rebuilt(config, Type as never)
   }
 }
 

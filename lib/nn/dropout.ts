@@ -23,6 +23,24 @@ export { counterLength, writeCounter } from '../primitives/random.js'
 export const withDraws = <T>(counter: Tensor | undefined, first: number, body: () => T, site = 0): T =>
   counter ? withDrawsFrom(updateDraws(counter, first, site), body) : body()
 
+/** x [m, …] with elements zeroed, each with probability p, and the others scaled by 1/(1 − p), by the next mask of those in use. */
+export function droppedOut(x: Tensor, p: number, kind: string): Tensor {
+  const draws = drawsNow()
+  if (draws) {
+    const { counter, layer, first } = draws.mask()
+    return dropout(x, counter, p, { layer, first })
+  }
+  if (knownValues(x) === undefined) {
+    throw new WengertError(
+      'ERR_VALUE',
+      `this ${kind} is not part of the model: keep it in a field of it, or in a list, a plain object or a Map in one`,
+    )
+  }
+  const counter = new Int32Array(counterLength)
+  writeCounter(counter, 0, nextSeed(), 0, 0)
+  return dropout(x, new Tensor([counterLength], 'int32', counter), p)
+}
+
 /** What is zeroed at random: each layer says of which mask. */
 abstract class RandomMask extends Module {
   constructor(
@@ -39,20 +57,7 @@ abstract class RandomMask extends Module {
 
   /** x [m, …] with elements zeroed, each with probability p, and the others scaled by 1/(1 − p). */
   protected masked(x: Tensor): Tensor {
-    const draws = drawsNow()
-    if (draws) {
-      const { counter, layer, first } = draws.mask()
-      return dropout(x, counter, this.p, { layer, first })
-    }
-    if (knownValues(x) === undefined) {
-      throw new WengertError(
-        'ERR_VALUE',
-        `this ${this.kind} is not part of the model: keep it in a field of it, or in a list, a plain object or a Map in one`,
-      )
-    }
-    const counter = new Int32Array(counterLength)
-    writeCounter(counter, 0, nextSeed(), 0, 0)
-    return dropout(x, new Tensor([counterLength], 'int32', counter), this.p)
+    return droppedOut(x, this.p, this.kind)
   }
 
   override describe(): string {

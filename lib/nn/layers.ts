@@ -12,7 +12,7 @@ import type { FloatDtype } from '../util/dtype.js'
 import { checkChoice, checkNumber, checkOptions, describe } from '../util/options.js'
 import { type Initializer, type InitName, initialWeights } from './init.js'
 import { Module } from './module.js'
-import { outputOf } from './output.js'
+import { type HandedOn, outputOf } from './output.js'
 import { Parameter } from './parameter.js'
 
 /** Of `Linear`. */
@@ -99,11 +99,17 @@ export class Sequential extends Module {
     return [...this.layers.map((layer, i): [string, Module] => [String(i), layer]), ...more]
   }
 
-  override forward(x: Tensor): Tensor {
+  override get takesLengths(): boolean {
+    return true
+  }
+
+  /** @param inputs handed on to those layers that take them: the lengths of the sequences of x */
+  override forward(x: Tensor, inputs: HandedOn = {}): Tensor {
+    checkOptions('Sequential.forward', inputs, ['lengths'])
     let y = x
     this.layers.forEach((layer, i) => {
       try {
-        y = withScope(`layer ${i} (${layer.describe()})`, () => outputOf(layer, y))
+        y = withScope(`layer ${i} (${layer.describe()})`, () => outputOf(layer, y, inputs))
       } catch (error) {
         if (error instanceof WengertError && !error.message.includes('of Sequential'))
           error.message += ` (layer ${i} of Sequential, ${layer.describe()})`

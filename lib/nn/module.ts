@@ -203,6 +203,11 @@ export abstract class Module {
     return [this]
   }
 
+  /** Whether `forward` takes { lengths } beside x: a container that was given lengths then hands them on. */
+  get takesLengths(): boolean {
+    return false
+  }
+
   /** The weights by which this layer joins its inputs to its outputs, where that is all it does. */
   connections(): Connections | undefined {
     return undefined

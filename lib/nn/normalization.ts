@@ -38,6 +38,27 @@ export function checkNorm(
   }
 }
 
+/** The lengths of the axes that are normalised. Errors: ERR_VALUE, ERR_RANGE. */
+function lengthsOf(where: string, shape: number | readonly number[]): Shape {
+  const list = typeof shape === 'number' ? [shape] : shape
+  if (!Array.isArray(list) || list.length === 0)
+    throw new WengertError('ERR_VALUE', `${where}: expected a length or a list of lengths, got ${describe(shape)}`, { actual: shape })
+  return list.map((n) => checkNumber(where, 'each length', n, { integer: true, min: 1 }))
+}
+
+/** The last axes of x, which have these lengths, as negative numbers. Errors: ERR_SHAPE. */
+function lastAxes(where: string, x: Tensor, shape: Shape): number[] {
+  const rank = shape.length
+  if (!sameShape(x.shape.slice(-rank), shape)) {
+    const expected = ['*', ...shape]
+    throw new WengertError('ERR_SHAPE', `${where}: expected x of shape [${expected.join(', ')}], got ${formatShape(x.shape)}`, {
+      expected,
+      actual: x.shape,
+    })
+  }
+  return shape.map((_, i) => i - rank)
+}
+
 /**
  * y = γ (x − μ)/√(σ² + ε) + β, mean and (biased) variance being those of each sample over its last axes.
  *
@@ -55,10 +76,7 @@ export class LayerNorm extends Module {
   constructor(shape: number | readonly number[], options: LayerNormOptions = {}) {
     super()
     checkOptions('LayerNorm', options, ['eps', 'affine', 'dtype'])
-    const list = typeof shape === 'number' ? [shape] : shape
-    if (!Array.isArray(list) || list.length === 0)
-      throw new WengertError('ERR_VALUE', `LayerNorm: expected a length or a list of lengths, got ${describe(shape)}`, { actual: shape })
-    this.shape = list.map((n) => checkNumber('LayerNorm', 'each length', n, { integer: true, min: 1 }))
+    this.shape = lengthsOf('LayerNorm', shape)
     const { eps, affine, dtype } = checkNorm('LayerNorm', options)
     this.eps = eps
     this.#dtype = dtype
@@ -78,15 +96,7 @@ export class LayerNorm extends Module {
   }
 
   override forward(x: Tensor): Tensor {
-    const rank = this.shape.length
-    if (!sameShape(x.shape.slice(-rank), this.shape)) {
-      const expected = ['*', ...this.shape]
-      throw new WengertError('ERR_SHAPE', `LayerNorm: expected x of shape [${expected.join(', ')}], got ${formatShape(x.shape)}`, {
-        expected,
-        actual: x.shape,
-      })
-    }
-    const axes = this.shape.map((_, i) => i - rank)
+    const axes = lastAxes('LayerNorm', x, this.shape)
     const centred = sub(x, mean(x, axes, { keepDims: true }))
     const y = mul(centred, rsqrt(add(mean(square(centred), axes, { keepDims: true }), this.eps)))
     return this.weight && this.bias ? add(mul(y, this.weight), this.bias) : y
@@ -94,6 +104,61 @@ export class LayerNorm extends Module {
 
   override describe(): string {
     return `LayerNorm ${this.shape.join(' × ')}`
+  }
+}
+
+/** Of `RMSNorm`. */
+export interface RMSNormOptions {
+  /** Added to the mean square; > 0; the type's distance from 1 to the next number by default (1.19e−7, 2.22e−16). */
+  eps?: number | undefined
+  /** Whether a weight (1 at first) is learned; true by default. */
+  affine?: boolean | undefined
+  dtype?: FloatDtype | undefined
+}
+
+/**
+ * y = γ x/√(mean x² + ε), the mean being that of each sample over its last axes.
+ *
+ * @param shape the length of the last axis, or the lengths of several
+ * @throws ERR_RANGE, ERR_OPTION; in `forward` ERR_SHAPE
+ * @example new nn.RMSNorm(64)
+ */
+export class RMSNorm extends Module {
+  readonly shape: Shape
+  readonly eps: number
+  readonly #dtype: FloatDtype
+  weight: Parameter | undefined
+
+  constructor(shape: number | readonly number[], options: RMSNormOptions = {}) {
+    super()
+    checkOptions('RMSNorm', options, ['eps', 'affine', 'dtype'])
+    this.shape = lengthsOf('RMSNorm', shape)
+    const smallest = options.dtype === 'float64' ? 2 ** -52 : 2 ** -23
+    const { eps, affine, dtype } = checkNorm('RMSNorm', { ...options, eps: options.eps ?? smallest })
+    this.eps = eps
+    this.#dtype = dtype
+    this.weight = affine ? new Parameter(ones(this.shape, { dtype })) : undefined
+  }
+
+  override config(): Record<string, unknown> {
+    return { shape: this.shape, eps: this.eps, affine: this.weight !== undefined, dtype: this.#dtype }
+  }
+
+  /** Rebuilds a saved layer. */
+  static fromConfig(config: Record<string, unknown>, Type: typeof RMSNorm = RMSNorm): RMSNorm {
+    checkOptions('RMSNorm', config, ['shape', 'eps', 'affine', 'dtype'])
+    const { shape, ...options } = config
+    return new Type(shape as number[], options as RMSNormOptions)
+  }
+
+  override forward(x: Tensor): Tensor {
+    const axes = lastAxes('RMSNorm', x, this.shape)
+    const y = mul(x, rsqrt(add(mean(square(x), axes, { keepDims: true }), this.eps)))
+    return this.weight ? mul(y, this.weight) : y
+  }
+
+  override describe(): string {
+    return `RMSNorm ${this.shape.join(' × ')}`
   }
 }
 

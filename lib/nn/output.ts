@@ -3,17 +3,24 @@
 import { WengertError } from '../errors.js'
 import { Tensor } from '../tensor/tensor.js'
 import { describe } from '../util/options.js'
+import type { Lengths } from './lengths.js'
 
 /** What is needed of a module to run it. */
 interface Runnable {
   describe(): string
   // biome-ignore lint/suspicious/noExplicitAny: see Module
-  forward(x: Tensor): any
+  forward(x: Tensor, inputs?: any): any
+  readonly takesLengths?: boolean
+}
+
+/** What containers hand on to those of their modules that take it. */
+export interface HandedOn {
+  lengths?: Lengths | undefined
 }
 
 /** The tensor that a module makes of x: what its `forward` gives, or the `output` of that. Errors: ERR_VALUE for anything else. */
-export function outputOf(module: Runnable, x: Tensor): Tensor {
-  const made: unknown = module.forward(x)
+export function outputOf(module: Runnable, x: Tensor, inputs?: HandedOn): Tensor {
+  const made: unknown = inputs?.lengths !== undefined && module.takesLengths ? module.forward(x, inputs) : module.forward(x)
   if (made instanceof Tensor) return made
   const { output } = (made ?? {}) as { output?: unknown }
   if (output instanceof Tensor) return output

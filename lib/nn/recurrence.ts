@@ -117,6 +117,10 @@ export abstract class Recurrent<State> extends Module {
     this.dropout = p > 0 ? new Dropout(p) : undefined
   }
 
+  override get takesLengths(): boolean {
+    return true
+  }
+
   /** How many directions the steps are run through. */
   get directions(): number {
     return this.bidirectional ? 2 : 1

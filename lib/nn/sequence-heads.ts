@@ -38,6 +38,10 @@ function asBatch(where: string, x: Tensor): Tensor {
  * @example new nn.Sequential(new nn.LSTM(16, 128), new nn.LastStep(), new nn.Linear(128, 10))
  */
 export class LastStep extends Module {
+  override get takesLengths(): boolean {
+    return true
+  }
+
   override forward(x: Tensor, options: SequenceInputs = {}): Tensor {
     checkOptions('LastStep.forward', options, ['lengths'])
     const batch = asBatch('LastStep', x)
@@ -56,6 +60,10 @@ export class LastStep extends Module {
  * @example new nn.MeanOverTime().forward(x, { lengths: [5, 2] })
  */
 export class MeanOverTime extends Module {
+  override get takesLengths(): boolean {
+    return true
+  }
+
   override forward(x: Tensor, options: SequenceInputs = {}): Tensor {
     checkOptions('MeanOverTime.forward', options, ['lengths'])
     const batch = asBatch('MeanOverTime', x)

@@ -13,6 +13,7 @@ python3 scripts/golden/unfreezing.py
 python3 scripts/golden/spatial.py
 python3 scripts/golden/images.py
 python3 scripts/golden/recurrent.py
+python3 scripts/golden/attention.py
 python3 scripts/golden/hessian.py
 python3 scripts/golden/vmap.py
 python3 scripts/golden/scans.py

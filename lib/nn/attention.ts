@@ -1,0 +1,205 @@
+/** Attention of several heads as a layer, with PyTorch's parameters. The function itself stands in `attend.ts`. */
+
+import { WengertError } from '../errors.js'
+import { logicalAnd, where } from '../primitives/elementwise.js'
+import { linear } from '../primitives/linalg.js'
+import { expandDims, reshape, transpose } from '../primitives/movement.js'
+import { slice, split } from '../primitives/parts.js'
+import { zeros } from '../tensor/creation.js'
+import { nextSeed, Random } from '../tensor/random.js'
+import { Tensor } from '../tensor/tensor.js'
+import type { FloatDtype } from '../util/dtype.js'
+import { checkChoice, checkFlag, checkNumber, checkOptions, describe } from '../util/options.js'
+import { formatShape } from '../util/shape.js'
+import { scaledDotProductAttention } from './attend.js'
+import { batchesOnly } from './batches.js'
+import { Dropout } from './dropout.js'
+import { Linear } from './layers.js'
+import { checkLengths, type Lengths, within } from './lengths.js'
+import { Module } from './module.js'
+import { Parameter } from './parameter.js'
+import { rotary } from './positions.js'
+
+/** Of `MultiheadAttention`. */
+export interface MultiheadAttentionOptions {
+  /** In training: the probability with which weights are zeroed; 0 by default. */
+  dropout?: number | undefined
+  /** Whether there are biases; true by default. */
+  bias?: boolean | undefined
+  /** Whether a query never looks at later keys; false by default. */
+  causal?: boolean | undefined
+  /** Whether queries and keys are turned by their positions (`nn.rotary`); false by default. A number is its base. */
+  rotary?: boolean | number | undefined
+  /** Where the draws come from; the default generator otherwise. */
+  rng?: Random | undefined
+  dtype?: FloatDtype | undefined
+}
+
+/** Which keys a query may look at. */
+export interface AttentionInputs {
+  /**
+   * bool: true where a query (row) may look at a key (column), the opposite of PyTorch's `attn_mask`; or floating numbers that are
+   * added to the scores. [T, S], [m, T, S] or [m, heads, T, S].
+   */
+  mask?: Tensor | undefined
+  /** Whether a query never looks at later keys; what the layer was told by default. */
+  causal?: boolean | undefined
+  /** How many keys of each sequence count: 1 … S; all by default. */
+  lengths?: Lengths | undefined
+}
+
+/** Of attention layers: floating types and generators. Errors: ERR_OPTION. */
+export function checkMaking(where: string, options: { rng?: Random | undefined; dtype?: FloatDtype | undefined }) {
+  const dtype = checkChoice(where, 'dtype', options.dtype ?? 'float32', ['float32', 'float64'] as const)
+  const { rng = new Random(nextSeed()) } = options
+  if (!(rng instanceof Random)) throw new WengertError('ERR_OPTION', `${where}: rng is a Random, not ${describe(rng)}`, { actual: rng })
+  return { rng, dtype }
+}
+
+/**
+ * Attention of `numHeads` heads, each over embedDim/numHeads features of learned maps of queries, keys and values; a last map joins them.
+ *
+ * @param embedDim features of queries, keys, values and results
+ * @param numHeads divides embedDim
+ * @throws ERR_RANGE, ERR_OPTION; in `forward` ERR_SHAPE, ERR_DTYPE, ERR_RANGE
+ * @example
+ * const attention = new nn.MultiheadAttention(64, 4)
+ * attention.forward(x)                            // self-attention, x [m, T, 64]
+ * attention.forward(q, memory, memory, { lengths })
+ */
+export class MultiheadAttention extends Module {
+  readonly embedDim: number
+  readonly numHeads: number
+  readonly dropout: Dropout | undefined
+  readonly causal: boolean
+  readonly rotary: boolean | number
+  in_proj_weight: Parameter
+  in_proj_bias: Parameter | undefined
+  readonly out_proj: Linear
+
+  constructor(embedDim: number, numHeads: number, options: MultiheadAttentionOptions = {}) {
+    super()
+    const op = 'MultiheadAttention'
+    checkOptions(op, options, ['dropout', 'bias', 'causal', 'rotary', 'rng', 'dtype'])
+    this.embedDim = checkNumber(op, 'embedDim', embedDim, { integer: true, min: 1 })
+    this.numHeads = checkNumber(op, 'numHeads', numHeads, { integer: true, min: 1 })
+    if (embedDim % numHeads !== 0)
+      throw new WengertError('ERR_RANGE', `${op}: ${numHeads} heads do not divide embedDim (${embedDim})`, { actual: numHeads })
+    const p = checkNumber(op, 'dropout', options.dropout ?? 0, { min: 0, max: 1 })
+    this.causal = checkFlag(op, 'causal', options.causal ?? false)
+    const turned = options.rotary ?? false
+    this.rotary =
+      typeof turned === 'number' ? checkNumber(op, 'rotary', turned, { min: 0, exclusive: true }) : checkFlag(op, 'rotary', turned)
+    if (turned !== false && (embedDim / numHeads) % 2 !== 0)
+      throw new WengertError(
+        'ERR_RANGE',
+        `${op}: rotary positions turn pairs of features; a head has ${embedDim / numHeads}, an odd number`,
+        {
+          actual: embedDim / numHeads,
+        },
+      )
+    const bias = checkFlag(op, 'bias', options.bias ?? true)
+    const { rng, dtype } = checkMaking(op, options)
+    const bound = Math.sqrt(6 / (4 * embedDim))
+    this.in_proj_weight = new Parameter(rng.uniform([3 * embedDim, embedDim], -bound, bound, { dtype }))
+    this.in_proj_bias = bias ? new Parameter(zeros([3 * embedDim], { dtype })) : undefined
+    this.out_proj = new Linear(embedDim, embedDim, { bias, rng, dtype })
+    this.out_proj.bias?.assign(zeros([embedDim], { dtype }))
+    this.dropout = p > 0 ? new Dropout(p) : undefined
+  }
+
+  /**
+   * @param q [m, T, embedDim], or one sequence [T, embedDim]
+   * @param k [m, S, embedDim]; q by default
+   * @param v like k; k by default
+   * @returns like q
+   */
+  override forward(q: Tensor, k: Tensor = q, v: Tensor = k, inputs: AttentionInputs = {}): Tensor {
+    const op = 'MultiheadAttention.forward'
+    for (const x of [k, v])
+      if (!(x instanceof Tensor))
+        throw new WengertError('ERR_VALUE', `${op}: expected forward(q, k, v, options) with tensors, got ${describe(x)} for one of them`, {
+          actual: x,
+        })
+    checkOptions(op, inputs, ['mask', 'causal', 'lengths'])
+    const single = q.rank === 2 && !batchesOnly()
+    const [queries, keys, values] = [q, k, v].map((x) => this.#checked(x, single)) as [Tensor, Tensor, Tensor]
+    const [m, T] = queries.shape as [number, number]
+    const S = keys.shape[1] as number
+    if (keys.shape[0] !== m || values.shape[0] !== m || values.shape[1] !== S)
+      throw new WengertError(
+        'ERR_SHAPE',
+        `${op}: expected keys and values of as many sequences as q, and as many steps as each other, got ${[q, k, v].map((x) => formatShape(x.shape)).join(', ')}`,
+        { actual: [q.shape, k.shape, v.shape] },
+      )
+    const [qs, ks, vs] = this.#projected(queries, keys, values)
+    const turn = (x: Tensor): Tensor =>
+      this.rotary === false ? x : rotary(x, typeof this.rotary === 'number' ? { base: this.rotary } : {})
+    const attended = scaledDotProductAttention(turn(this.#heads(qs)), turn(this.#heads(ks)), this.#heads(vs), {
+      mask: this.#maskOf(inputs, m, S),
+      causal: inputs.causal ?? this.causal,
+      dropout: this.dropout?.training ? this.dropout.p : 0,
+    })
+    const y = this.out_proj.forward(reshape(transpose(attended, [0, 2, 1, 3]), [m, T, this.embedDim]))
+    return single ? reshape(y, [T, this.embedDim]) : y
+  }
+
+  #checked(x: Tensor, single: boolean): Tensor {
+    const { embedDim } = this
+    if (x.rank !== (single ? 2 : 3) || x.shape[x.rank - 1] !== embedDim || x.shape[x.rank - 2] === 0)
+      throw new WengertError('ERR_SHAPE', `MultiheadAttention: expected x of shape [m, T, ${embedDim}], got ${formatShape(x.shape)}`, {
+        expected: ['m', 'T', embedDim],
+        actual: x.shape,
+      })
+    return single ? expandDims(x, 0) : x
+  }
+
+  /** One product for all that is the same tensor. */
+  #projected(q: Tensor, k: Tensor, v: Tensor): [Tensor, Tensor, Tensor] {
+    const { embedDim: E, in_proj_weight: weight, in_proj_bias: bias } = this
+    if (q === k && k === v) return split(linear(q, weight, bias), 3, -1) as [Tensor, Tensor, Tensor]
+    const mapped = (x: Tensor, from: number, to: number) =>
+      linear(x, slice(weight, [from * E, to * E]), bias && slice(bias, [from * E, to * E]))
+    if (k === v) return [mapped(q, 0, 1), ...(split(mapped(k, 1, 3), 2, -1) as [Tensor, Tensor])]
+    return [mapped(q, 0, 1), mapped(k, 1, 2), mapped(v, 2, 3)]
+  }
+
+  /** [m, T, E] → [m, heads, T, E/heads]. */
+  #heads(x: Tensor): Tensor {
+    const [m, T] = x.shape as [number, number]
+    return transpose(reshape(x, [m, T, this.numHeads, this.embedDim / this.numHeads]), [0, 2, 1, 3])
+  }
+
+  /** What is hidden by a mask or by lengths, for [m, heads, T, S]. */
+  #maskOf({ mask, lengths }: AttentionInputs, m: number, S: number): Tensor | undefined {
+    const own = mask instanceof Tensor && mask.rank === 3 ? expandDims(mask, 1) : mask
+    if (lengths === undefined) return own
+    const counted = reshape(within(checkLengths('MultiheadAttention.forward', lengths, m, S), S), [m, 1, 1, S])
+    if (!(own instanceof Tensor)) return own === undefined ? counted : own
+    return own.dtype === 'bool' ? logicalAnd(own, counted) : where(counted, own, -1e30)
+  }
+
+  override config(): Record<string, unknown> {
+    const { embedDim, numHeads, dropout, causal, in_proj_bias, in_proj_weight } = this
+    return {
+      embedDim,
+      numHeads,
+      dropout: dropout?.p ?? 0,
+      causal,
+      rotary: this.rotary,
+      bias: in_proj_bias !== undefined,
+      dtype: in_proj_weight.dtype,
+    }
+  }
+
+  /** Rebuilds a saved layer. */
+  static fromConfig(config: Record<string, unknown>, Type: typeof MultiheadAttention = MultiheadAttention): MultiheadAttention {
+    const { embedDim, numHeads, ...options } = config
+    return new Type(embedDim as number, numHeads as number, { ...options, rng: new Random(0) })
+  }
+
+  override describe(): string {
+    const { embedDim, numHeads, causal } = this
+    return `MultiheadAttention ${embedDim}, ${numHeads} heads${causal ? ', causal' : ''}${this.rotary ? ', rotary' : ''}`
+  }
+}
