@@ -137,6 +137,7 @@ export { type TextOptions, text } from './table/text.js'
 export { classWeights } from './table/weights.js'
 export { type WindowOptions, windows } from './table/windows.js'
 export { arange, eye, full, linspace, ones, tensor, zeros } from './tensor/creation.js'
+export type { Inputs, InputsLike, TensorsOf } from './tensor/inputs.js'
 export { Random, seed } from './tensor/random.js'
 export {
   type ClonedTensor,

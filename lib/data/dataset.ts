@@ -5,16 +5,27 @@
 
 import { WengertError } from '../errors.js'
 import { asTensor, type TensorLike } from '../tensor/creation.js'
+import {
+  fieldName,
+  fieldsOf,
+  hasFields,
+  type Inputs,
+  type InputsLike,
+  mapInputs,
+  type TensorsOf,
+  tensorsOf,
+  treeOf,
+} from '../tensor/inputs.js'
 import { Tensor } from '../tensor/tensor.js'
 import { allocateShared, type Dtype, type FloatDtype, isFloat } from '../util/dtype.js'
 import { checkChoice, checkOptions, describe } from '../util/options.js'
 import { formatShape, sizeOf } from '../util/shape.js'
 import { type ImageFolderOptions, readImageFolder } from './image-folder.js'
-import { columnsOfRecords, type RecordColumns } from './record-columns.js'
+import { type ColumnNames, columnsOfRecords, type RecordColumns } from './record-columns.js'
 
-/** What a data set is made of: one row of x and of y a sample. */
-export interface DataLike {
-  x: TensorLike
+/** What a data set is made of: one row of x and of y a sample. x is one tensor, or several by name: `{ ids, features }`. */
+export interface DataLike<X extends InputsLike = TensorLike> {
+  x: X
   y: TensorLike
   /** How much each sample counts: m finite numbers >= 0, not all 0; only their proportions matter. Equally by default. */
   weights?: TensorLike | undefined
@@ -31,7 +42,10 @@ export interface Encoder {
   toJSON(): { kind: string; [field: string]: unknown }
 }
 
-type Names = Pick<DataLike, 'classes' | 'features' | 'encoder'>
+type Names = Pick<AnyData, 'classes' | 'features' | 'encoder'>
+
+/** Of one input or of several. */
+export type AnyData = DataLike<InputsLike>
 
 /** The tensor in shared memory (a copy, unless it lies there already). */
 export function shared(x: Tensor): Tensor {
@@ -41,9 +55,13 @@ export function shared(x: Tensor): Tensor {
   return new Tensor(x.shape, x.dtype, data)
 }
 
-/** Samples x and targets y with as many rows, their weights, and the names of columns and classes where they have any. */
-export class Dataset implements DataLike {
-  readonly x: Tensor
+/**
+ * Samples x and targets y with as many rows, their weights, and the names of columns and classes where they have any. A model of
+ * several inputs takes x as fields, each of one row a sample: `new Dataset({ ids: Int32Array, features: rows }, y)`; fields of
+ * integers and of truth values stay what they are.
+ */
+export class Dataset<X extends InputsLike = TensorLike> {
+  readonly x: TensorsOf<X>
   readonly y: Tensor
   /** How much each sample counts, [m]; equally where there are none. */
   readonly weights?: Tensor
@@ -63,8 +81,9 @@ export class Dataset implements DataLike {
    * @throws ERR_DATA for an empty set, numbers of samples that differ, NaN or Infinity, weights that are all 0; ERR_RANGE for a
    *   negative weight; ERR_VALUE, ERR_SHAPE
    * @example new Dataset(x, y, { weights: y.map((label) => (label === 1 ? 5 : 1)) })
+   * @example new Dataset({ user: Int32Array.from(users), features: rows }, y)
    */
-  constructor(x: TensorLike, y: TensorLike, options: Names & Pick<DataLike, 'weights'> & { dtype?: FloatDtype | undefined } = {}) {
+  constructor(x: X, y: TensorLike, options: Names & Pick<DataLike, 'weights'> & { dtype?: FloatDtype | undefined } = {}) {
     checkOptions('Dataset', options, ['weights', 'classes', 'features', 'encoder', 'dtype'])
     const dtype = checkChoice('Dataset', 'dtype', options.dtype ?? 'float32', ['float32', 'float64'] as const)
     const {
@@ -72,7 +91,7 @@ export class Dataset implements DataLike {
       y: targets,
       weights,
     } = checkData('Dataset', { x, y, ...(options.weights !== undefined && { weights: options.weights }) }, dtype)
-    this.x = shared(features)
+    this.x = mapInputs(features, shared) as TensorsOf<X>
     this.y = shared(targets)
     if (weights) this.weights = shared(weights)
     if (options.classes) this.classes = options.classes
@@ -87,8 +106,13 @@ export class Dataset implements DataLike {
    * @throws ERR_DATA, ERR_LABEL, ERR_VALUE naming record and column; ERR_OPTION
    * @example Dataset.fromRecords(rows, { x: ['width', 'height'], y: 'species' })
    * @example Dataset.fromRecords(rows, { x: ['user', 'item'], y: 'rating', dtype: 'int32' })
+   * @example Dataset.fromRecords(rows, { x: { ids: ['user'], features: ['age', 'income'] }, y: 'rating', dtype: { ids: 'int32' } })
    */
-  static fromRecords(records: Iterable<unknown>, columns: RecordColumns): Dataset {
+  static fromRecords<const X extends ColumnNames>(
+    records: Iterable<unknown>,
+    columns: RecordColumns<X>,
+  ): X extends readonly string[] ? Dataset : Dataset<{ readonly [K in keyof X]: Tensor }>
+  static fromRecords(records: Iterable<unknown>, columns: RecordColumns): Dataset<Inputs> {
     const { x, y, options } = columnsOfRecords(records, columns)
     return new Dataset(x, y, options)
   }
@@ -110,11 +134,11 @@ export class Dataset implements DataLike {
 
   /** The number of samples. */
   get length(): number {
-    return this.x.shape[0] as number
+    return this.y.shape[0] as number
   }
 
   /** The samples at the given positions, in that order. Errors: ERR_INDEX. */
-  take(positions: ArrayLike<number>): Dataset {
+  take(positions: ArrayLike<number>): Dataset<X> {
     const rows = (t: Tensor) => {
       const width = sizeOf(t.shape.slice(1))
       const out = allocateShared(t.dtype, positions.length * width)
@@ -130,18 +154,19 @@ export class Dataset implements DataLike {
       }
       return new Tensor([positions.length, ...t.shape.slice(1)], t.dtype, out)
     }
-    return carrying(new Dataset(rows(this.x), rows(this.y), namesOf(this)), this.weights && rows(this.weights))
+    const x = mapInputs(this.x as Inputs, rows) as unknown as X
+    return carrying(new Dataset(x, rows(this.y), namesOf(this)), this.weights && rows(this.weights))
   }
 }
 
 /** Gives a new set weights that were checked in another: those of a part may all be 0. */
-export function carrying(set: Dataset, weights: Tensor | undefined): Dataset {
+export function carrying<X extends InputsLike>(set: Dataset<X>, weights: Tensor | undefined): Dataset<X> {
   if (weights) (set as { weights?: Tensor }).weights = shared(weights)
   return set
 }
 
 /** The names that a data set has of its classes and features, and where they come from. */
-export function namesOf({ classes, features, encoder }: DataLike): Names {
+export function namesOf({ classes, features, encoder }: AnyData): Names {
   return { ...(classes && { classes }), ...(features && { features }), ...(encoder && { encoder }) }
 }
 
@@ -149,30 +174,48 @@ export function namesOf({ classes, features, encoder }: DataLike): Names {
  * x, y and the weights as tensors of one number of samples, all finite; numbers in plain arrays become `dtype`.
  * Errors: ERR_DATA, ERR_RANGE, ERR_VALUE, ERR_SHAPE, ERR_DETACHED.
  */
-export function checkData(where: string, data: unknown, dtype: FloatDtype = 'float32'): { x: Tensor; y: Tensor; weights?: Tensor } {
+export function checkData(where: string, data: unknown, dtype: FloatDtype = 'float32'): { x: Inputs; y: Tensor; weights?: Tensor } {
   if (typeof data !== 'object' || data === null || !('x' in data) || !('y' in data)) {
     throw new WengertError('ERR_VALUE', `${where}: expected data as { x, y }, got ${describe(data)}`, {
       expected: '{ x, y }',
       actual: data,
     })
   }
-  const x = column(where, 'x', data.x, dtype)
+  const x = inputs(where, data.x, dtype)
   const y = column(where, 'y', data.y, dtype)
   // A Dataset was tested when it was made; a fit need not hold up the event loop to read all of it again.
   if (!(data instanceof Dataset)) {
-    checkFinite(where, 'x', x)
+    for (const [name, t] of tensorsOf(x)) checkFinite(where, fieldName(name), t)
     checkFinite(where, 'y', y)
   }
-  if (x.shape[0] !== y.shape[0]) {
-    throw new WengertError(
-      'ERR_DATA',
-      `${where}: expected as many targets as samples, got ${x.shape[0]} rows of x and ${y.shape[0]} of y`,
-      { expected: x.shape[0], actual: y.shape[0] },
-    )
-  }
+  const samples = checkRows(where, x, y)
   const given = (data as DataLike).weights
   if (given === undefined) return { x, y }
-  return { x, y, weights: data instanceof Dataset ? (given as Tensor) : checkWeights(where, given, x.shape[0] as number, dtype) }
+  return { x, y, weights: data instanceof Dataset ? (given as Tensor) : checkWeights(where, given, samples, dtype) }
+}
+
+/** x, or its fields by name. Errors: as `column`; ERR_VALUE. */
+function inputs(where: string, x: unknown, dtype: FloatDtype): Inputs {
+  if (!hasFields(x)) return column(where, 'x', x, dtype)
+  return treeOf(fieldsOf(where, x).map(([name, values]) => [name, column(where, fieldName(name), values, dtype)]))
+}
+
+/** How many samples there are. Errors: ERR_DATA for numbers of them that differ. */
+function checkRows(where: string, x: Inputs, y: Tensor): number {
+  const fields = tensorsOf(x)
+  const [first, samples] = [fieldName(fields[0]?.[0] as string), fields[0]?.[1].shape[0] as number]
+  const odd = fields.find(([, t]) => t.shape[0] !== samples)
+  if (odd)
+    throw new WengertError(
+      'ERR_DATA',
+      `${where}: expected as many rows in each field of x, got ${samples} of ${first} and ${odd[1].shape[0]} of ${fieldName(odd[0])}`,
+      { expected: samples, actual: odd[1].shape[0] },
+    )
+  if (samples === y.shape[0]) return samples
+  throw new WengertError('ERR_DATA', `${where}: expected as many targets as samples, got ${samples} rows of x and ${y.shape[0]} of y`, {
+    expected: samples,
+    actual: y.shape[0],
+  })
 }
 
 /** Weights of m samples, [m]. Errors: ERR_DATA, ERR_RANGE, ERR_VALUE. */

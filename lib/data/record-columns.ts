@@ -1,22 +1,29 @@
 /** Numbers out of records by the names of their columns: nothing fitted, nothing guessed. */
 
 import { WengertError } from '../errors.js'
+import { fieldsOf, type Inputs, type Named, treeOf } from '../tensor/inputs.js'
 import { Tensor } from '../tensor/tensor.js'
 import { bytesPerElement, type FloatDtype, viewOf } from '../util/dtype.js'
 import { checkChoice, checkOptions, describe } from '../util/options.js'
 
+/** Names of columns, for one input or by the names of several. */
+export type ColumnNames = readonly string[] | { readonly [name: string]: readonly string[] }
+
 /** Which columns of records become a data set. */
-export interface RecordColumns {
-  /** The columns of x, in order. */
-  x: readonly string[]
+export interface RecordColumns<X extends ColumnNames = ColumnNames> {
+  /** The columns of x, in order; for a model of several inputs a list for each: `{ ids: ['user', 'item'], features: ['age'] }`. */
+  x: X
   /** The target: one column or several of numbers, or one of text, which gives class indices. */
   y: string | readonly string[]
   /** The column that says how much each sample counts. */
   weights?: string | undefined
   /** Names of the classes in order; those that occur, sorted, by default. */
   classes?: readonly string[] | undefined
-  /** Of x and of targets that are numbers; 'float32' by default. 'int32' keeps identifiers whole, for embeddings: x alone. */
-  dtype?: FloatDtype | 'int32' | undefined
+  /**
+   * Of x and of targets that are numbers; 'float32' by default. 'int32' keeps identifiers whole, for embeddings: x alone. Of
+   * several inputs each may have its own: `{ ids: 'int32' }`.
+   */
+  dtype?: FloatDtype | 'int32' | Readonly<Record<string, FloatDtype | 'int32'>> | undefined
 }
 
 type Records = readonly Readonly<Record<string, unknown>>[]
@@ -77,31 +84,53 @@ function classIndices(records: Records, name: string, given: readonly string[] |
   return { y: new Tensor([records.length], 'int32', y), classes }
 }
 
+/** The type of each input. Errors: ERR_OPTION. */
+function dtypesOf(inputs: readonly Named<unknown>[], given: NonNullable<RecordColumns['dtype']>): (FloatDtype | 'int32')[] {
+  const choices = ['float32', 'float64', 'int32'] as const
+  if (typeof given === 'string') {
+    checkChoice('Dataset.fromRecords', 'dtype', given, choices)
+    return inputs.map(() => given)
+  }
+  checkOptions(
+    'Dataset.fromRecords: dtype',
+    given,
+    inputs.map(([name]) => name),
+  )
+  return inputs.map(([name]) => checkChoice('Dataset.fromRecords: dtype', name, given[name] ?? 'float32', choices))
+}
+
+interface Options {
+  features?: readonly string[]
+  classes?: readonly string[]
+  weights?: Tensor
+}
+
 /** x, y, and what goes with them. Errors: ERR_OPTION, ERR_DATA, ERR_VALUE, ERR_LABEL naming record and column. */
-export function columnsOfRecords(given: Iterable<unknown>, columns: RecordColumns) {
+export function columnsOfRecords(given: Iterable<unknown>, columns: RecordColumns): { x: Inputs; y: Tensor; options: Options } {
   checkOptions('Dataset.fromRecords', columns ?? {}, ['x', 'y', 'weights', 'classes', 'dtype'])
   const { x, y, weights, classes, dtype = 'float32' } = columns ?? {}
-  checkChoice('Dataset.fromRecords', 'dtype', dtype, ['float32', 'float64', 'int32'] as const)
   const names = (value: unknown): value is readonly string[] =>
     Array.isArray(value) && value.length > 0 && value.every((name) => typeof name === 'string')
   const targets = typeof y === 'string' ? [y] : y
-  if (!names(x) || !names(targets))
+  const inputs = fieldsOf('Dataset.fromRecords', x)
+  if (!inputs.every((input): input is Named<readonly string[]> => names(input[1])) || !names(targets))
     throw new WengertError('ERR_OPTION', `Dataset.fromRecords: expected x and y to name columns, got ${describe(x)} and ${describe(y)}`)
+  const dtypes = dtypesOf(inputs, dtype)
   if (typeof given !== 'object' || given === null || !(Symbol.iterator in given))
     throw new WengertError('ERR_VALUE', `Dataset.fromRecords: expected records, got ${describe(given)}`, { actual: given })
   const records = [...given] as Records
   if (records.length === 0) throw new WengertError('ERR_DATA', 'Dataset.fromRecords: expected at least one record, got none')
-  const features = numbersOf(records, x, dtype)
+  const features = treeOf(inputs.map(([name, columns], i) => [name, numbersOf(records, columns, dtypes[i] as FloatDtype | 'int32')]))
   const text = targets.length === 1 && typeof valueAt(records, 0, targets[0] as string) === 'string'
   const target =
     text || classes
       ? classIndices(records, targets[0] as string, classes)
-      : { y: numbersOf(records, targets, dtype === 'int32' ? 'float32' : dtype) }
+      : { y: numbersOf(records, targets, dtypes.includes('float64') ? 'float64' : 'float32') }
   return {
     x: features,
     y: target.y,
     options: {
-      features: [...x],
+      ...(Array.isArray(x) && { features: [...x] }),
       ...('classes' in target && { classes: target.classes }),
       ...(weights !== undefined && { weights: numbersOf(records, [weights], 'float64').reshape([records.length]) }),
     },

@@ -38,7 +38,7 @@ export class Seen implements SeenSums {
    * @param x rows of `width` numbers
    * @throws ERR_DATA naming the sample and the feature
    */
-  check(where: string, x: TypedArray, most: number): void {
+  check(where: string, x: TypedArray, most: number, nameOf: (feature: number) => string = (j) => `feature ${j}`): void {
     const { count, mean, squares, width } = this
     if (count < fewest) return
     let power = 0
@@ -52,7 +52,7 @@ export class Seen implements SeenSums {
         if (Math.abs(value - centre) <= most * spread) continue
         throw new WengertError(
           'ERR_DATA',
-          `${where}: feature ${j} of sample ${Math.floor(at / width)} is ${value}, far outside what was seen: ${centre.toPrecision(3)} ± ${spread.toPrecision(3)} over ${count} samples, and maxDeviation is ${most}`,
+          `${where}: ${nameOf(j)} of sample ${Math.floor(at / width)} is ${value}, far outside what was seen: ${centre.toPrecision(3)} ± ${spread.toPrecision(3)} over ${count} samples, and maxDeviation is ${most}`,
           { expected: most, actual: value },
         )
       }

@@ -1,6 +1,7 @@
 /** Cutting a data set into training and test parts. */
 
 import { WengertError } from '../errors.js'
+import type { InputsLike } from '../tensor/inputs.js'
 import { allocate, type FloatDtype } from '../util/dtype.js'
 import { checkNumber, checkOptions } from '../util/options.js'
 import { permutation, purposes } from '../util/random.js'
@@ -32,13 +33,13 @@ function shuffled(positions: readonly number[], seed: number, group: number): nu
  * @throws ERR_RANGE for a share outside (0, 1) or one that leaves a part empty; ERR_OPTION
  * @example const [train, test] = split(data, { test: 0.2, seed: 1, stratify: true })
  */
-export function split(data: DataLike, options: SplitOptions): [train: Dataset, test: Dataset] {
+export function split<X extends InputsLike>(data: DataLike<X>, options: SplitOptions): [train: Dataset<X>, test: Dataset<X>] {
   checkOptions('split', options, ['test', 'seed', 'stratify', 'dtype'])
   const share = checkNumber('split', 'test', options?.test, { min: 0, max: 1, exclusive: true })
   const seed = checkNumber('split', 'seed', options.seed, { integer: true, min: 0, max: Number.MAX_SAFE_INTEGER })
-  const set =
+  const set: Dataset<X> =
     data instanceof Dataset
-      ? data
+      ? (data as Dataset<X>)
       : new Dataset(data.x, data.y, {
           ...namesOf(data),
           ...(data.weights !== undefined && { weights: data.weights }),

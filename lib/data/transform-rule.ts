@@ -2,6 +2,7 @@
 
 import { WengertError } from '../errors.js'
 import { asTensor, type TensorLike } from '../tensor/creation.js'
+import { type InputsLike, loneTensor, type TensorsOf } from '../tensor/inputs.js'
 import { Tensor } from '../tensor/tensor.js'
 import { allocate, isFloat, type TypedArray } from '../util/dtype.js'
 import { describe } from '../util/options.js'
@@ -14,13 +15,15 @@ export interface TransformJSON {
   [field: string]: unknown
 }
 
-/** A fitted transform: called on a data set it gives one with new features; on x of shape [m, …] or one sample, a tensor. */
+/** A fitted transform: called on a data set it gives one with new features; on x of shape [m, …] or one sample, a tensor; of several inputs it changes those that it was fitted on. */
 export interface Transform {
-  (data: DataLike): Dataset
+  <X extends InputsLike>(data: DataLike<X>): Dataset<X>
   (x: TensorLike): Tensor
+  <X extends InputsLike>(x: X): TensorsOf<X>
   readonly kind: string
   /** Back to the units before. */
   inverse(x: TensorLike): Tensor
+  inverse<X extends InputsLike>(x: X): TensorsOf<X>
   /** What `transformFromJSON` makes the same transform of. */
   toJSON(): TransformJSON
 }
@@ -70,7 +73,7 @@ export function define(rule: Rule): Transform {
     // Names of features stand for columns: they do not outlive them. An encoder gives the features before.
     const { features, encoder: _, ...names } = namesOf(values)
     const set = new Dataset(
-      apply(kind, x, input, output, rule.forward),
+      apply(kind, loneTensor(kind, x), input, output, rule.forward),
       y,
       features && sameShape(input, output) ? { ...names, features } : names,
     )
@@ -78,7 +81,7 @@ export function define(rule: Rule): Transform {
   }
   return Object.assign(call as Transform, {
     kind,
-    inverse: (x: TensorLike) => apply(`${kind}.inverse`, x, output, input, rule.backward),
+    inverse: ((x: unknown) => apply(`${kind}.inverse`, x, output, input, rule.backward)) as Transform['inverse'],
     toJSON: () => ({ kind, ...rule.json }),
   })
 }

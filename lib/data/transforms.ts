@@ -6,20 +6,27 @@
 
 import { WengertError } from '../errors.js'
 import { asTensor, type TensorLike } from '../tensor/creation.js'
+import { tensorsOf } from '../tensor/inputs.js'
 import { Tensor } from '../tensor/tensor.js'
 import { allocate } from '../util/dtype.js'
 import { checkChoice, checkNumber, checkOptions, describe, listed } from '../util/options.js'
 import { type Shape, sizeOf } from '../util/shape.js'
 import { isPlainObject } from '../util/tree.js'
-import { checkData, type DataLike } from './dataset.js'
+import { type AnyData, checkData } from './dataset.js'
 import { imageFromJSON } from './images.js'
+import { byField, fieldsFromJSON } from './transform-fields.js'
 import { define, isData, numbers, sampleShape, type Transform, type TransformJSON } from './transform-rule.js'
 
-/** The features that a transform is fitted on: [m, …], finite. */
-function training(where: string, data: unknown): Tensor {
-  if (isData(data)) return checkData(where, data).x
-  const t = data instanceof Tensor ? data : asTensor(where, data)
-  return checkData(where, { x: t, y: t }).x
+/** What is fitted on the features, [m, …] and finite; of several inputs on each of floating numbers. Errors: ERR_OPTION for columns of several. */
+function fitted(where: string, data: unknown, columns: unknown, fit: (x: Tensor) => Transform): Transform {
+  const t = isData(data) || data instanceof Tensor ? data : asTensor(where, data)
+  const { x } = checkData(where, isData(t) ? t : { x: t, y: t })
+  if (columns !== undefined && !(x instanceof Tensor))
+    throw new WengertError(
+      'ERR_OPTION',
+      `${where}: columns belong to one input: fit it on one of ${listed(tensorsOf(x).map(([name]) => `x.${name}`))}`,
+    )
+  return byField(where, x, fit)
 }
 
 /** (x − shift) / scale + offset of each feature, each list one number a feature. */
@@ -74,14 +81,17 @@ function chosen(where: string, columns: unknown, width: number): readonly number
  * const scale = standardize(train)
  * await trainer.fit(scale(train), { epochs: 30, validation: scale(test) })
  */
-export function standardize(train: DataLike | TensorLike, options: { columns?: readonly number[] | undefined } = {}): Transform {
+export function standardize(train: AnyData | TensorLike, options: { columns?: readonly number[] | undefined } = {}): Transform {
   checkOptions('standardize', options, ['columns'])
-  const x = training('standardize', train)
+  return fitted('standardize', train, options.columns, (x) => standardized(x, options.columns))
+}
+
+function standardized(x: Tensor, columns: readonly number[] | undefined): Transform {
   const shape = x.shape.slice(1)
   const [m, width] = [x.shape[0] as number, sizeOf(shape)]
   const mean = allocate('float64', width) as Float64Array
   const deviation = (allocate('float64', width) as Float64Array).fill(1)
-  for (const j of chosen('standardize', options.columns, width)) {
+  for (const j of chosen('standardize', columns, width)) {
     let sum = 0
     for (let i = 0; i < m; i++) sum += x.data[i * width + j] as number
     const mu = sum / m
@@ -110,20 +120,23 @@ export function standardize(train: DataLike | TensorLike, options: { columns?: r
  * @throws as `standardize`; ERR_RANGE for a range that is not two growing numbers
  */
 export function minMax(
-  train: DataLike | TensorLike,
+  train: AnyData | TensorLike,
   options: { range?: readonly [number, number] | undefined; columns?: readonly number[] | undefined } = {},
 ): Transform {
   checkOptions('minMax', options, ['range', 'columns'])
   const [a, b] = options.range ?? [0, 1]
   checkNumber('minMax', 'range[0]', a)
   checkNumber('minMax', 'range[1]', b, { min: a, exclusive: true })
-  const x = training('minMax', train)
+  return fitted('minMax', train, options.columns, (x) => ranged(x, [a, b], options.columns))
+}
+
+function ranged(x: Tensor, [a, b]: readonly [number, number], columns: readonly number[] | undefined): Transform {
   const shape = x.shape.slice(1)
   const width = sizeOf(shape)
   const low = allocate('float64', width) as Float64Array
   const scale = (allocate('float64', width) as Float64Array).fill(1)
   const offset = allocate('float64', width) as Float64Array
-  for (const j of chosen('minMax', options.columns, width)) {
+  for (const j of chosen('minMax', columns, width)) {
     let [lo, hi] = [Infinity, -Infinity]
     for (let i = j; i < x.size; i += width) {
       lo = Math.min(lo, x.data[i] as number)
@@ -198,15 +211,18 @@ const mostValues = 1000
  * @example const encode = oneHotColumns(train, { columns: [3] })
  */
 export function oneHotColumns(
-  train: DataLike | TensorLike,
+  train: AnyData | TensorLike,
   options: { columns?: readonly number[] | undefined; unknown?: Unknown | undefined } = {},
 ): Transform {
   checkOptions('oneHotColumns', options, ['columns', 'unknown'])
   const unknown = checkChoice('oneHotColumns', 'unknown', options.unknown ?? 'refuse', ['refuse', 'zeros'] as const)
-  const x = training('oneHotColumns', train)
+  return fitted('oneHotColumns', train, options.columns, (x) => encoded(x, options.columns, unknown))
+}
+
+function encoded(x: Tensor, given: readonly number[] | undefined, unknown: Unknown): Transform {
   const shape = x.shape.slice(1)
   const width = sizeOf(shape)
-  const columns = [...chosen('oneHotColumns', options.columns, width)].sort((a, b) => a - b)
+  const columns = [...chosen('oneHotColumns', given, width)].sort((a, b) => a - b)
   const values = columns.map((j) => {
     const seen = new Set<number>()
     // Adding 0 makes one value of 0 and −0.
@@ -260,6 +276,7 @@ const kinds = new Map<string, (json: TransformJSON) => Transform>([
   ['minMax', affineFromJSON],
   ['oneHot', oneHotFromJSON],
   ['image', imageFromJSON],
+  ['fields', (json) => fieldsFromJSON(json, transformFromJSON)],
 ])
 
 /** Makes a kind of transforms of one's own known to `transformFromJSON` and `loadModel`. Errors: ERR_STATE for a kind that is taken. */

@@ -10,13 +10,13 @@ import { transformFromJSON } from '../data/transforms.js'
 import { WengertError } from '../errors.js'
 import type { OutputKind } from '../nn/loss-contract.js'
 import { boundaryOf, outputKinds } from '../nn/loss-outputs.js'
-import { type Meaning, meaningOf } from '../nn/meaning.js'
+import { type FieldForm, type Meaning, meaningOf } from '../nn/meaning.js'
 import { Module } from '../nn/module.js'
 import { modulesFromJSON, modulesToJSON } from '../nn/registry.js'
 import { argmax } from '../primitives/reduce.js'
 import { asTensor, type TensorLike } from '../tensor/creation.js'
 import { Tensor } from '../tensor/tensor.js'
-import { withAllocationLimit } from '../util/dtype.js'
+import { type Dtype, dtypes, withAllocationLimit } from '../util/dtype.js'
 import { checkChoice, checkOptions, describe } from '../util/options.js'
 import { isPlainObject } from '../util/tree.js'
 import { checkPath } from './atomic.js'
@@ -55,6 +55,19 @@ export interface ModelParts extends TableParts {
 /** A model as `loadModel` gives it: the module, with what was saved beside it. */
 export type LoadedModel = Module & ModelParts
 
+const partNames: readonly (keyof ModelParts)[] = [
+  'transforms',
+  'classes',
+  'outputs',
+  'preprocess',
+  'classesOf',
+  'table',
+  'threshold',
+  'temperature',
+  'metadata',
+  'predictRecords',
+]
+
 const format = 'wengert'
 const version = '1'
 
@@ -74,6 +87,16 @@ function metadataOf(where: string, model: Module, options: SaveModelOptions): Re
   checkOptions(where, options, ['transforms', 'classes', 'outputs', 'table', 'threshold', 'temperature', 'metadata'])
   if (!(model instanceof Module))
     throw new WengertError('ERR_VALUE', `${where}: expected a Module, got ${describe(model)}`, { actual: model })
+  // A loaded model has these, not enumerable: a field of the same name would be lost.
+  const taken = partNames.find((name) => Object.prototype.propertyIsEnumerable.call(model, name))
+  if (taken !== undefined)
+    throw new WengertError(
+      'ERR_STATE',
+      `${where}: ${model.describe()} has a field '${taken}', which loadModel adds to a model: rename the field`,
+      {
+        actual: taken,
+      },
+    )
   const transforms = options.transforms ?? []
   if (!Array.isArray(transforms) || !transforms.every((t) => typeof t === 'function' && typeof t.toJSON === 'function'))
     throw new WengertError('ERR_OPTION', `${where}: expected transforms to be a list of fitted transforms, got ${describe(transforms)}`, {
@@ -81,7 +104,7 @@ function metadataOf(where: string, model: Module, options: SaveModelOptions): Re
     })
   if (options.classes !== undefined) checkClasses('ERR_OPTION', where, options.classes)
   if (options.outputs !== undefined) checkChoice(where, 'outputs', options.outputs, outputKinds)
-  const { sample } = meaningOf(model)
+  const { sample, fields } = meaningOf(model)
   const outputs = options.outputs ?? meaningOf(model).outputs
   const json = {
     modules: modulesToJSON(model),
@@ -95,6 +118,7 @@ function metadataOf(where: string, model: Module, options: SaveModelOptions): Re
     ...(options.classes && { classes: options.classes }),
     ...(outputs && { outputs }),
     ...(sample !== undefined && { sample }),
+    ...(fields && { inputs: fields }),
     ...savedTable(model, options, options.outputs),
   }
   const text = JSON.stringify(json)
@@ -111,7 +135,7 @@ function metadataOf(where: string, model: Module, options: SaveModelOptions): Re
  * @param options.classes the names of the classes, `data.classes`
  * @param options.table the fitted table, with `threshold` and `temperature`: the loaded model answers to raw records
  * @param options.metadata what you want to know of it later
- * @throws (rejects) ERR_STATE for a class of modules without a name (`nn.registerModule`); ERR_OPTION; ERR_FILE
+ * @throws (rejects) ERR_STATE for a class of modules without a name (`nn.registerModule`), or a field that loadModel would hide; ERR_OPTION; ERR_FILE
  * @example await saveModel(model, 'digits.model', { transforms: [scale], classes: train.classes })
  */
 export async function saveModel(model: Module, path: string, options: SaveModelOptions = {}): Promise<void> {
@@ -148,7 +172,7 @@ export function decodeModel(bytes: Uint8Array): LoadedModel {
   }
   const json = parseJSON('loadModel', metadata.model)
   if (!isPlainObject(json)) throw new WengertError('ERR_FILE', `loadModel: expected a model, got ${describe(json)}`, { actual: json })
-  const { modules, frozen, transforms, classes, outputs, sample } = json
+  const { modules, frozen, transforms, classes, outputs, sample, inputs } = json
   if (!Array.isArray(frozen) || !Array.isArray(transforms))
     throw new WengertError(
       'ERR_FILE',
@@ -187,9 +211,24 @@ export function decodeModel(bytes: Uint8Array): LoadedModel {
     throw new WengertError('ERR_FILE', `loadModel: expected outputs to be ${outputKinds.join(' or ')}, got ${describe(outputs)}`)
   if (sample !== undefined && !(Number.isInteger(sample) && (sample as number) >= 0))
     throw new WengertError('ERR_FILE', `loadModel: expected the rank of a sample, got ${describe(sample)}`)
-  Object.assign(meaningOf(model), { outputs, sample })
+  Object.assign(meaningOf(model), { outputs, sample, fields: inputs === undefined ? undefined : checkInputs(inputs) })
   const tables = tablePartsOf(model, json)
   return withParts(model, tables, fitted, classes === undefined ? undefined : checkClasses('ERR_FILE', 'loadModel', classes))
+}
+
+/** The several inputs of a saved model. Errors: ERR_FILE. */
+function checkInputs(given: unknown): FieldForm[] {
+  const known = (form: unknown): form is FieldForm =>
+    isPlainObject(form) &&
+    typeof form.name === 'string' &&
+    form.name.split('.').every((part) => part !== '') &&
+    Number.isInteger(form.rank) &&
+    (form.rank as number) >= 0 &&
+    dtypes.includes(form.dtype as Dtype)
+  const sound =
+    Array.isArray(given) && given.length > 0 && given.every((form, i) => known(form) && (i === 0 || given[i - 1].name < form.name))
+  if (!sound) throw new WengertError('ERR_FILE', `loadModel: expected the names, ranks and types of inputs, got ${describe(given)}`)
+  return given.map(({ name, rank, dtype }) => ({ name, rank, dtype }))
 }
 
 /** Above which one output means the second of two classes. Errors: ERR_STATE where nothing says what outputs mean. */

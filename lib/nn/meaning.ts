@@ -3,12 +3,22 @@
  * saved with it, and asked for by what reads predictions.
  */
 
+import type { Dtype } from '../util/dtype.js'
 import type { OutputKind } from './loss-contract.js'
+
+/** One of several inputs: its dotted name, the rank of one sample of it, and its type. */
+export interface FieldForm {
+  readonly name: string
+  readonly rank: number
+  readonly dtype: Dtype
+}
 
 /** What is known of a model. */
 export interface Meaning {
-  /** The rank of one sample. */
+  /** The rank of one sample, of a model of one input. */
   sample: number | undefined
+  /** Of a model of several inputs, in the order of their names. */
+  fields: readonly FieldForm[] | undefined
   /** What its outputs mean; 'unknown' where it was trained with a loss that does not tell. */
   outputs: OutputKind | 'unknown' | undefined
 }
@@ -19,7 +29,7 @@ const meanings = new WeakMap<object, Meaning>()
 export function meaningOf(model: object): Meaning {
   let meaning = meanings.get(model)
   if (!meaning) {
-    meaning = { sample: undefined, outputs: undefined }
+    meaning = { sample: undefined, fields: undefined, outputs: undefined }
     meanings.set(model, meaning)
   }
   return meaning

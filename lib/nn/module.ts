@@ -6,13 +6,15 @@
 
 import { WengertError } from '../errors.js'
 import { noteDecision, noteFlag } from '../primitives/binding.js'
-import { asTensor, type TensorLike } from '../tensor/creation.js'
+import type { TensorLike } from '../tensor/creation.js'
+import type { InputsLike } from '../tensor/inputs.js'
 import { Tensor } from '../tensor/tensor.js'
 import { type FloatDtype, isFloat, type TypedArray } from '../util/dtype.js'
 import { checkOptions, describe, listed } from '../util/options.js'
 import { formatShape, sameShape } from '../util/shape.js'
 import { Buffer } from './buffer.js'
 import { eachHeld } from './fields.js'
+import { inputsFor } from './inputs.js'
 import { type Connections, type NetworkSvgOptions, networkSvg } from './network-svg.js'
 import { Parameter } from './parameter.js'
 import { Predictor } from './predictor.js'
@@ -45,11 +47,11 @@ export abstract class Module {
   }
 
   /**
-   * The module's function: a tensor in, a tensor out, or an object whose `output` is what the next layer, the loss or the
-   * prediction takes.
+   * The module's function: a tensor in, or tensors by name (`forward({ ids, features }: { ids: Tensor; features: Tensor })`); a tensor
+   * out, or an object whose `output` is what the next layer, the loss or the prediction takes.
    */
-  // biome-ignore lint/suspicious/noExplicitAny: each class says what it gives beside its output
-  abstract forward(x: Tensor): any
+  // biome-ignore lint/suspicious/noExplicitAny: each class says what it takes, and what it gives beside its output
+  abstract forward(x: any): any
 
   /** Direct submodules by field name; those in a list are `field.0`, `field.1`, …, in a plain object or a Map `field.key`. */
   children(): [name: string, child: Module][] {
@@ -251,17 +253,18 @@ export abstract class Module {
 
   /**
    * The output for a batch `x` of shape [m, …] or one sample, as in use (not training), computed at once.
-   * The forward function is traced once for each shape and replayed.
+   * The forward function is traced once for each shape and replayed. A model of several inputs takes them by name.
    *
-   * @throws ERR_SHAPE naming the layer that the input does not fit
+   * @throws ERR_SHAPE naming the layer that the input does not fit; ERR_DATA for fields other than those it was trained with
+   * @example model.predict({ ids: [7, 2], features: [0.3, 1.2, 0.5] })   // one sample
    */
-  predict(x: TensorLike): Tensor {
-    return this.#predictions.predict(asTensor('predict', x, { dtype: this.dtype }))
+  predict(x: InputsLike): Tensor {
+    return this.#predictions.predict(inputsFor('predict', this, x))
   }
 
   /** As `predict`, off the main thread; parameters are those at the time of the call. */
-  predictAsync(x: TensorLike): Promise<Tensor> {
-    return this.#predictions.predictAsync(asTensor('predictAsync', x, { dtype: this.dtype }))
+  predictAsync(x: InputsLike): Promise<Tensor> {
+    return this.#predictions.predictAsync(inputsFor('predictAsync', this, x))
   }
 
   /**

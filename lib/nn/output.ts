@@ -1,15 +1,17 @@
 /** What a forward function hands on to the next layer, to a loss, or as a prediction. */
 
 import { WengertError } from '../errors.js'
+import type { Inputs } from '../tensor/inputs.js'
 import { Tensor } from '../tensor/tensor.js'
 import { describe } from '../util/options.js'
+import { seenBy } from './inputs.js'
 import type { Lengths } from './lengths.js'
 
 /** What is needed of a module to run it. */
 interface Runnable {
   describe(): string
   // biome-ignore lint/suspicious/noExplicitAny: see Module
-  forward(x: Tensor, inputs?: any): any
+  forward(x: any, inputs?: any): any
   readonly takesLengths?: boolean
 }
 
@@ -18,9 +20,14 @@ export interface HandedOn {
   lengths?: Lengths | undefined
 }
 
-/** The tensor that a module makes of x: what its `forward` gives, or the `output` of that. Errors: ERR_VALUE for anything else. */
-export function outputOf(module: Runnable, x: Tensor, inputs?: HandedOn): Tensor {
-  const made: unknown = inputs?.lengths !== undefined && module.takesLengths ? module.forward(x, inputs) : module.forward(x)
+/**
+ * The tensor that a module makes of x: what its `forward` gives, or the `output` of that.
+ *
+ * @throws ERR_VALUE for anything else; ERR_DATA for a field that it reads and x does not have
+ */
+export function outputOf(module: Runnable, x: Inputs, inputs?: HandedOn): Tensor {
+  const given = seenBy(x)
+  const made: unknown = inputs?.lengths !== undefined && module.takesLengths ? module.forward(given, inputs) : module.forward(given)
   if (made instanceof Tensor) return made
   const { output } = (made ?? {}) as { output?: unknown }
   if (output instanceof Tensor) return output

@@ -9,6 +9,7 @@ import { compile, type Plan } from '../plan/plan.js'
 import { StateLayout } from '../plan/state-layout.js'
 import { Abstract } from '../primitives/primitive.js'
 import { shapesOnly } from '../primitives/random.js'
+import { type FieldSpec, fieldName, formatFields, type Inputs, type Named, tensorsOf, treeOf } from '../tensor/inputs.js'
 import { emptyTensor, Tensor } from '../tensor/tensor.js'
 import { Tally } from '../util/bounded-cache.js'
 import { type Dtype, dtypeOf, type FloatDtype, isDetached, type TypedArray } from '../util/dtype.js'
@@ -21,12 +22,12 @@ import { type Parameter, withBindings } from './parameter.js'
 
 interface Compiled {
   backend: unknown
-  /** Of the input, as it is given and as the forward function sees it: [1, …shape] for one sample. */
-  shape: Shape
-  seen: Shape
-  dtype: Dtype
-  /** The rank of one sample as it was known then. */
-  sample: number | undefined
+  /** The inputs, as they are given and as the forward function sees them: [1, …shape] for one sample. */
+  given: readonly FieldSpec[]
+  seen: readonly FieldSpec[]
+  /** What was known of one sample then. */
+  sample: Meaning['sample']
+  fields: Meaning['fields']
   /** The module as it was traced, with its parameters and buffers. */
   outline: Outline
   /** Of the output, as the forward function makes it and as it is given. */
@@ -47,7 +48,7 @@ export interface Predictable {
   namedState(): [name: string, value: Parameter][]
   modules(): { training: boolean }[]
   // biome-ignore lint/suspicious/noExplicitAny: see Module
-  forward(x: Tensor): any
+  forward(x: any): any
 }
 
 /** Runs `body` with every submodule as in use, and puts the flags back. */
@@ -65,19 +66,56 @@ export function inEvalMode<T>(module: Predictable, body: () => T): T {
 }
 
 /**
- * How an input of this shape may be read, in order of preference: as it is, or as one sample, [1, …]. What a model was trained
- * on settles it; a vector is one sample where it can be, anything larger a batch.
+ * How inputs of these shapes may be read, in order of preference: as they are, or as one sample, [1, …]. What a model was trained
+ * on settles it; vectors are one sample where they can be, anything larger a batch.
+ *
+ * @throws ERR_SHAPE for fields of which some are one sample and others batches
  */
-function readings(shape: Shape, sample: number | undefined): Shape[] {
-  const single = [1, ...shape]
-  if (sample !== undefined && shape.length === sample) return [single]
-  if (sample !== undefined && shape.length === sample + 1) return [shape]
-  return shape.length < 2 ? [single, shape] : [shape, single]
+function readings(given: readonly FieldSpec[], { sample, fields }: Meaning): (readonly FieldSpec[])[] {
+  const single = given.map((field) => ({ ...field, shape: [1, ...field.shape] }))
+  const ranks = fields ? fields.map(({ rank }) => rank) : sample === undefined ? undefined : [sample]
+  if (ranks?.length === given.length) {
+    if (given.every(({ shape }, i) => shape.length === ranks[i])) return [single]
+    if (given.every(({ shape }, i) => shape.length === (ranks[i] as number) + 1)) return [alike(given)]
+  }
+  if (fields) {
+    const expected = fields.map(({ name, rank }) => `${name} of ${rank + 1} axes`).join(', ')
+    throw new WengertError(
+      'ERR_SHAPE',
+      `predict: expected a batch, x with ${expected}, or one sample with an axis less each, got ${formatFields(given)}`,
+      { expected: fields, actual: given },
+    )
+  }
+  if (given.some(({ shape }) => shape.length === 0)) return [single]
+  const [rows] = (given[0] as FieldSpec).shape
+  if (given.some(({ shape }) => shape[0] !== rows)) return [single]
+  return given.every(({ shape }) => shape.length < 2) ? [single, given] : [given, single]
+}
+
+/** Batches of as many samples. Errors: ERR_SHAPE. */
+function alike(given: readonly FieldSpec[]): readonly FieldSpec[] {
+  const rows = given[0]?.shape[0]
+  const other = given.find(({ shape }) => shape[0] !== rows)
+  if (!other) return given
+  throw new WengertError('ERR_SHAPE', `predict: expected as many rows in each field of x, got ${formatFields(given)}`, {
+    expected: rows,
+    actual: other.shape[0],
+  })
 }
 
 /** Whether an error says that the forward function does not take an input of this shape. */
 const isMisfit = (error: unknown): error is WengertError =>
   error instanceof WengertError && (error.code === 'ERR_SHAPE' || error.code === 'ERR_AXIS')
+
+/** Whether these are inputs like those given before. */
+function isFor(given: readonly FieldSpec[], fields: readonly Named<{ shape: Shape; dtype: Dtype }>[]): boolean {
+  if (given.length !== fields.length) return false
+  for (let i = 0; i < given.length; i++) {
+    const [a, b] = [given[i] as FieldSpec, fields[i] as Named<{ shape: Shape; dtype: Dtype }>]
+    if (a.dtype !== b[1].dtype || a.name !== b[0] || !sameShape(a.shape, b[1].shape)) return false
+  }
+  return true
+}
 
 export class Predictor {
   readonly #cache: Compiled[] = []
@@ -88,17 +126,39 @@ export class Predictor {
     this.#meaning = meaningOf(module)
   }
 
-  predict(x: Tensor): Tensor {
-    const compiled = this.#known(x.shape, x.dtype) ?? this.#trace(x.shape, x.dtype)
-    if (!compiled.plan) return this.#eagerly(compiled, x.data)
+  predict(x: Inputs): Tensor {
+    const fields = tensorsOf(x)
+    const compiled = this.#compiledFor(fields)
+    if (!compiled.plan)
+      return this.#eagerly(
+        compiled,
+        fields.map(([, t]) => t.data),
+      )
     const out = emptyTensor(compiled.output, compiled.outputDtype)
-    compiled.plan.run(undefined, [x.data, ...compiled.outline.parameters.map((p) => p.peek()), out.data])
+    compiled.plan.run(undefined, this.#arrays(fields, compiled, out))
     return out
   }
 
+  #compiledFor(fields: readonly Named<Tensor>[]): Compiled {
+    return this.#known(fields) ?? this.#trace(fields.map(([name, { shape, dtype }]) => ({ name, shape: [...shape], dtype })))
+  }
+
+  #arrays(fields: readonly Named<Tensor>[], { outline }: Compiled, out: Tensor): TypedArray[] {
+    const arrays: TypedArray[] = []
+    for (const [, t] of fields) arrays.push(t.data)
+    for (const parameter of outline.parameters) arrays.push(parameter.peek())
+    arrays.push(out.data)
+    return arrays
+  }
+
   predictInto(x: TypedArray, out: TypedArray, shape: Shape = [x.length]): void {
+    if (this.#meaning.fields)
+      throw new WengertError(
+        'ERR_VALUE',
+        `predictInto: the model takes several inputs (${this.#meaning.fields.map(({ name }) => name).join(', ')}); use predict`,
+      )
     const given = dtypeOf(x)
-    const known = given && this.#known(shape, given)
+    const known = given && this.#known([['', { shape, dtype: given }]])
     const dtype = known ? given : this.module.dtype
     if (given !== dtype || dtypeOf(out) === undefined) {
       throw new WengertError('ERR_DTYPE', `predictInto: expected typed arrays of ${dtype}, got ${given} and ${dtypeOf(out)}`, {
@@ -114,7 +174,7 @@ export class Predictor {
         `predictInto: expected ${sizeOf(shape)} elements for shape ${formatShape(shape)}, got ${x.length}`,
         { expected: sizeOf(shape), actual: x.length },
       )
-    const compiled = known ?? this.#trace(shape, dtype)
+    const compiled = known ?? this.#trace([{ name: '', shape: [...shape], dtype }])
     if (out.length !== sizeOf(compiled.output) || dtypeOf(out) !== compiled.outputDtype) {
       throw new WengertError(
         'ERR_SHAPE',
@@ -126,7 +186,7 @@ export class Predictor {
       )
     }
     if (!compiled.plan) {
-      out.set(this.#eagerly(compiled, x).data)
+      out.set(this.#eagerly(compiled, [x]).data)
       return
     }
     const { outline, plan } = compiled
@@ -137,21 +197,23 @@ export class Predictor {
   }
 
   /** A run of its own on the engine's thread, over copies of parameters, buffers and x. */
-  async predictAsync(x: Tensor): Promise<Tensor> {
-    const compiled = this.#known(x.shape, x.dtype) ?? this.#trace(x.shape, x.dtype)
+  async predictAsync(x: Inputs): Promise<Tensor> {
+    const fields = tensorsOf(x)
+    const compiled = this.#compiledFor(fields)
     if (!compiled.plan || !engine().offThread) return this.predict(x)
     const out = emptyTensor(compiled.output, compiled.outputDtype)
-    await compiled.plan.runAside('predictAsync', [x.data, ...compiled.outline.parameters.map((p) => p.peek()), out.data])
+    await compiled.plan.runAside('predictAsync', this.#arrays(fields, compiled, out))
     return out
   }
 
   /** What was compiled for such an input, if the module has not changed since. */
-  #known(shape: Shape, dtype: Dtype): Compiled | undefined {
+  #known(fields: readonly Named<{ shape: Shape; dtype: Dtype }>[]): Compiled | undefined {
     const backend = engine()
+    const { sample, fields: forms } = this.#meaning
     for (let i = 0; i < this.#cache.length; i++) {
       const entry = this.#cache[i] as Compiled
-      if (entry.backend !== backend || entry.dtype !== dtype || !sameShape(entry.shape, shape)) continue
-      if (entry.sample !== this.#meaning.sample || !entry.outline.holds) continue
+      if (entry.backend !== backend || !isFor(entry.given, fields)) continue
+      if (entry.sample !== sample || entry.fields !== forms || !entry.outline.holds) continue
       if (i > 0) {
         this.#cache.splice(i, 1)
         this.#cache.unshift(entry)
@@ -161,10 +223,10 @@ export class Predictor {
     return undefined
   }
 
-  #trace(shape: Shape, dtype: Dtype): Compiled {
+  #trace(given: readonly FieldSpec[]): Compiled {
     const parameters = this.module.namedState().map(([, value]) => value)
     // Taken afterwards: a field that the forward function itself changes is a note of its own.
-    const entry = { ...this.#read(shape, dtype, parameters), outline: this.#outline(parameters) }
+    const entry = { ...this.#read(given, parameters), outline: this.#outline(parameters) }
     this.#cache.unshift(entry)
     this.#trim()
     return entry
@@ -189,78 +251,91 @@ export class Predictor {
     return new Outline(this.module, this.module.modules(), parameters, 'training')
   }
 
-  /** Compiled by the first reading of the shape that the forward function takes. */
-  #read(shape: Shape, dtype: Dtype, parameters: readonly Parameter[]): Omit<Compiled, 'outline'> {
-    const { sample } = this.#meaning
-    const misfits = new Map<Shape, WengertError>()
-    for (const seen of readings(shape, sample)) {
+  /** Compiled by the first reading of the inputs that the forward function takes. */
+  #read(given: readonly FieldSpec[], parameters: readonly Parameter[]): Omit<Compiled, 'outline'> {
+    const { sample, fields } = this.#meaning
+    const misfits = new Map<readonly FieldSpec[], WengertError>()
+    for (const seen of readings(given, this.#meaning)) {
       try {
-        const compiled = this.#compile(seen, dtype, parameters)
+        const compiled = this.#compile(seen, parameters)
         const { result } = compiled
-        const single = seen.length > shape.length
+        const single = seen !== given
         if (single && result[0] !== 1) {
-          const text = `predict: ${this.module.describe()} gives shape ${formatShape(result)} for a batch of one sample, ${formatShape(seen)}: its first axis should be the batch's`
+          const text = `predict: ${this.module.describe()} gives shape ${formatShape(result)} for a batch of one sample, ${formatFields(seen)}: its first axis should be the batch's`
           throw new WengertError('ERR_SHAPE', text, { expected: 1, actual: result })
         }
-        return { ...compiled, shape: [...shape], sample, output: single ? result.slice(1) : result }
+        return { ...compiled, given, sample, fields, output: single ? result.slice(1) : result }
       } catch (error) {
         if (!isMisfit(error)) throw error
         misfits.set(seen, error)
       }
     }
     // The error that speaks of the input as it was given.
-    throw misfits.get(shape) ?? [...misfits.values()][0]
+    throw misfits.get(given) ?? [...misfits.values()][0]
   }
 
-  #eagerly(compiled: Compiled, x: TypedArray): Tensor {
-    const { seen, dtype, output, outline } = compiled
-    const { dtype: outputDtype, data } = inEvalMode(this.module, () => outputOf(this.module, new Tensor(seen, dtype, x)))
+  #eagerly(compiled: Compiled, values: readonly TypedArray[]): Tensor {
+    const { seen, output, outline } = compiled
+    const x = treeOf(seen.map(({ name, shape, dtype }, i) => [name, new Tensor(shape, dtype, values[i])]))
+    const { dtype: outputDtype, data } = inEvalMode(this.module, () => outputOf(this.module, x))
     compiled.outline = this.#outline(outline.parameters)
     return new Tensor(output, outputDtype, data)
   }
 
-  #compile(seen: Shape, dtype: Dtype, parameters: readonly Parameter[]): Omit<Compiled, 'shape' | 'sample' | 'output' | 'outline'> {
-    const forward = (x: Tensor, bound: readonly Tensor[]) =>
-      withBatchesOnly(() => inEvalMode(this.module, () => withBindings(parameters, bound, () => outputOf(this.module, x), this.module)))
-    const common = { backend: engine(), seen, dtype }
+  #compile(
+    seen: readonly FieldSpec[],
+    parameters: readonly Parameter[],
+  ): Omit<Compiled, 'given' | 'sample' | 'fields' | 'output' | 'outline'> {
+    const forward = (of: (field: FieldSpec, i: number) => Tensor, bound: readonly Tensor[]) => {
+      const x = treeOf(seen.map((field, i) => [field.name, of(field, i)]))
+      return withBatchesOnly(() =>
+        inEvalMode(this.module, () => withBindings(parameters, bound, () => outputOf(this.module, x), this.module)),
+      )
+    }
+    const common = { backend: engine(), seen }
     try {
       const unknown = parameters.map((p) => new Abstract(p.shape, p.dtype))
-      const { shape: result, dtype: outputDtype } = shapesOnly(() => forward(new Abstract(seen, dtype), unknown))
+      const { shape: result, dtype: outputDtype } = shapesOnly(() => forward(({ shape, dtype }) => new Abstract(shape, dtype), unknown))
       const inputs = [
-        { name: 'x', shape: seen, dtype },
+        ...seen.map(({ name, shape, dtype }) => ({ name: fieldName(name), shape, dtype })),
         ...parameters.map((p, i) => ({ name: `parameter ${i}`, shape: p.shape, dtype: p.dtype })),
         { name: 'out', shape: result, dtype: outputDtype, writable: true },
       ]
       const plan = compile(inputs, new StateLayout(), { dtype: this.module.dtype }, (r) => {
-        const bound = parameters.map((_, i) => r.input(i + 1))
-        r.output(inputs.length - 1, forward(r.input(0), bound))
+        const bound = parameters.map((_, i) => r.input(seen.length + i))
+        r.output(
+          inputs.length - 1,
+          forward((_, i) => r.input(i), bound),
+        )
       })
       return { ...common, result, outputDtype, plan }
     } catch (error) {
       if (!(error instanceof WengertError) || error.code !== 'ERR_VALUE_NEEDED') throw error
       const values = parameters.map((p) => new Tensor(p.shape, p.dtype, p.peek()))
-      const { shape: result, dtype: outputDtype } = forward(emptyTensor(seen, dtype), values)
+      const { shape: result, dtype: outputDtype } = forward(({ shape, dtype }) => emptyTensor(shape, dtype), values)
       return { ...common, result, outputDtype, plan: undefined }
     }
   }
 }
 
-/** The shape of a model's output for a batch of this shape. */
-export function outputShape(module: Predictable, batch: Shape): Shape {
+/** The shape of a model's output for a batch like this. */
+export function outputShape(module: Predictable, batch: readonly FieldSpec[]): Shape {
   const parameters = module.namedState().map(([, value]) => value)
-  const run = (x: Tensor, bound: readonly Tensor[]) =>
-    inEvalMode(module, () => withBindings(parameters, bound, () => outputOf(module, x), module)).shape
+  const run = (make: (field: FieldSpec) => Tensor, bound: readonly Tensor[]) => {
+    const x = treeOf(batch.map((field) => [field.name, make(field)]))
+    return inEvalMode(module, () => withBindings(parameters, bound, () => outputOf(module, x), module)).shape
+  }
   try {
     return shapesOnly(() =>
       run(
-        new Abstract(batch, module.dtype),
+        ({ shape, dtype }) => new Abstract(shape, dtype),
         parameters.map((p) => new Abstract(p.shape, p.dtype)),
       ),
     )
   } catch (error) {
     if (!(error instanceof WengertError) || error.code !== 'ERR_VALUE_NEEDED') throw error
     return run(
-      emptyTensor(batch, module.dtype),
+      ({ shape, dtype }) => emptyTensor(shape, dtype),
       parameters.map((p) => new Tensor(p.shape, p.dtype, p.peek())),
     )
   }

@@ -1,8 +1,9 @@
 /** Cutting a table into parts: at random, by classes, by groups, by time; and into folds. */
 
-import type { DataLike, Dataset } from '../data/dataset.js'
+import type { AnyData, DataLike, Dataset } from '../data/dataset.js'
 import { type SplitOptions, split as splitData } from '../data/split.js'
 import { WengertError } from '../errors.js'
+import type { InputsLike } from '../tensor/inputs.js'
 import { checkNumber, checkOptions, describe } from '../util/options.js'
 import { permutation, purposes } from '../util/random.js'
 import { textOf } from './category.js'
@@ -167,8 +168,8 @@ function tables(where: string, rows: Table, positions: readonly (readonly number
  * @example const [past, future] = split(rows, { parts: [0.8, 0.2], by: 'date' })
  */
 export function split<const Parts extends readonly number[]>(rows: Table, options: TableSplitOptions<Parts>): PartsOf<Parts>
-export function split(data: DataLike, options: SplitOptions): [train: Dataset, test: Dataset]
-export function split(data: DataLike | Table, options: SplitOptions | TableSplitOptions): unknown {
+export function split<X extends InputsLike>(data: DataLike<X>, options: SplitOptions): [train: Dataset<X>, test: Dataset<X>]
+export function split(data: AnyData | Table, options: SplitOptions | TableSplitOptions): unknown {
   if (!(data instanceof Table)) return splitData(data, options as SplitOptions)
   checkOptions('split', options, ['parts', 'seed', 'stratify', 'by', 'groups'])
   const { parts } = (options ?? {}) as TableSplitOptions

@@ -3,6 +3,7 @@
 import { type DataLike, Dataset } from '../data/dataset.js'
 import { WengertError } from '../errors.js'
 import { asTensor } from '../tensor/creation.js'
+import { loneTensor } from '../tensor/inputs.js'
 import { Tensor } from '../tensor/tensor.js'
 import { bytesPerElement, isFloat, type TypedArray, viewOf } from '../util/dtype.js'
 import { checkNumber, checkOptions, describe } from '../util/options.js'
@@ -54,7 +55,8 @@ export function windows(data: DataLike, options: WindowOptions): Dataset {
   const rows = set.length
   if (groups !== undefined && groups.length !== rows)
     throw new WengertError('ERR_OPTION', `windows: expected groups to hold one value for each of ${rows} rows, got ${groups.length}`)
-  const x = asTensor('windows', set.x, isFloat(set.x.dtype) ? {} : { dtype: 'float32' })
+  const one = loneTensor('windows', set.x)
+  const x = asTensor('windows', one, isFloat(one.dtype) ? {} : { dtype: 'float32' })
   const [width, outputs] = [sizeOf(x.shape.slice(1)), sizeOf(set.y.shape.slice(1))]
   // Class indices are names: as features of the past they would be taken for amounts.
   const past = history && isFloat(set.y.dtype) ? outputs : 0

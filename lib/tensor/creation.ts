@@ -119,7 +119,8 @@ function flatten(where: string, values: unknown, leaves: Leaves, dtype: Dtype | 
   return [values.length, ...(inner ?? [])]
 }
 
-const isClone = (value: unknown): value is ClonedTensor => isPlainObject(value) && 'shape' in value && 'dtype' in value && 'values' in value
+export const isClone = (value: unknown): value is ClonedTensor =>
+  isPlainObject(value) && 'shape' in value && 'dtype' in value && 'values' in value
 
 /** The tensor that was cloned. Errors: ERR_SHAPE, ERR_DTYPE, ERR_VALUE for a tensor without values. */
 function restored(where: string, { shape, dtype, values }: ClonedTensor): Tensor {

@@ -7,6 +7,7 @@ import type { SeenSums } from '../data/seen.js'
 import { WengertError } from '../errors.js'
 import { parseJSON } from '../io/json.js'
 import type { Safetensors } from '../io/safetensors.js'
+import { tensorsOf } from '../tensor/inputs.js'
 import { Tensor } from '../tensor/tensor.js'
 import type { Dtype, TypedArray } from '../util/dtype.js'
 import { listed, short } from '../util/options.js'
@@ -208,8 +209,9 @@ const sampled = 4096
 export function fingerprint({ x, y, weights }: Prepared): string {
   // Fetched here: importing it costs a tenth of what importing the library does.
   const hash = process.getBuiltinModule('node:crypto').createHash('sha256')
-  for (const t of weights ? [x, y, weights] : [x, y]) {
-    hash.update(`${t.dtype} ${t.shape};`)
+  const fields = tensorsOf(x)
+  for (const [name, t] of [...fields, ['', y] as const, ...(weights ? [['', weights] as const] : [])]) {
+    hash.update(`${name && `${name} `}${t.dtype} ${t.shape};`)
     const { buffer, byteOffset, byteLength } = t.data as TypedArray
     const bytes = new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength)
     if (byteLength <= sampled * sampled) hash.update(bytes)

@@ -5,7 +5,7 @@ import { WengertError } from '../errors.js'
 import type { Loss } from '../nn/loss.js'
 import { Tensor } from '../tensor/tensor.js'
 import type { BoundedCache, Held } from '../util/bounded-cache.js'
-import { isFloat, type TypedArray } from '../util/dtype.js'
+import { dtypeOf, type TypedArray } from '../util/dtype.js'
 import { describe, short } from '../util/options.js'
 import { sizeOf } from '../util/shape.js'
 import { FitPlan } from './fit-plan.js'
@@ -67,9 +67,8 @@ export function scoresOf(
   const whole = { values: predictions, samples: data.samples, outputs, targets: data.y.data, context: contextOf(loss, outputs) }
   for (const metric of metrics.wholes) put(scores, metric.name, metric.whole(whole))
   for (const { name, whole: own } of metrics.custom) {
-    const dtype = data.x.dtype
     const value = own(
-      new Tensor([data.samples, ...data.output], isFloat(dtype) ? dtype : 'float32', predictions.slice() as TypedArray),
+      new Tensor([data.samples, ...data.output], dtypeOf(predictions) ?? 'float32', predictions.slice() as TypedArray),
       data.y,
     )
     put(scores, name, numberOf(name, value))

@@ -5,11 +5,12 @@
 
 import type { Runner } from '../backend/backend.js'
 import type { BlockResult } from '../backend/program.js'
-import type { DataLike } from '../data/dataset.js'
+import type { AnyData } from '../data/dataset.js'
 import { WengertError } from '../errors.js'
 import type { Safetensors } from '../io/safetensors.js'
 import type { Loss } from '../nn/loss.js'
 import type { Optimizer, Schedule } from '../optim/optimizer.js'
+import { formatFields, sameFields } from '../tensor/inputs.js'
 import type { BoundedCache, Held } from '../util/bounded-cache.js'
 import { formatShape, sameShape } from '../util/shape.js'
 import { type Told, type Watched, warnOf } from './callbacks.js'
@@ -37,7 +38,7 @@ export interface FitHost extends Watched {
   readonly optimizer: Optimizer
   readonly schedule: Schedule | undefined
   readonly course: Course
-  prepare(where: string, data: DataLike): Prepared
+  prepare(where: string, data: AnyData): Prepared
   parts(metrics: readonly MeanMetric[]): StepParts
   batching(set: Prepared, parts: StepParts): Batching
   /** Where a fit's programs are kept for the next one; none where they cannot be. */
@@ -72,7 +73,7 @@ export class FitLoop {
   /** Everything that can be refused is refused here. */
   constructor(
     readonly host: FitHost,
-    data: DataLike,
+    data: AnyData,
     options: FitOptions,
     readonly settings: FitSettings,
   ) {
@@ -442,10 +443,10 @@ export class FitLoop {
 
 function checkAlike(set: Prepared, validation: Prepared): void {
   const [a, b] = [sampleOf(set), sampleOf(validation)]
-  if (sameShape(a.x, b.x) && sameShape(a.y, b.y) && a.yDtype === b.yDtype) return
+  if (sameFields(a.x, b.x) && sameShape(a.y, b.y) && a.yDtype === b.yDtype) return
   throw new WengertError(
     'ERR_SHAPE',
-    `fit: expected validation samples like the training ones, ${formatShape(a.x)} and ${a.yDtype} ${formatShape(a.y)}, got ${formatShape(b.x)} and ${b.yDtype} ${formatShape(b.y)}`,
+    `fit: expected validation samples like the training ones, ${formatFields(a.x)} and ${a.yDtype} ${formatShape(a.y)}, got ${formatFields(b.x)} and ${b.yDtype} ${formatShape(b.y)}`,
     {
       expected: a,
       actual: b,

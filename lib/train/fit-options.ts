@@ -1,6 +1,6 @@
 /** What `fit` is asked for, checked before anything is changed. */
 
-import type { DataLike } from '../data/dataset.js'
+import type { AnyData } from '../data/dataset.js'
 import { WengertError } from '../errors.js'
 import type { Module } from '../nn/module.js'
 import { nextSeed } from '../tensor/random.js'
@@ -18,7 +18,7 @@ export interface FitOptions<M extends readonly MetricSpec[] = readonly MetricSpe
   /** Stop when the relative change of the cost stays below this for two epochs running. */
   tolerance?: number | undefined
   /** Samples to evaluate after each epoch. */
-  validation?: DataLike | undefined
+  validation?: AnyData | undefined
   /**
    * Of the training samples as they are met (means over samples: accuracy, top3, top5, top(k), mae, mse, rmse), and of the
    * validation set. Those that need all predictions at once (precision, recall, f1, rocAuc, prAuc, logLoss, brier, confusionMatrix, r2, functions)

@@ -149,10 +149,10 @@ export class FitPlan {
   /** The shared inputs, undefined where they come with each block. */
   #inputs(): (TypedArray | undefined)[] {
     const arrays = {
-      x: this.#set?.x.data,
+      ...this.#table.arraysOf('x', this.#set?.x),
       y: this.#set?.y.data,
       weights: this.#set?.weights?.data,
-      'validation x': this.#validation?.x.data,
+      ...this.#table.arraysOf('validation x', this.#validation?.x),
       'validation y': this.#validation?.y.data,
       'validation weights': this.#validation?.weights?.data,
       predictions: this.predictions,

@@ -4,6 +4,7 @@
  */
 
 import type { InputSpec } from '../plan/record.js'
+import { type FieldSpec, fieldName, type Inputs as InputTree, tensorsOf, treeOf } from '../tensor/inputs.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { Dtype, TypedArray } from '../util/dtype.js'
 import { type Shape, sizeOf } from '../util/shape.js'
@@ -12,6 +13,8 @@ import type { SampleSpec, StepParts } from './parts.js'
 /** What a program may be given: to add one, a name here and a line in `inputTable`. */
 export type InputName =
   | 'x'
+  /** One of several inputs. */
+  | `x.${string}`
   | 'y'
   | 'weights'
   /** Indices of samples, update by update. */
@@ -23,6 +26,7 @@ export type InputName =
   /** The report's sums of an epoch's earlier part. */
   | 'carry'
   | 'validation x'
+  | `validation x.${string}`
   | 'validation y'
   | 'validation weights'
   /** Written: the validation's predictions. */
@@ -48,8 +52,32 @@ export interface Rows {
 export class InputTable {
   readonly names: readonly InputName[]
 
-  constructor(readonly columns: Partial<Record<InputName, Column>>) {
+  /** @param fields of one sample's x */
+  constructor(
+    readonly columns: Partial<Record<InputName, Column>>,
+    readonly fields: readonly FieldSpec[],
+  ) {
     this.names = Object.keys(columns) as InputName[]
+  }
+
+  /** The inputs that x is made of. */
+  namesOf(x: 'x' | 'validation x'): InputName[] {
+    return this.fields.map(({ name }) => fieldName(name, x) as InputName)
+  }
+
+  /** x, of what stands for each of its inputs. */
+  treeOf(x: 'x' | 'validation x', input: Inputs): InputTree {
+    return treeOf(this.fields.map(({ name }) => [name, input(fieldName(name, x) as InputName)]))
+  }
+
+  /** The same rows of each of x's inputs. */
+  rowsOf(x: 'x' | 'validation x', rows: Rows): Partial<Record<InputName, Rows>> {
+    return Object.fromEntries(this.namesOf(x).map((name) => [name, rows]))
+  }
+
+  /** The arrays of x by the names of its inputs; none where there is no x. */
+  arraysOf(x: 'x' | 'validation x', given: InputTree | undefined): Partial<Record<InputName, TypedArray>> {
+    return given ? Object.fromEntries(tensorsOf(given).map(([name, t]) => [fieldName(name, x), t.data])) : {}
   }
 
   has(name: InputName): boolean {
@@ -84,18 +112,20 @@ export function inputTable(
 ): InputTable {
   const { dtype } = parts
   const { training = false, order = false, validation = false, carry = false, predictions } = uses
-  const x = { row: sample.x, dtype }
+  const columnsOf = (x: 'x' | 'validation x') =>
+    Object.fromEntries(sample.x.map((field) => [fieldName(field.name, x), { row: field.shape, dtype: field.dtype }]))
   const y = { row: sample.y, dtype: sample.yDtype }
   const number = { row: [], dtype } as const
   const integer = { row: [], dtype: 'int32' } as const
-  return new InputTable({
-    ...(training && { x, y, rates: number }),
+  const columns: Partial<Record<InputName, Column>> = {
+    ...(training && { ...columnsOf('x'), y, rates: number }),
     ...(order && { order: integer }),
     ...(training && sample.weighted && { weights: number }),
     ...(training && parts.signature.draws && { draws: integer }),
     ...(carry && { carry: { row: [], dtype: 'float64' } }),
-    ...(validation && { 'validation x': x, 'validation y': y }),
+    ...(validation && { ...columnsOf('validation x'), 'validation y': y }),
     ...(validation && sample.weighted && { 'validation weights': number }),
     ...(predictions && { predictions: { row: predictions, dtype, writable: true } }),
-  })
+  }
+  return new InputTable(columns, sample.x)
 }

@@ -1,6 +1,6 @@
 /** What a fit would run, looked at without training: its programs as tables, and where their time goes. */
 
-import type { DataLike } from '../data/dataset.js'
+import type { AnyData } from '../data/dataset.js'
 import { WengertError } from '../errors.js'
 import type { Profile } from '../plan/profile.js'
 import { allocate, type TypedArray } from '../util/dtype.js'
@@ -28,7 +28,7 @@ export class TrainingProfile {
 const heading = (repeat: number) => `${repeat} × an epoch:`
 
 /** The programs of a fit without validation and metrics. */
-function planOf(where: string, host: FitHost, data: DataLike): FitPlan {
+function planOf(where: string, host: FitHost, data: AnyData): FitPlan {
   const set = host.prepare(where, data)
   const parts = host.parts([])
   const plan = new FitPlan({ parts, report: reportLayout(0, true, false, 0), set: { data: set, batching: host.batching(set, parts) } })
@@ -39,7 +39,7 @@ function planOf(where: string, host: FitHost, data: DataLike): FitPlan {
   )
 }
 
-export function describeTraining(host: FitHost, data: DataLike): string {
+export function describeTraining(host: FitHost, data: AnyData): string {
   const plan = planOf('describe', host, data)
   try {
     return plan.programs.map(({ plan: one, repeat }) => `${heading(repeat)}\n${one.describe()}`).join('\n\n')
@@ -48,7 +48,7 @@ export function describeTraining(host: FitHost, data: DataLike): string {
   }
 }
 
-export function profileTraining(host: FitHost, data: DataLike): TrainingProfile {
+export function profileTraining(host: FitHost, data: AnyData): TrainingProfile {
   const plan = planOf('profile', host, data)
   const { groups } = plan.parts.state
   const scalars = new Float64Array(host.optimizer.scalarCount * groups.length)

@@ -5,6 +5,7 @@ import type { Module } from '../nn/module.js'
 import type { Optimizer } from '../optim/optimizer.js'
 import { div, maximum, mul } from '../primitives/elementwise.js'
 import { sum } from '../primitives/reduce.js'
+import type { FieldSpec } from '../tensor/inputs.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { Dtype, FloatDtype } from '../util/dtype.js'
 import type { Shape } from '../util/shape.js'
@@ -36,9 +37,9 @@ export interface Clipping {
   readonly value?: number
 }
 
-/** A sample's shape and the targets' type. */
+/** A sample's fields and shape, and the targets' type. */
 export interface SampleSpec {
-  readonly x: Shape
+  readonly x: readonly FieldSpec[]
   readonly y: Shape
   readonly yDtype: Dtype
   /** Whether each has a weight. */

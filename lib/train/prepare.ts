@@ -4,17 +4,18 @@ import { checkData, checkFinite, converted, refuseNoWeight } from '../data/datas
 import { WengertError } from '../errors.js'
 import { checkLabels, checkProbabilities, checkSigns, type Loss, type OutputKind } from '../nn/loss-contract.js'
 import { outputsOf } from '../nn/loss-outputs.js'
-import { meaningOf } from '../nn/meaning.js'
+import { type FieldForm, type Meaning, meaningOf } from '../nn/meaning.js'
 import { ones } from '../tensor/creation.js'
+import { checkNames, fieldName, fieldTensor, type Inputs, mapInputs, specsOf, tensorsOf } from '../tensor/inputs.js'
 import { Tensor } from '../tensor/tensor.js'
-import { allocateShared, type FloatDtype, isFloat } from '../util/dtype.js'
+import { allocateShared, type Dtype, type FloatDtype, isFloat } from '../util/dtype.js'
 import { formatShape, type Shape, sameShape, sizeOf } from '../util/shape.js'
 import type { SampleSpec } from './parts.js'
 import type { Signatures } from './signature.js'
 
-/** x in the model's type, y as the loss takes it, one row a sample. */
+/** x in the model's type, fields of integers and truth values in their own, y as the loss takes it, one row a sample. */
 export interface Prepared {
-  readonly x: Tensor
+  readonly x: Inputs
   readonly y: Tensor
   /** How much each sample counts, [m], 1 in the mean; none where all count alike. */
   readonly weights?: Tensor
@@ -24,7 +25,7 @@ export interface Prepared {
 }
 
 export const sampleOf = ({ x, y, weights }: Prepared): SampleSpec => ({
-  x: x.shape.slice(1),
+  x: specsOf(x, { sample: true }),
   y: y.shape.slice(1),
   yDtype: y.dtype,
   weighted: weights !== undefined,
@@ -57,14 +58,34 @@ function normalized(where: string, weights: Tensor, dtype: FloatDtype): Tensor {
 
 /** Both with weights or both without: the programs of a fit have one list of inputs. */
 export function alikeWeighted(set: Prepared, validation: Prepared): [set: Prepared, validation: Prepared] {
-  const full = (data: Prepared): Prepared => ({ weights: ones([data.samples], { dtype: data.x.dtype }), ...data })
-  return set.weights || validation.weights ? [full(set), full(validation)] : [set, validation]
+  const given = set.weights ?? validation.weights
+  if (!given) return [set, validation]
+  const full = (data: Prepared): Prepared => ({ weights: ones([data.samples], { dtype: given.dtype }), ...data })
+  return [full(set), full(validation)]
 }
 
 /** In the model's type. Errors: ERR_DATA for a number that it cannot hold. */
 function fitting(where: string, name: string, values: Tensor, dtype: FloatDtype, keepIntegers = false): Tensor {
   const t = converted(values, dtype, keepIntegers)
   if (t !== values) checkFinite(where, name, t)
+  return t
+}
+
+/** From here on a prediction knows one sample from a batch, and what the fields are. */
+function note(meaning: Meaning, x: Inputs): void {
+  const forms = x instanceof Tensor ? undefined : tensorsOf(x).map(([name, { rank, dtype }]) => ({ name, rank: rank - 1, dtype }))
+  // Predictions are kept for what is known: the same again is no news.
+  const same = forms?.length === meaning.fields?.length && forms?.every((form, i) => sameForm(form, meaning.fields?.[i] as FieldForm))
+  if (!same) meaning.fields = forms
+  meaning.sample = x instanceof Tensor ? x.rank - 1 : undefined
+}
+
+const sameForm = (a: FieldForm, b: FieldForm): boolean => a.name === b.name && a.rank === b.rank && a.dtype === b.dtype
+
+/** One of several inputs. Errors: ERR_DATA for a number that its type cannot hold; ERR_DTYPE. */
+function field(where: string, name: string, values: Tensor, dtype: FloatDtype, wanted?: Dtype): Tensor {
+  const t = fieldTensor(`${where}: ${fieldName(name)}`, values, dtype, wanted)
+  if (t !== values) checkFinite(where, fieldName(name), t)
   return t
 }
 
@@ -79,14 +100,13 @@ export class Preparation {
     const signature = this.signatures.now()
     const { dtype, model } = signature
     const { x: rawX, y: rawY, weights: rawWeights } = checkData(where, data, dtype)
-    const x = fitting(where, 'x', rawX, dtype)
     const meaning = meaningOf(model)
-    // From here on a prediction knows one sample from a batch.
-    meaning.sample = x.rank - 1
+    const x = this.#inputs(where, rawX, dtype, meaning)
     const weights = rawWeights && { weights: normalized(where, rawWeights, dtype) }
-    const samples = x.shape[0] as number
+    const samples = rawY.shape[0] as number
     const { targets } = this.loss
-    const output = signature.outputOf(x.shape)
+    const output = signature.outputOf(x)
+    note(meaning, x)
     if (where !== 'evaluate') meaning.outputs = this.#outputsOf(sizeOf(output))
     const distribution = isFloat(rawY.dtype) && rawY.rank === 2 && sameShape(rawY.shape.slice(1), output) && (output[0] as number) > 1
     if (targets === 'classes' && !distribution)
@@ -106,6 +126,21 @@ export class Preparation {
       )
     }
     return { x, y, samples, output, ...weights }
+  }
+
+  /** x as the model takes it: a fit says what the fields are, all else has to be like it. Errors: ERR_DATA, ERR_DTYPE. */
+  #inputs(where: string, x: Inputs, dtype: FloatDtype, { fields }: Meaning): Inputs {
+    if (where === 'fit' || !fields) {
+      if (x instanceof Tensor) return fitting(where, 'x', x, dtype)
+      return mapInputs(x, (t, name) => field(where, name, t, dtype))
+    }
+    checkNames(
+      where,
+      fields.map(({ name }) => name),
+      tensorsOf(x).map(([name]) => name),
+    )
+    const wanted = new Map(fields.map((form) => [form.name, form.dtype]))
+    return mapInputs(x, (t, name) => field(where, name, t, dtype, wanted.get(name)))
   }
 
   /** What so many outputs mean; a loss of one's own may not tell. */

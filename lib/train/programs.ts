@@ -17,6 +17,7 @@ import { reshape } from '../primitives/movement.js'
 import { slice } from '../primitives/parts.js'
 import { sum } from '../primitives/reduce.js'
 import { withScope } from '../primitives/scope.js'
+import type { Inputs as InputTree } from '../tensor/inputs.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { sizeOf } from '../util/shape.js'
 import type { InputName, Inputs, InputTable, Rows } from './inputs.js'
@@ -53,7 +54,12 @@ export function updateProgram(
   const data: Rows = kind === 'gathered' ? { rows: samples } : { rows, advance: rows }
   const scalars = parts.optimizer.scalarCount * parts.state.groups.length
   const seen: Partial<Record<InputName, Rows>> = {
-    ...(kind !== 'accumulated' && { x: data, y: data, weights: data, draws: { rows: counterLength, advance: counterLength } }),
+    ...(kind !== 'accumulated' && {
+      ...table.rowsOf('x', data),
+      y: data,
+      weights: data,
+      draws: { rows: counterLength, advance: counterLength },
+    }),
     ...(kind === 'gathered' && { order: { rows, advance: rows } }),
     ...(kind !== 'chunk' && { rates: { rows: scalars, advance: parts.steady ? 0 : scalars } }),
   }
@@ -86,7 +92,8 @@ function recordUpdate(r: Recorder, input: Inputs, parts: StepParts, cut: Cut, ta
     const range = atOnce < m ? ([first, Math.min(m, first + atOnce)] as const) : undefined
     const share = range && all.weights ? { ...all, weights: slice(all.weights, range) } : all
     const y = take('y', range)
-    const next = differentiate(r, parts, take('x', range), y, share, { counter, first, held: made?.held })
+    const x = table.treeOf('x', (name) => take(name, range))
+    const next = differentiate(r, parts, x, y, share, { counter, first, held: made?.held })
     reportAll(r, parts, 0, next.losses, next.prediction, y)
     const before: readonly Tensor[] | undefined = made?.gradients
     made = before ? { ...next, gradients: next.gradients.map((g, i) => add(before[i] as Tensor, g)) } : next
@@ -134,7 +141,7 @@ interface Place {
 const untrained = (parts: StepParts): ParameterSlots[] => parts.state.parameters.filter((p) => !p.trained)
 
 /** Forward and backward of a batch; the gradient is of its part of the update's cost. */
-function differentiate(r: Recorder, parts: StepParts, x: Tensor, y: Tensor, share: Share, place: Place): Gradients {
+function differentiate(r: Recorder, parts: StepParts, x: InputTree, y: Tensor, share: Share, place: Place): Gradients {
   const { state, model, loss } = parts
   const trained = state.parameters.filter((p) => p.trained)
   const frozen = untrained(parts)
@@ -227,11 +234,11 @@ export function evaluationProgram(
 ): PlanSpec {
   const data: Rows = { rows, advance: rows }
   const options: PlanOptions = { dtype: parts.dtype, report, atomic: false }
-  const inputs = table.specs({ 'validation x': data, 'validation y': data, 'validation weights': data, predictions: data })
+  const inputs = table.specs({ ...table.rowsOf('validation x', data), 'validation y': data, 'validation weights': data, predictions: data })
   const build = (r: Recorder) => {
     const input: Inputs = (name) => r.input(table.at(name))
     const share = knownShare(whole, table.has('validation weights') ? input('validation weights') : undefined)
-    const x = input('validation x')
+    const x = table.treeOf('validation x', input)
     const y = input('validation y')
     const all = parts.state.parameters
     inEvalMode(parts.model, () =>

@@ -5,6 +5,7 @@ import { WengertError } from '../errors.js'
 import { Conv2d } from '../nn/convolution.js'
 import { meaningOf } from '../nn/meaning.js'
 import type { Module } from '../nn/module.js'
+import { loneTensor } from '../tensor/inputs.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { isFloat } from '../util/dtype.js'
 import { formatShape } from '../util/shape.js'
@@ -120,7 +121,8 @@ function labelsOf(y: Tensor): number[] {
 
 /** The figures of a data set of images and of a model that reads them. Errors: ERR_SHAPE, ERR_DATA, ERR_VALUE. */
 export function imageFigures(images: DataLike, model: Module | undefined, classes: readonly string[] | undefined): string[] {
-  const { x, y } = checkData('report: images', images)
+  const { x: inputs, y } = checkData('report: images', images)
+  const x = loneTensor('report: images', inputs)
   if (x.rank !== 4)
     throw new WengertError('ERR_SHAPE', `report: expected images of shape [m, C, H, W], got ${formatShape(x.shape)}`, { actual: x.shape })
   const names = classes ?? images.classes

@@ -5,6 +5,7 @@
  */
 
 import type { Loss } from '../nn/loss.js'
+import { Tensor } from '../tensor/tensor.js'
 import { allocate, type TypedArray } from '../util/dtype.js'
 import type { Prepared } from './prepare.js'
 import type { Batch, Step } from './steps.js'
@@ -14,16 +15,17 @@ const isRow = (value: unknown): value is ArrayLike<number> =>
 
 /** The copy of one row after another, for items like one that was learnt from. */
 export class RowCopy implements Batch {
-  readonly x: TypedArray
+  readonly x: readonly [TypedArray]
   readonly y: TypedArray
 
   /** @param accepts whether the loss takes the targets, as they stand in `y` */
   private constructor(
     readonly step: Step,
-    { x, y }: Prepared,
+    x: Tensor,
+    y: Tensor,
     readonly accepts: (y: TypedArray) => boolean,
   ) {
-    this.x = allocate(x.dtype, x.size)
+    this.x = [allocate(x.dtype, x.size)]
     this.y = allocate(y.dtype, y.size)
   }
 
@@ -32,9 +34,9 @@ export class RowCopy implements Batch {
     const { x, y } = item as { x: unknown; y: unknown }
     const { targets } = loss
     const accepts = targets === 'classes' ? labels(data) : checks[targets ?? 'values']
-    if (!accepts || data.samples !== 1 || data.weights || !isRow(x)) return undefined
+    if (!accepts || data.samples !== 1 || data.weights || !isRow(x) || !(data.x instanceof Tensor)) return undefined
     if (typeof y !== 'number' && !(isRow(y) && targets !== 'classes')) return undefined
-    return new RowCopy(step, data, accepts)
+    return new RowCopy(step, data.x, data.y, accepts)
   }
 
   /** Takes an item's numbers; false where it is not for this way. */
@@ -42,7 +44,7 @@ export class RowCopy implements Batch {
     if (typeof item !== 'object' || item === null) return false
     const { x, y } = this
     const given = item as { x: unknown; y: unknown; weights?: unknown }
-    if (given.weights !== undefined || !isRow(given.x) || !fill(x, given.x)) return false
+    if (given.weights !== undefined || !isRow(given.x) || !fill(x[0], given.x)) return false
     if (typeof given.y === 'number') {
       if (y.length !== 1) return false
       y[0] = given.y

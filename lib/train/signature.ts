@@ -8,8 +8,9 @@ import type { Module } from '../nn/module.js'
 import { Outline } from '../nn/outline.js'
 import type { Parameter } from '../nn/parameter.js'
 import { outputShape } from '../nn/predictor.js'
+import { type FieldSpec, type Inputs, sameFields, specsOf } from '../tensor/inputs.js'
 import type { FloatDtype } from '../util/dtype.js'
-import { type Shape, sameShape } from '../util/shape.js'
+import type { Shape } from '../util/shape.js'
 
 let made = 0
 
@@ -21,7 +22,7 @@ export class Signature {
   readonly draws: boolean
   readonly #parameters: readonly Parameter[]
   readonly #frozen: readonly boolean[]
-  readonly #outputs: { input: Shape; output: Shape }[] = []
+  readonly #outputs: { input: readonly FieldSpec[]; output: Shape }[] = []
   #outline: Outline
 
   constructor(readonly model: Module) {
@@ -58,9 +59,9 @@ export class Signature {
   }
 
   /** The shape of the model's output for one sample of a batch of this shape. */
-  outputOf(batch: Shape): Shape {
-    const input = [1, ...batch.slice(1)]
-    let known = this.#outputs.find((entry) => sameShape(entry.input, input))
+  outputOf(batch: Inputs): Shape {
+    const input = specsOf(batch).map((field) => ({ ...field, shape: [1, ...field.shape.slice(1)] }))
+    let known = this.#outputs.find((entry) => sameFields(entry.input, input))
     if (!known) {
       const output = this.around(() => outputShape(this.model, input).slice(1))
       known = { input, output }

@@ -3,9 +3,12 @@
 import { engine } from '../backend/select.js'
 import { Seen } from '../data/seen.js'
 import { writeCounter } from '../nn/dropout.js'
-import { asTensor, type TensorLike } from '../tensor/creation.js'
+import { inputsFor } from '../nn/inputs.js'
+import type { TensorLike } from '../tensor/creation.js'
+import { type FieldSpec, fieldName, type InputsLike, tensorsOf } from '../tensor/inputs.js'
 import { nextSeed } from '../tensor/random.js'
-import type { TypedArray } from '../util/dtype.js'
+import { allocate, isFloat, type TypedArray } from '../util/dtype.js'
+import { sizeOf } from '../util/shape.js'
 import { writeScalars } from './course.js'
 import { notFinite } from './failures.js'
 import { type Prepared, sampleOf } from './prepare.js'
@@ -24,9 +27,9 @@ export class SingleUpdates {
   ) {}
 
   /** One update on a batch; the cost before it. Errors: those of `Trainer.step`. */
-  step(x: TensorLike, y: TensorLike, options: Pick<StreamItem, 'weights'>): number {
-    const { dtype } = this.training.signatures.now()
-    const data = this.training.prepare('step', { ...options, x: asTensor('step: x', x, { dtype }), y })
+  step(x: InputsLike, y: TensorLike, options: Pick<StreamItem, 'weights'>): number {
+    const { model } = this.training.recipe
+    const data = this.training.prepare('step', { ...options, x: inputsFor('step', model, x), y })
     return this.#learn(this.#stepFor(data), data)
   }
 
@@ -37,7 +40,7 @@ export class SingleUpdates {
     return (item) => {
       if (rows?.take(item) && rows.step.engine === engine() && training.still(rows.step.parts))
         return { cost: this.#update(rows.step, rows), samples: 1 }
-      const data = training.prepare('fitStream', asBatch(item))
+      const data = training.prepare('fitStream', asBatch(item, training.recipe.model))
       const step = this.#stepFor(data)
       const cost = this.#learn(step, data)
       rows = RowCopy.of(item, data, step, training.recipe.loss)
@@ -52,15 +55,16 @@ export class SingleUpdates {
   }
 
   #learn(step: Step, { x, y, weights }: Prepared): number {
-    return this.#update(step, { x: x.data, y: y.data, weights: weights?.data })
+    return this.#update(step, { x: tensorsOf(x).map(([, t]) => t.data), y: y.data, weights: weights?.data })
   }
 
   /** Errors: ERR_BUSY; ERR_DIVERGED. */
   #update(step: Step, batch: Batch): number {
     const { course, recipe } = this.training
     const { state, signature } = step.parts
-    const seen = this.#watched(batch.x, step.samples)
-    if (this.most !== undefined) seen?.check('step', batch.x, this.most)
+    const watched = this.most === undefined ? undefined : numbersOf(batch.x, step.samples)
+    const seen = watched && this.#watched(watched, step.samples)
+    if (watched && this.most !== undefined) seen?.check('step', watched, this.most, featureNames(step.fields))
     const block = state.claim('step')
     const { learningRate } = recipe.optimizer
     if (step.steadyRate !== learningRate) {
@@ -75,18 +79,22 @@ export class SingleUpdates {
     if (Number.isNaN(cost)) throw notFinite(`update ${course.updates + 1}`, undefined, 'nothing was changed', learningRate)
     course.updates++
     course.unfinished = undefined
-    seen?.take(batch.x)
+    if (watched) seen?.take(watched)
     return cost
   }
 
   /** Takes note of the data of a first fit, where `maxDeviation` asks. */
   saw({ x, samples }: Prepared): void {
-    if (!this.training.course.seen) this.#watched(x.data, samples)?.take(x.data)
+    if (this.most === undefined || this.training.course.seen) return
+    const watched = numbersOf(
+      tensorsOf(x).map(([, t]) => t.data),
+      samples,
+    )
+    if (watched) this.#watched(watched, samples).take(watched)
   }
 
-  /** What inputs like these have looked like, where `maxDeviation` asks: what a checkpoint brought, or what comes from now on. */
-  #watched(x: TypedArray, samples: number): Seen | undefined {
-    if (this.most === undefined || x instanceof Int32Array || x instanceof Uint8Array) return undefined
+  /** What inputs like these have looked like: what a checkpoint brought, or what comes from now on. */
+  #watched(x: TypedArray, samples: number): Seen {
     const { course } = this.training
     const width = x.length / samples
     const { seen } = course
@@ -95,4 +103,32 @@ export class SingleUpdates {
     course.seen = this.#seen
     return this.#seen
   }
+}
+
+const isInteger = (x: TypedArray): boolean => x instanceof Int32Array || x instanceof Uint8Array
+
+/** The features that can lie far off, one row a sample: all fields of floating numbers beside each other; none of integers. */
+function numbersOf(x: readonly TypedArray[], samples: number): TypedArray | undefined {
+  const [first, ...others] = x.filter((values) => !isInteger(values))
+  if (!first || others.length === 0) return first
+  const fields = [first, ...others].map((values) => ({ values, width: values.length / samples }))
+  const width = fields.reduce((n, field) => n + field.width, 0)
+  const out = allocate('float64', samples * width)
+  for (let i = 0, at = 0; i < samples; i++)
+    for (const field of fields) {
+      out.set(field.values.subarray(i * field.width, (i + 1) * field.width), at)
+      at += field.width
+    }
+  return out
+}
+
+/** What a message calls the j-th of these features. */
+const featureNames = (fields: readonly FieldSpec[]) => (j: number) => {
+  let at = j
+  for (const { name, shape, dtype } of fields) {
+    const width = isFloat(dtype) ? sizeOf(shape) : 0
+    if (at < width) return name === '' ? `feature ${j}` : `feature ${at} of ${fieldName(name)}`
+    at -= width
+  }
+  return `feature ${j}`
 }

@@ -3,6 +3,7 @@
 import type { State } from '../backend/backend.js'
 import { engine } from '../backend/select.js'
 import { counterLength } from '../nn/dropout.js'
+import type { FieldSpec } from '../tensor/inputs.js'
 import type { BoundedCache, Held } from '../util/bounded-cache.js'
 import { allocate, type TypedArray } from '../util/dtype.js'
 import { Execution } from './execution.js'
@@ -12,7 +13,8 @@ import { updateProgram } from './programs.js'
 
 /** The arrays of one batch, as the program takes them. */
 export interface Batch {
-  readonly x: TypedArray
+  /** Of each field, in the order of their names. */
+  readonly x: readonly TypedArray[]
   readonly y: TypedArray
   readonly weights?: TypedArray | undefined
 }
@@ -27,11 +29,13 @@ export class Step implements Held {
   readonly counter = new Int32Array(counterLength)
   /** The learning rate of the scalars, where every update at this rate has the same ones. */
   steadyRate: number | undefined
+  /** Of one sample's x. */
+  readonly fields: readonly FieldSpec[]
   readonly #execution: Execution
   readonly #rates: TypedArray
   readonly #report = new Float64Array(1)
   readonly #arrays: TypedArray[]
-  readonly #at: { readonly x: number; readonly y: number; readonly weights: number }
+  readonly #at: { readonly x: readonly number[]; readonly y: number; readonly weights: number }
 
   constructor(
     readonly parts: StepParts,
@@ -43,12 +47,13 @@ export class Step implements Held {
       [updateProgram(parts, table, { kind: 'whole', rows: samples, repeat: 1 }, { samples, report: 1 })],
       parts,
     )
+    this.fields = sample.x
     this.scalars = new Float64Array(parts.optimizer.scalarCount * parts.state.groups.length)
     this.#rates = allocate(parts.dtype, this.scalars.length)
     // Those of the batch come with each run.
     const arrays = table.list<TypedArray>({ rates: this.#rates, draws: this.counter })
     this.#arrays = [...arrays.map((array) => array ?? this.counter), ...this.#execution.constants]
-    this.#at = { x: table.at('x'), y: table.at('y'), weights: table.at('weights') }
+    this.#at = { x: table.namesOf('x').map((name) => table.at(name)), y: table.at('y'), weights: table.at('weights') }
   }
 
   get bytes(): number {
@@ -65,7 +70,7 @@ export class Step implements Held {
   run(state: State, { x, y, weights }: Batch): number {
     const arrays = this.#arrays
     const report = this.#report
-    arrays[this.#at.x] = x
+    for (let i = 0; i < x.length; i++) arrays[this.#at.x[i] as number] = x[i] as TypedArray
     arrays[this.#at.y] = y
     if (weights) arrays[this.#at.weights] = weights
     report[0] = 0
@@ -77,9 +82,11 @@ export class Step implements Held {
   }
 }
 
+const keyOf = ({ x }: SampleSpec): string => x.map(({ name, shape, dtype }) => `${name} ${dtype} ${shape}`).join(';')
+
 /** The step for batches like these, from the cache or made now. */
 export function stepFor(cache: BoundedCache<Held>, parts: StepParts, sample: SampleSpec, samples: number): Step {
   const { signature, state } = parts
-  const key = `step ${engine().name} ${signature.id} ${state.id} ${samples} ${sample.x} ${sample.y} ${sample.yDtype} ${sample.weighted}`
+  const key = `step ${engine().name} ${signature.id} ${state.id} ${samples} ${keyOf(sample)} ${sample.y} ${sample.yDtype} ${sample.weighted}`
   return (cache.get(key) ?? cache.set(key, new Step(parts, sample, samples))) as Step
 }

@@ -3,9 +3,13 @@
  * microseconds; the event loop gets its turn by time, also where the source never waits.
  */
 
-import type { DataLike } from '../data/dataset.js'
+import type { AnyData } from '../data/dataset.js'
 import { type ErrorCode, WengertError } from '../errors.js'
+import { inputsFor } from '../nn/inputs.js'
+import { type FieldForm, meaningOf } from '../nn/meaning.js'
+import type { Module } from '../nn/module.js'
 import { isTypedArray, type TensorLike } from '../tensor/creation.js'
+import { formatFields, hasFields, type Inputs, mapInputs, specsOf, tensorsOf } from '../tensor/inputs.js'
 import { Tensor } from '../tensor/tensor.js'
 import { checkNumber, checkOptions, describe } from '../util/options.js'
 import { openSource } from './stream-source.js'
@@ -42,22 +46,46 @@ export interface StreamProgress {
 }
 
 /** One sample ({ x: features, y: target }) or a batch of them (one row a sample), and the weights of its samples. */
-export type StreamItem = Pick<DataLike, 'x' | 'y' | 'weights'>
+export type StreamItem = Pick<AnyData, 'x' | 'y' | 'weights'>
 
-/** Turns an item into a batch: a flat x with a target of its own is one sample. */
-export function asBatch(item: unknown): StreamItem {
+/** Turns an item into a batch: a flat x with a target of its own is one sample; of several inputs, what the model was trained with tells. */
+export function asBatch(item: unknown, model: Module): StreamItem {
   if (typeof item !== 'object' || item === null || !('x' in item) || !('y' in item)) {
     throw new WengertError('ERR_VALUE', `fitStream: expected items of the form { x, y }, got ${describe(item)}`, { actual: item })
   }
   const { x, y, weights } = item as StreamItem
   const more = weights === undefined ? {} : { weights }
+  const y1 = () => (y instanceof Tensor ? y.reshape([1, ...(y.size === 1 ? [] : y.shape)]) : ([y] as TensorLike))
+  if (hasFields(x)) {
+    const inputs = inputsFor('fitStream', model, x)
+    if (!isSample(inputs, y, meaningOf(model).fields)) return { x: inputs, y, ...more }
+    return { x: mapInputs(inputs, (t) => t.reshape([1, ...t.shape])), y: y1(), ...more }
+  }
   const flat = x instanceof Tensor ? x.rank === 1 : isTypedArray(x) || (Array.isArray(x) && typeof x[0] === 'number')
   if (!flat) return { x, y, ...more }
   return {
     x: x instanceof Tensor ? x.reshape([1, x.size]) : ([x] as TensorLike),
-    y: y instanceof Tensor ? y.reshape([1, ...(y.size === 1 ? [] : y.shape)]) : ([y] as TensorLike),
+    y: y1(),
     ...more,
   }
+}
+
+/** Whether several inputs are those of one sample. Errors: ERR_SHAPE where some are and others are not. */
+function isSample(x: Inputs, y: unknown, known: readonly FieldForm[] | undefined): boolean {
+  const fields = tensorsOf(x)
+  if (known) {
+    const more = fields.map(([, { rank }], i) => rank - (known[i] as FieldForm).rank)
+    if (more.every((n) => n === 0)) return true
+    if (more.every((n) => n === 1)) return false
+    const got = formatFields(specsOf(x))
+    throw new WengertError(
+      'ERR_SHAPE',
+      `fitStream: expected x of one sample, ${known.map(({ name, rank }) => `${name} of ${rank} axes`).join(', ')}, or an axis more each for a batch, got ${got}`,
+      { expected: known, actual: specsOf(x) },
+    )
+  }
+  const [rows] = (fields[0] as (typeof fields)[number])[1].shape
+  return typeof y === 'number' || fields.every(([, { rank }]) => rank < 2) || fields.some(([, { shape }]) => shape[0] !== rows)
 }
 
 /** Short enough that a busy stream delays what else the event loop does by a few milliseconds at the 99th percentile. */

@@ -4,7 +4,7 @@
  */
 
 import type { BlockResult } from '../backend/program.js'
-import type { DataLike } from '../data/dataset.js'
+import type { AnyData, DataLike } from '../data/dataset.js'
 import { WengertError } from '../errors.js'
 import { checkPath, checkWritable } from '../io/atomic.js'
 import { naming, readBytes } from '../io/read-file.js'
@@ -16,6 +16,7 @@ import type { Parameter } from '../nn/parameter.js'
 import { gradientDescent } from '../optim/gradient-descent.js'
 import { checkOptimizer, type Optimizer, type Schedule } from '../optim/optimizer.js'
 import type { TensorLike } from '../tensor/creation.js'
+import type { InputsLike } from '../tensor/inputs.js'
 import { checkNumber, checkOptions, describe, nearest } from '../util/options.js'
 import { Watchers } from './callbacks.js'
 import { checkSlots, decodeCheckpoint, encodeCheckpoint } from './checkpoint.js'
@@ -126,7 +127,7 @@ export abstract class Trainer {
    *   the signal's reason
    * @example await trainer.fit({ x, y }, { epochs: 30, metrics: ['accuracy'], seed: 1 })
    */
-  async fit<const M extends readonly MetricSpec[] = []>(data: DataLike, options: FitOptions<M>): Promise<History<M>> {
+  async fit<const M extends readonly MetricSpec[] = []>(data: AnyData, options: FitOptions<M>): Promise<History<M>> {
     const run = this.#run(data, options, false)
     for (;;) {
       const next = await run.next()
@@ -136,7 +137,7 @@ export abstract class Trainer {
 
   /** The same as `fit`, epoch by epoch: `for await (const epoch of trainer.epochs(data, options))`; leaving the loop ends it. */
   async *epochs<const M extends readonly MetricSpec[] = []>(
-    data: DataLike,
+    data: AnyData,
     options: FitOptions<M>,
   ): AsyncGenerator<EpochRecord<M>, History<M>> {
     const run = this.#run(data, options, true)
@@ -152,7 +153,7 @@ export abstract class Trainer {
   }
 
   /** Yields each block's records: thousands of epochs at once where nobody watches them one by one. */
-  async *#run(data: DataLike, options: FitOptions, observed: boolean): AsyncGenerator<BlockRecords, History> {
+  async *#run(data: AnyData, options: FitOptions, observed: boolean): AsyncGenerator<BlockRecords, History> {
     this.#training.refuseWhileBusy()
     const { unfinished } = this.#training.course
     const settings = checkFitOptions(options, unfinished?.seed)
@@ -218,12 +219,12 @@ export abstract class Trainer {
   /**
    * One synchronous update on a batch; returns its cost before the update.
    *
-   * @param x [m, …]; nested and typed arrays are converted
+   * @param x [m, …], or several inputs by name; nested and typed arrays are converted
    * @param y m targets
    * @param options.weights how much each of the m samples counts; equally by default
    * @throws ERR_BUSY during a fit; ERR_DIVERGED for a cost that is not finite (nothing is changed)
    */
-  step(x: TensorLike, y: TensorLike, options: Pick<DataLike, 'weights'> = {}): number {
+  step(x: InputsLike, y: TensorLike, options: Pick<DataLike, 'weights'> = {}): number {
     checkOptions('step', options, ['weights'])
     return this.#updates.step(x, y, options)
   }
@@ -247,7 +248,7 @@ export abstract class Trainer {
    * @throws (rejects) ERR_OPTION for a metric that does not suit the loss; ERR_DATA, ERR_LABEL, ERR_SHAPE
    */
   async evaluate<const M extends readonly MetricSpec[] = []>(
-    data: DataLike,
+    data: AnyData,
     options: { metrics?: M | undefined } = {},
   ): Promise<ScoresOf<M>> {
     checkOptions('evaluate', options, ['metrics'])
@@ -266,7 +267,7 @@ export abstract class Trainer {
    * @throws ERR_VALUE_NEEDED for a model that is trained eagerly; ERR_DATA, ERR_LABEL, ERR_SHAPE
    * @example console.log(trainer.describe(data))
    */
-  describe(data: DataLike): string {
+  describe(data: AnyData): string {
     return describeTraining(this.#host(), data)
   }
 
@@ -277,7 +278,7 @@ export abstract class Trainer {
    * @throws ERR_VALUE_NEEDED for a model that is trained eagerly; ERR_DATA, ERR_LABEL, ERR_SHAPE
    * @example console.log(String(trainer.profile(data)))
    */
-  profile(data: DataLike): TrainingProfile {
+  profile(data: AnyData): TrainingProfile {
     return profileTraining(this.#host(), data)
   }
 

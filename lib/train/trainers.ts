@@ -78,7 +78,7 @@ function rowsOfLossesApart(set: Prepared, parts: StepParts): boolean {
   const { model, loss, state } = parts
   const table = inputTable(parts, sampleOf(set), { training: true })
   const seen = { rows }
-  const inputs = table.specs({ x: seen, y: seen, weights: seen, draws: { rows: counterLength } })
+  const inputs = table.specs({ ...table.rowsOf('x', seen), y: seen, weights: seen, draws: { rows: counterLength } })
   try {
     const graph = parts.signature.around(() =>
       record(inputs, state.layout, (r) => {
@@ -87,7 +87,12 @@ function rowsOfLossesApart(set: Prepared, parts: StepParts): boolean {
           state.parameters.map((p) => r.state(p.slot)),
           () => {
             const counter = table.has('draws') ? r.input(table.at('draws')) : undefined
-            const prediction = withDraws(counter, 0, () => outputOf(model, r.input(table.at('x'))))
+            const prediction = withDraws(counter, 0, () =>
+              outputOf(
+                model,
+                table.treeOf('x', (name) => r.input(table.at(name))),
+              ),
+            )
             r.report(0, lossesOf(loss, prediction, r.input(table.at('y'))))
           },
           model,
@@ -96,7 +101,7 @@ function rowsOfLossesApart(set: Prepared, parts: StepParts): boolean {
     )
     return rowsApart(
       graph,
-      new Set([table.at('x'), table.at('y')]),
+      new Set([...table.namesOf('x'), 'y' as const].map((name) => table.at(name))),
       graph.effects.map((effect) => effect.value),
     )
   } catch (error) {

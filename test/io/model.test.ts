@@ -225,6 +225,19 @@ describe('saveModel and loadModel', () => {
     expect(derived.parameters().length).toBe(1)
   })
 
+  test('refuses a field that what a loaded model has would hide', async () => {
+    class Hidden extends nn.Module {
+      table = new nn.Linear(2, 1)
+      forward(x: Tensor): Tensor {
+        return this.table.forward(x)
+      }
+    }
+    nn.registerModule('test.Hidden', Hidden)
+    expect((await failureOf(saveModel(new Hidden(), path('hidden')))).message).toMatch(
+      /has a field 'table', which loadModel adds to a model: rename the field/,
+    )
+  })
+
   test('registerModule refuses what is taken and what is no module', () => {
     class Another extends nn.Module {
       override forward(input: Tensor): Tensor {

@@ -114,7 +114,11 @@ describe('freezing', () => {
     const state = new TrainingState(model, optimizer, false)
     const signature = new Signature(model)
     const parts = { model, loss: loss.squaredError, optimizer, steady: true, state, signature, metrics: [], dtype: 'float32' } as const
-    const table = inputTable(parts, { x: [4], y: [3], yDtype: 'float32', weighted: false }, { training: true })
+    const table = inputTable(
+      parts,
+      { x: [{ name: '', shape: [4], dtype: 'float32' }], y: [3], yDtype: 'float32', weighted: false },
+      { training: true },
+    )
     const { inputs, build } = updateProgram(parts, table, { kind: 'whole', rows: 8, repeat: 1 }, { samples: 8, report: 1 })
     const graph = record(inputs, state.layout, build)
     const names = graph.nodes.filter(isOp).map((node) => node.origin.primitive.name)
