@@ -107,10 +107,78 @@ napi_value Run(napi_env env, napi_callback_info info) {
   return napi_create_double(env, seconds, &result) == napi_ok ? result : nullptr;
 }
 
+// h ← A h + x for each row x of xs, the cost Σ h² over all of them, and its gradients by A, the first h and xs: plain loops, as
+// one writes them by hand. Gives the cost, so that nothing is left out.
+double Recur(const float* a, const float* first, const float* xs, std::size_t n, std::size_t length, std::vector<float>& memory) {
+  memory.resize((2 * length + 1) * n + n * n + 2 * n);
+  float* const hs = memory.data();
+  float* const dxs = hs + (length + 1) * n;
+  float* const da = dxs + length * n;
+  float* const g = da + n * n;
+  for (std::size_t i = 0; i < n; i++) hs[i] = first[i];
+  double cost = 0;
+  for (std::size_t t = 0; t < length; t++) {
+    const float* const h = hs + t * n;
+    float* const next = hs + (t + 1) * n;
+    for (std::size_t i = 0; i < n; i++) {
+      float sum = xs[t * n + i];
+      for (std::size_t k = 0; k < n; k++) sum += a[i * n + k] * h[k];
+      next[i] = sum;
+      cost += static_cast<double>(sum) * static_cast<double>(sum);
+    }
+  }
+  for (std::size_t i = 0; i < n * n; i++) da[i] = 0;
+  for (std::size_t i = 0; i < n; i++) g[i] = 0;
+  for (std::size_t t = length; t-- > 0;) {
+    const float* const h = hs + t * n;
+    float* const dx = dxs + t * n;
+    for (std::size_t i = 0; i < n; i++) dx[i] = g[i] + 2 * hs[(t + 1) * n + i];
+    for (std::size_t i = 0; i < n; i++) g[i] = 0;
+    for (std::size_t i = 0; i < n; i++) {
+      for (std::size_t k = 0; k < n; k++) {
+        da[i * n + k] += dx[i] * h[k];
+        g[k] += a[i * n + k] * dx[i];
+      }
+    }
+  }
+  return cost + static_cast<double>(g[0]) + static_cast<double>(da[0]);
+}
+
+// recurrence(a, h, xs, count): Float32Arrays of n · n, n and length · n.
+napi_value Recurrence(napi_env env, napi_callback_info info) {
+  napi_value args[4];
+  std::size_t given = 4;
+  float* arrays[3];
+  std::size_t lengths[3];
+  std::int64_t times = 0;
+  bool understood = napi_get_cb_info(env, info, &given, args, nullptr, nullptr) == napi_ok && given == 4 &&
+                    napi_get_value_int64(env, args[3], &times) == napi_ok;
+  for (std::size_t i = 0; understood && i < 3; i++) {
+    napi_typedarray_type type;
+    void* data;
+    understood = napi_get_typedarray_info(env, args[i], &type, &lengths[i], &data, nullptr, nullptr) == napi_ok &&
+                 type == napi_float32_array;
+    arrays[i] = static_cast<float*>(data);
+  }
+  if (!understood || lengths[0] != lengths[1] * lengths[1] || lengths[2] % lengths[1] != 0) {
+    napi_throw_type_error(env, nullptr, "floor: expected Float32Arrays of n·n, n and length·n, and an integer");
+    return nullptr;
+  }
+  std::vector<float> memory;
+  double cost = 0;
+  for (std::int64_t i = 0; i < times; i++) cost += Recur(arrays[0], arrays[1], arrays[2], lengths[1], lengths[2] / lengths[1], memory);
+  napi_value result;
+  return napi_create_double(env, cost, &result) == napi_ok ? result : nullptr;
+}
+
 napi_value Init(napi_env env, napi_value exports) {
   napi_value run;
   if (napi_create_function(env, "run", NAPI_AUTO_LENGTH, Run, nullptr, &run) == napi_ok) {
     napi_set_named_property(env, exports, "run", run);
+  }
+  napi_value recurrence;
+  if (napi_create_function(env, "recurrence", NAPI_AUTO_LENGTH, Recurrence, nullptr, &recurrence) == napi_ok) {
+    napi_set_named_property(env, exports, "recurrence", recurrence);
   }
   return exports;
 }

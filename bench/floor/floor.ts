@@ -36,6 +36,7 @@ export function floorProducts(layers: readonly number[], m: number, forwardOnly 
 
 interface FloorAddon {
   run(products: Int32Array, double: boolean, threads: number, count: number): number
+  recurrence(a: Float32Array, h: Float32Array, xs: Float32Array, count: number): number
 }
 
 /** The addon that `node scripts/build-native.mjs --floor` builds, or why it cannot be had. */
@@ -65,4 +66,10 @@ export function floor(products: readonly Product[], dtype: 'float32' | 'float64'
       return { updates, seconds: (addon as FloorAddon).run(words, dtype === 'float64', threads, updates) }
     },
   }
+}
+
+/** A linear recurrence with its gradient in plain loops; undefined where there is no floor. See `recurrence` in floor.cc. */
+export function recurrenceFloor(a: Float32Array, h: Float32Array, xs: Float32Array): ((count: number) => number) | undefined {
+  if (floorMissing() !== undefined) return undefined
+  return (count) => (addon as FloorAddon).recurrence(a, h, xs, count)
 }

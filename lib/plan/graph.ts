@@ -71,7 +71,8 @@ export interface Graph {
 
 export const isOp = (node: Node): node is Node & { origin: Extract<Origin, { kind: 'op' }> } => node.origin.kind === 'op'
 
-export const isLoop = (node: Node): node is Node & { origin: Extract<Origin, { kind: 'loop' }> } => node.origin.kind === 'loop'
+export type LoopNode = Node & { origin: Extract<Origin, { kind: 'loop' }> }
+export const isLoop = (node: Node): node is LoopNode => node.origin.kind === 'loop'
 
 /** Whether a node has results for others to take apart, and no value of its own. */
 export const hasParts = (node: Node): boolean => isLoop(node) || (isOp(node) && node.several === true)
@@ -103,4 +104,10 @@ export function consumersOf(graph: Graph): Map<Node, Node[]> {
   const consumers = new Map<Node, Node[]>(graph.nodes.map((node) => [node, []]))
   for (const node of graph.nodes) for (const input of new Set(node.inputs)) consumers.get(input)?.push(node)
   return consumers
+}
+
+/** Puts one node in the place of another. */
+export function replace(graph: Graph, node: Node, other: Node): void {
+  for (const reader of graph.nodes) reader.inputs = reader.inputs.map((input) => (input === node ? other : input))
+  for (const effect of graph.effects) if (effect.value === node) effect.value = other
 }

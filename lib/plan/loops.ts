@@ -1,7 +1,9 @@
 /** Passes over loops. */
 
-import { type Carry, type Effect, type Graph, isLoop, type Loop, type Node, removeDead } from './graph.js'
+import { type Carry, type Effect, type Graph, isLoop, type Loop, type Node, removeDead, replace } from './graph.js'
 import { settleLayouts } from './layouts.js'
+import { move } from './loop-motion.js'
+import { share } from './loop-sharing.js'
 import { simplify } from './simplify.js'
 
 /** Layouts and rewrites of a graph and of the bodies in it. */
@@ -13,8 +15,14 @@ export function tidy(graph: Graph): void {
 
 /** What passes make of the loops of a graph, the inner ones first. */
 export function settleLoops(graph: Graph): void {
+  if (!graph.nodes.some(isLoop)) return
   for (const node of graph.nodes) if (isLoop(node)) settleLoops(node.origin.loop.body)
   pruneAll(graph)
+  share(graph)
+  pruneAll(graph)
+  for (const node of graph.nodes.filter(isLoop)) move(graph, node)
+  pruneAll(graph)
+  tidy(graph)
 }
 
 /** The parts of a loop's results that are read, by index. */
@@ -97,10 +105,4 @@ function renumber(node: Node): void {
   }
   loop.carries = loop.carries.map((carry) => (carry.first < 0 ? carry : { ...carry, first: kept(carry.first) }))
   node.inputs = inputs
-}
-
-/** Puts one node in the place of another. */
-export function replace(graph: Graph, node: Node, other: Node): void {
-  for (const reader of graph.nodes) reader.inputs = reader.inputs.map((input) => (input === node ? other : input))
-  for (const effect of graph.effects) if (effect.value === node) effect.value = other
 }

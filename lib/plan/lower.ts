@@ -5,16 +5,15 @@
  */
 
 import { type Call, type Program, type Slot, type Step, spaces, type Window } from '../backend/program.js'
-import { wordsOf } from '../primitives/micro-ops.js'
 import type { Tuple } from '../primitives/tuple.js'
 import type { FillCounters } from '../tensor/random.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { bytesPerElement, type Dtype, type TypedArray } from '../util/dtype.js'
-import { foldGrid, type Grid, type Shape, sizeOf } from '../util/shape.js'
+import { type Shape, sizeOf } from '../util/shape.js'
 import { Arena } from './arena.js'
 import { arrange } from './arrange.js'
-import { type Cluster, chainOfNode, operandsOf } from './fuse.js'
-import { isLoop, isMade, isOp, type Loop, type Node, scalarConstant, sizeOfNode } from './graph.js'
+import { elementwiseCall, takeOver } from './elementwise-call.js'
+import { isLoop, isMade, isOp, type Loop, type Node, sizeOfNode } from './graph.js'
 import type { InputSpec } from './record.js'
 import { type Destination, type Item, readsOf } from './schedule.js'
 import type { StateLayout } from './state-layout.js'
@@ -345,60 +344,4 @@ function carriedOver(
     if (alone && dying.includes(base) && base.dtype === part.dtype && sizeOfNode(base) === sizeOfNode(part)) pairs.set(part, base)
   }
   return pairs
-}
-
-/** Pairs outputs with dying operands of the same size and type that are read point by point. */
-function takeOver(cluster: Cluster, dying: readonly Node[], outputs: readonly Node[]): Map<Node, Node> {
-  const size = sizeOf(cluster.shape)
-  const operands = operandsOf(cluster)
-  const free = dying.filter(
-    (base) => base.dtype === cluster.compute && operands.every((node) => baseOf(node) !== base || sizeOfNode(node) === size),
-  )
-  const pairs = new Map<Node, Node>()
-  for (const output of outputs) {
-    if (output.dtype !== cluster.compute) continue
-    const victim = free.pop()
-    if (victim) pairs.set(output, victim)
-  }
-  return pairs
-}
-
-/** The micro-program of a cluster; `made` are the nodes whose values are written out. */
-function elementwiseCall(cluster: Cluster, made: readonly Node[]): { call: Call; operands: Node[] } {
-  const outside = operandsOf(cluster)
-  const scalars = outside.filter((node) => scalarConstant(node) !== undefined)
-  const operands = outside.filter((node) => scalarConstant(node) === undefined)
-  const grid = foldGrid(
-    cluster.shape,
-    operands.map((node) => node.shape),
-  ) as Grid
-  const registers = new Map<Node, number>()
-  for (const node of [...operands, ...scalars]) registers.set(node, registers.size)
-  let next = registers.size
-  const ops = cluster.nodes.flatMap((node) => {
-    const chain = chainOfNode(node)
-    const read = node.inputs.map((input) => registers.get(input) as number)
-    const words = wordsOf(chain, read, next)
-    next += chain.length
-    registers.set(node, next - 1)
-    return words
-  })
-  const compute = cluster.compute === 'float32' ? 0 : 1
-  const call: Call = {
-    kernel: 'elementwise',
-    ints: [
-      compute,
-      grid.rows,
-      grid.cols,
-      operands.length,
-      made.length,
-      scalars.length,
-      ops.length / 4,
-      ...grid.strides.flat(),
-      ...made.map((node) => registers.get(node) as number),
-      ...ops,
-    ],
-    scalars: scalars.map((node) => scalarConstant(node) as number),
-  }
-  return { call, operands }
 }

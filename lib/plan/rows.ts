@@ -11,6 +11,9 @@ export function rowsApart(graph: Graph, batched: ReadonlySet<number>, values: re
   const mixed = new Set<Node>()
   for (const node of graph.nodes) {
     if (node.origin.kind === 'input' && batched.has(node.origin.index)) rows.add(node)
+    if (node.origin.kind === 'part' && rows.has(node.inputs[0] as Node)) rows.add(node)
+    // A loop runs over another axis, and what it does with that of the samples is not looked at.
+    if (!isOp(node) && node.inputs.some((input) => rows.has(input) || mixed.has(input)) && !rows.has(node)) mixed.add(node)
     if (!isOp(node)) continue
     if (node.inputs.some((input) => mixed.has(input))) mixed.add(node)
     const own = node.inputs.map((input) => rows.has(input))

@@ -1,11 +1,12 @@
 /**
  * Passes that make the graph smaller before anything is fused: `rules` rewrites what it matches, equal entries are shared.
- * Each keeps the values' bits. To add one: an entry of `rules`.
+ * Each keeps the values' bits, but for the sign of a zero that zeros are added to. To add one: an entry of `rules`.
  */
 
 import { broadcastRow, sumRow } from '../primitives/broadcast.js'
 import { matmulRow } from '../primitives/linalg.js'
 import { reshapeRow, stopGradientRow, transposeRow } from '../primitives/movement.js'
+import { concatRow, placeRow } from '../primitives/parts.js'
 import type { Params, Primitive } from '../primitives/primitive.js'
 import { full } from '../tensor/creation.js'
 import { foldGrid, sameShape, sizeOf } from '../util/shape.js'
@@ -84,12 +85,43 @@ const rules: readonly Rule[] = [
         : undefined
     },
   },
+  {
+    name: 'sum of regions that together are the whole → concat',
+    pattern: op('add', a, b),
+    rewrite: (_, node, readers) => joined(node, readers),
+  },
   { name: 'reshape(reshape(x)) → reshape(x)', pattern: op(reshapeRow, op(reshapeRow, x)), rewrite: ({ x }) => ({ inputs: [x as Node] }) },
   { name: 'stopGradient(x) → x', pattern: op(stopGradientRow, x), rewrite: ({ x }) => x },
   { name: 'reshape(x) → x, of that shape already', pattern: op(reshapeRow, x), rewrite: ({ x }, node) => repeated(x, node) },
   { name: 'broadcast(x) → x, of that shape already', pattern: op(broadcastRow, x), rewrite: ({ x }, node) => repeated(x, node) },
   { name: '1·x → x, of that shape already', pattern: symmetric('mul', constant(1), x), rewrite: ({ x }, node) => repeated(x, node) },
 ]
+
+/** Regions in zeros, added up: where they cover an axis, one after the other, nothing is added. */
+function joined(node: OpNode, readers: (node: Node) => number): Rewritten | undefined {
+  const regions: OpNode[] = []
+  const gather = (input: Node, top: boolean): boolean => {
+    if (!sameAs(input, node)) return false
+    if (applies(input, placeRow)) return regions.push(input) > 0
+    return (top || readers(input) === 1) && microOf(input) === 'add' && input.inputs.every((part) => gather(part, false))
+  }
+  if (!gather(node, true)) return undefined
+  const [first] = regions as [OpNode]
+  const axis = node.shape.findIndex((n, i) => (first.inputs[0] as Node).shape[i] !== n)
+  const start = (region: OpNode) => (region.origin.params as { starts: readonly number[] }).starts[axis] as number
+  regions.sort((a, b) => start(a) - start(b))
+  let end = 0
+  for (const region of regions) {
+    const { starts, steps } = region.origin.params as { starts: readonly number[]; steps: readonly number[] }
+    const { shape } = region.inputs[0] as Node
+    const whole = shape.every((n, i) => steps[i] === 1 && (i === axis ? starts[i] === end : starts[i] === 0 && n === node.shape[i]))
+    if (axis < 0 || !whole) return undefined
+    end += shape[axis] as number
+  }
+  return end === node.shape[axis]
+    ? { row: concatRow, params: { axis }, inputs: regions.map((region) => region.inputs[0] as Node) }
+    : undefined
+}
 
 const repeated = (input: Node | undefined, node: Node) => (input && sameAs(input, node) ? input : undefined)
 

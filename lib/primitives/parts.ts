@@ -34,7 +34,7 @@ const ofEach = (size: number, { starts, sizes, steps }: Region): Region & { [key
   steps: [1, ...steps],
 })
 
-const sliceRow: LinearPrimitive<Region & { [key: string]: unknown }> = {
+export const sliceRow: LinearPrimitive<Region & { [key: string]: unknown }> = {
   name: 'slice',
   kind: 'linear',
   doc: 'a region of x: from starts, so many sizes, by steps (which may be negative)',
@@ -54,7 +54,7 @@ const sliceRow: LinearPrimitive<Region & { [key: string]: unknown }> = {
   ],
 }
 
-const placeRow: LinearPrimitive<Region & { shape: Shape; [key: string]: unknown }> = {
+export const placeRow: LinearPrimitive<Region & { shape: Shape; [key: string]: unknown }> = {
   name: 'place',
   kind: 'linear',
   doc: 'x in a region of zeros: the transpose of slice',

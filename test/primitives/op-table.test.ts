@@ -15,7 +15,19 @@ import { type FloatDtype, isFloat } from '../../lib/util/dtype.js'
 import { type Composite, composites } from '../support/composites.js'
 import { announce, present, using } from '../support/engines.js'
 import { type GoldenCase, golden, numbers } from '../support/golden.js'
-import { against, againstPeer, compiled, differentiate, eager, Findings, ofCompiled, replayed, type Subject } from '../support/prove.js'
+import {
+  against,
+  againstPeer,
+  compiled,
+  differentiate,
+  eager,
+  Findings,
+  inLoop,
+  ofCompiled,
+  replayed,
+  type Subject,
+  throughLoop,
+} from '../support/prove.js'
 
 const { rows } = golden<{ rows: Record<string, GoldenCase[]> }>('ops')
 const { functions: composedGolden } = golden<{ functions: Record<string, GoldenCase> }>('composites')
@@ -78,6 +90,13 @@ function prove(make: (dtype: FloatDtype) => Subject): void {
         if (oneType(s, results)) against(`${name}: replayed against eager`, replayed(s, results), results, found)
         against(`${name}: compiled against eager`, compiled(s), results, found)
         against(`${name}: derivatives of what is compiled`, ofCompiled(s), results, found)
+        for (const compiling of [false, true]) {
+          const how = compiling ? 'compiled' : 'eager'
+          for (const carried of [false, true])
+            for (const ys of inLoop(s, carried, compiling))
+              against(`${name}: in a loop, ${how}${carried ? ', by the carry' : ''}`, ys, results, found)
+          if (s.differentiable) against(`${name}: back through a loop, ${how}`, throughLoop(s, compiling), results, found)
+        }
         if (dtype === 'float64' && s.differentiable) differentiate(s, found)
         return results
       }),

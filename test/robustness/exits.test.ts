@@ -33,6 +33,12 @@ const long = `
   const trainer = new MBSGD(model, { loss: loss.mse, batchSize: 4 * n, learningRate: 1e-9 })
   const fit = trainer.fit({ x, y: x }, { epochs: 1e6, seed: 1 });
 `
+/** One run of a program that takes minutes in a loop, beside the main thread. */
+const looping = `
+  const { compile, scan, tensor } = await import(${JSON.stringify(library)})
+  const far = compile((x) => scan((h) => [h.mul(0.999), undefined], x, null, { length: 1e11 })[0])
+  const fit = far.async(tensor([1, 2]));
+`
 const inWorker = (body: string, fit = training) => `
   const { Worker } = await import('node:worker_threads')
   const source = ${JSON.stringify(`(async () => { ${fit} (await import('node:worker_threads')).parentPort.postMessage('trains'); BODY })()`)}
@@ -98,6 +104,12 @@ const endings: { name: string; code: string; signal?: NodeJS.Signals; status: nu
   {
     name: 'terminate in a long product',
     code: `${inWorker('await fit', long)} await new Promise((done) => setTimeout(done, 150)); ${end}; await worker.terminate(); process.exit(5)`,
+    status: 5,
+  },
+  { name: 'process.exit in a long loop', code: `${looping} setTimeout(() => { ${end}; process.exit(7) }, 20)`, status: 7 },
+  {
+    name: 'terminate in a long loop',
+    code: `${inWorker('await fit', looping)} await new Promise((done) => setTimeout(done, 20)); ${end}; await worker.terminate(); process.exit(5)`,
     status: 5,
   },
   {

@@ -3,13 +3,15 @@
  * compose them: agreement with a peer, with central differences, of both modes with each other, and of a replayed program.
  */
 
+import { scan } from '../../lib/autodiff/scan.js'
 import { grad, jvp, vjp } from '../../lib/autodiff/transforms.js'
 import { compile as compileForUse } from '../../lib/compile/compile.js'
 import { compile } from '../../lib/plan/plan.js'
 import { StateLayout } from '../../lib/plan/state-layout.js'
 import { add, mul } from '../../lib/primitives/elementwise.js'
+import { stack } from '../../lib/primitives/parts.js'
 import { sum } from '../../lib/primitives/reduce.js'
-import { tensor } from '../../lib/tensor/creation.js'
+import { tensor, zeros } from '../../lib/tensor/creation.js'
 import { emptyTensor, type Tensor } from '../../lib/tensor/tensor.js'
 import { type FloatDtype, isFloat } from '../../lib/util/dtype.js'
 import { Stream } from '../../lib/util/random.js'
@@ -111,6 +113,57 @@ export function compiled(s: Subject): Tensor[] {
 /** Value and derivatives of the compiled function, taken outside. */
 export function ofCompiled(s: Subject): Tensor[] {
   return eager({ ...s, f: compileForUse(s.f) })
+}
+
+/**
+ * Value and derivatives as the body of a loop of three iterations makes them: with operands that are rows of stacks, or that depend on
+ * the carry, so that nothing of it can leave the loop; eagerly, or compiled. The results of the middle iteration come first.
+ */
+export function inLoop(s: Subject, carried: boolean, compiling: boolean): Tensor[][] {
+  const g = s.differentiable ? [cotangent(s, s.f(...s.inputs))] : []
+  const given = [...s.inputs, ...g]
+  const step = (...stacks: Tensor[]): Tensor[] => {
+    const zero = zeros([], { dtype: 'float64' })
+    const [, ys] = scan(
+      (carry: Tensor, rows: Tensor[]) => {
+        const own = rows.map((x) => (carried && isFloat(x.dtype) ? x.add(carry.cast(x.dtype)) : x))
+        const inputs = own.slice(0, s.inputs.length)
+        const traced: Subject = { ...s, inputs }
+        const next = carry.mul(0.5)
+        if (!s.differentiable) return [next, [s.f(...inputs)] as Tensor[]] as const
+        const [value, pullback] = vjp(ofFloats(traced), ...points(traced))
+        return [next, [value, ...pullback(own.at(-1) as Tensor)] as Tensor[]] as const
+      },
+      zero,
+      stacks,
+    )
+    return ys as Tensor[]
+  }
+  const run = compiling ? compileForUse(step) : step
+  const ys = run(...given.map((x) => stack([x, x, x])))
+  return [1, 0, 2].map((t) => ys.map((y) => y.slice(t)))
+}
+
+/** The derivatives of the sum of three such iterations, each a third of it, by the loop that goes back. */
+export function throughLoop(s: Subject, compiling: boolean): Tensor[] {
+  const g = cotangent(s, s.f(...s.inputs))
+  const run = (...given: Tensor[]): Tensor[] => {
+    const [value, pullback] = vjp(
+      (...x: Tensor[]) =>
+        scan(
+          (sum: Tensor, _: undefined) => {
+            const y = ofFloats(s)(...x)
+            return [sum.add(y.mul(1 / 3).cast(sum.dtype)), undefined] as const
+          },
+          zeros(g.shape, { dtype: g.dtype as FloatDtype }),
+          undefined,
+          { length: 3 },
+        )[0],
+      ...given,
+    )
+    return [value, ...pullback(g)]
+  }
+  return (compiling ? compileForUse(run) : run)(...points(s))
 }
 
 /** Against the peer. */

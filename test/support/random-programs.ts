@@ -171,6 +171,40 @@ const onFloats: Step[] = [
   // NaN is no index, and is refused.
   (a, p) => w.gather(a, toIndex(w.floor(w.where(w.isFinite(p.float()), p.float(), 0).tanh().mul(1.7).add(2.013)).slice(null, 0), rows)),
   (a, p) => a.mul(w.oneHot(indices(p.float(), cols).slice(null, 2), cols, { dtype: a.dtype as FloatDtype })),
+  // Loops over the rows, also backwards, with products by what is closed over, and one in another.
+  (a, p) => {
+    const m = p.matrix().cast(a.dtype)
+    const [last, ys] = w.scan(
+      (h: Tensor, x: Tensor) => {
+        const next = x
+          .reshape([1, cols])
+          .matmul(m)
+          .add(h.reshape([1, cols]).matmul(m))
+          .mul(0.3)
+          .reshape([cols])
+          .tanh()
+        return [next, next.add(h)] as const
+      },
+      p.small().cast(a.dtype),
+      a,
+      { reverse: p.below(2) === 1 },
+    )
+    return ys.add(last).mul(0.5)
+  },
+  (a, p) => w.scan((h: Tensor, x: Tensor) => [h.mul(0.5).add(x.sin()), h.mul(p.small().cast(a.dtype))] as const, a.slice(0), a)[1],
+  (a, p) =>
+    w.scan(
+      (h: Tensor, [x, z]: [Tensor, Tensor]) => {
+        const [inner, ys] = w.scan(
+          (c: Tensor, y: Tensor) => [c.mul(0.4).add(y), c.mul(y).add(h.sum())] as const,
+          x,
+          z.reshape([1, cols]).broadcastTo([2, cols]),
+        )
+        return [h.mul(0.3).add(inner), ys.sum(0).mul(0.2)] as const
+      },
+      p.small().cast(a.dtype),
+      [a.tanh(), p.float(a.dtype as FloatDtype).sin()] as [Tensor, Tensor],
+    )[1],
   (a) => w.stopGradient(a).mul(a),
   (a, p) => optimizationBarrier(a.sin(), p.any()),
   (a, p) => dropout(a, w.tensor(Int32Array.of(p.below(99), 0, p.below(9), 0)), 0.3, { layer: p.below(3) }),
