@@ -199,12 +199,24 @@ const is: (node: Node, row: { readonly name: string }) => boolean = applies
 const linear = (node: OpNode): boolean =>
   is(node, reshapeRow) || is(node, transposeRow) || microOf(node) === 'neg' || (microOf(node) === 'mul' && node.inputs.length === 2)
 
+const isCarry = ({ origin }: Node, slot: number): boolean => origin.kind === 'state' && origin.slot === slot
+
+/** Whether a carry becomes itself and something else. */
+const addsUp = ({ slot, value }: Extract<Effect, { kind: 'assign' }>): boolean =>
+  microOf(value) === 'add' && value.inputs.some((inner) => isCarry(inner, slot)) && value.inputs[0] !== value.inputs[1]
+
 function moveAfter(graph: Graph, node: LoopNode): void {
   const { loop } = node.origin
   const { body, length } = loop
   const motions = motionsOf(body)
   const consumers = consumersOf(body)
-  const readers = (inner: Node) => (consumers.get(inner)?.length ?? 0) + body.effects.filter(({ value }) => value === inner).length
+  const sums = new Set(body.effects.flatMap((effect) => (effect.kind === 'assign' && addsUp(effect) ? [effect.value] : [])))
+  /** Who reads a value; all sums that add it up count as one, since they leave together. */
+  const readers = (inner: Node) => {
+    const list = consumers.get(inner) ?? []
+    const others = list.filter((reader) => !sums.has(reader)).length
+    return others + (others < list.length ? 1 : 0) + body.effects.filter(({ value }) => value === inner).length
+  }
   const isFixed = (inner: Node) => motions.get(inner) === 'fixed'
   const taken = new Set<Effect>()
 
@@ -267,7 +279,7 @@ function moveAfter(graph: Graph, node: LoopNode): void {
     }
     taken.add(effect)
   }
-  const sums = taken.size
+  const summed = taken.size
 
   const stays = body.effects.flatMap((effect) => (effect.kind === 'assign' && !taken.has(effect) ? [effect.value] : []))
   const needed = new Set(coneOf(body, stays).nodes)
@@ -288,8 +300,8 @@ function moveAfter(graph: Graph, node: LoopNode): void {
     taken.add(effect)
   }
   body.effects = body.effects.filter((effect) => !taken.has(effect))
-  note(loop, sums, 'sum', 'over the iterations after it')
-  note(loop, taken.size - sums, 'product', 'over the whole stack after it')
+  note(loop, summed, 'sum', 'over the iterations after it')
+  note(loop, taken.size - summed, 'product', 'over the whole stack after it')
 }
 
 const note = ({ notes }: Loop, count: number, what: string, where: string): void => {
