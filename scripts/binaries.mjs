@@ -1,5 +1,5 @@
 /**
- * Builds the binaries of a release into prebuilds/<platform>-<arch>/, where node-gyp-build looks, all of them on one Debian machine
+ * Builds the binaries of a release into prebuilds/<platform>-<arch>/, all of them on one Debian machine
  * (x64), and checks each as far as that can be done without running it:
  *
  *   npm run binaries                          all: see binaries/targets.mjs

@@ -17,9 +17,10 @@ import {
   treeOf,
 } from '../tensor/inputs.js'
 import { Tensor } from '../tensor/tensor.js'
-import { allocateShared, type Dtype, type FloatDtype, isFloat } from '../util/dtype.js'
+import { allocateShared, type Dtype, type FloatDtype } from '../util/dtype.js'
 import { checkChoice, checkOptions, describe } from '../util/options.js'
 import { formatShape, sizeOf } from '../util/shape.js'
+import { checkFinite } from './checks.js'
 import { type ImageFolderOptions, readImageFolder } from './image-folder.js'
 import { type ColumnNames, columnsOfRecords, type RecordColumns } from './record-columns.js'
 
@@ -259,22 +260,6 @@ function column(where: string, name: string, values: unknown, dtype: FloatDtype)
       actual: t.shape,
     })
   return t
-}
-
-/** Refuses NaN and Infinity, naming the sample. Errors: ERR_DATA. */
-export function checkFinite(where: string, name: string, t: Tensor): void {
-  if (!isFloat(t.dtype)) return
-  const data = t.data
-  for (let i = 0; i < data.length; i++) {
-    if (Number.isFinite(data[i])) continue
-    const width = sizeOf(t.shape.slice(1))
-    const feature = width > 1 ? `, feature ${i % width}` : ''
-    throw new WengertError(
-      'ERR_DATA',
-      `${where}: expected finite numbers, got ${data[i]} in ${name} of sample ${Math.floor(i / width)}${feature}`,
-      { expected: 'finite', actual: data[i] },
-    )
-  }
 }
 
 /** The tensor in the type that a model computes in; integers stay where `keepIntegers`. */

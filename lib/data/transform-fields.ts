@@ -6,8 +6,9 @@ import { Tensor } from '../tensor/tensor.js'
 import { isFloat } from '../util/dtype.js'
 import { describe, listed } from '../util/options.js'
 import { isPlainObject } from '../util/tree.js'
-import { carrying, checkData, Dataset, namesOf } from './dataset.js'
-import { isData, type Transform, type TransformJSON } from './transform-rule.js'
+import { isData } from './checks.js'
+import { transformData } from './transform-data.js'
+import type { Transform, TransformJSON } from './transform-rule.js'
 
 /** The transform that applies each of `parts` to the field of its name. */
 export function fieldsTransform(parts: readonly Named<Transform>[]): Transform {
@@ -39,13 +40,8 @@ export function fieldsTransform(parts: readonly Named<Transform>[]): Transform {
   }
   const call = (values: unknown): unknown => {
     if (!isData(values)) return map('transform', values, (transform, t) => transform(t))
-    const { x, y, weights } = checkData('transform', values)
-    const set = new Dataset(
-      map('transform', x, (transform, t) => transform(t)),
-      y,
-      namesOf(values),
-    )
-    return carrying(set, weights)
+    const applied = (x: Inputs) => map('transform', x, (transform, t) => transform(t))
+    return transformData('transform', values, applied, (names) => names)
   }
   return Object.assign(call as Transform, {
     kind: 'fields',

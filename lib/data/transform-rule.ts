@@ -2,12 +2,14 @@
 
 import { WengertError } from '../errors.js'
 import { asTensor, type TensorLike } from '../tensor/creation.js'
-import { type InputsLike, loneTensor, type TensorsOf } from '../tensor/inputs.js'
+import { type Inputs, type InputsLike, loneTensor, type TensorsOf } from '../tensor/inputs.js'
 import { Tensor } from '../tensor/tensor.js'
 import { allocate, isFloat, type TypedArray } from '../util/dtype.js'
 import { describe } from '../util/options.js'
 import { checkShape, formatShape, type Shape, sameShape, sizeOf } from '../util/shape.js'
-import { carrying, checkData, checkFinite, type DataLike, Dataset, namesOf } from './dataset.js'
+import { checkFinite, isData } from './checks.js'
+import type { DataLike, Dataset } from './dataset.js'
+import { transformData } from './transform-data.js'
 
 /** What `transformFromJSON` reads back. */
 export interface TransformJSON {
@@ -39,9 +41,6 @@ export interface Rule {
   json: Record<string, unknown>
 }
 
-/** Whether a value has x and y. */
-export const isData = (value: unknown): value is DataLike => typeof value === 'object' && value !== null && 'x' in value && 'y' in value
-
 /** The rows of a batch, or one sample's values as one row. Errors: ERR_SHAPE, ERR_DATA, ERR_VALUE. */
 function apply(where: string, values: unknown, from: Shape, to: Shape, row: Rule['forward']): Tensor {
   const t = values instanceof Tensor ? values : asTensor(where, values)
@@ -69,15 +68,11 @@ export function define(rule: Rule): Transform {
   const { kind, input, output } = rule
   const call = (values: unknown): unknown => {
     if (!isData(values)) return apply(kind, values, input, output, rule.forward)
-    const { x, y, weights } = checkData(kind, values)
+    const applied = (x: Inputs) => apply(kind, loneTensor(kind, x), input, output, rule.forward)
     // Names of features stand for columns: they do not outlive them. An encoder gives the features before.
-    const { features, encoder: _, ...names } = namesOf(values)
-    const set = new Dataset(
-      apply(kind, loneTensor(kind, x), input, output, rule.forward),
-      y,
+    return transformData(kind, values, applied, ({ features, encoder: _, ...names }) =>
       features && sameShape(input, output) ? { ...names, features } : names,
     )
-    return carrying(set, weights)
   }
   return Object.assign(call as Transform, {
     kind,

@@ -5,22 +5,22 @@
  */
 
 import { WengertError } from '../errors.js'
-import { asTensor, type TensorLike } from '../tensor/creation.js'
+import type { TensorLike } from '../tensor/creation.js'
 import { tensorsOf } from '../tensor/inputs.js'
 import { Tensor } from '../tensor/tensor.js'
 import { allocate } from '../util/dtype.js'
 import { checkChoice, checkNumber, checkOptions, describe, listed } from '../util/options.js'
 import { type Shape, sizeOf } from '../util/shape.js'
 import { isPlainObject } from '../util/tree.js'
-import { type AnyData, checkData } from './dataset.js'
+import type { AnyData } from './dataset.js'
 import { imageFromJSON } from './images.js'
+import { trainingFeatures } from './transform-data.js'
 import { byField, fieldsFromJSON } from './transform-fields.js'
-import { define, isData, numbers, sampleShape, type Transform, type TransformJSON } from './transform-rule.js'
+import { define, numbers, sampleShape, type Transform, type TransformJSON } from './transform-rule.js'
 
 /** What is fitted on the features, [m, …] and finite; of several inputs on each of floating numbers. Errors: ERR_OPTION for columns of several. */
 function fitted(where: string, data: unknown, columns: unknown, fit: (x: Tensor) => Transform): Transform {
-  const t = isData(data) || data instanceof Tensor ? data : asTensor(where, data)
-  const { x } = checkData(where, isData(t) ? t : { x: t, y: t })
+  const x = trainingFeatures(where, data)
   if (columns !== undefined && !(x instanceof Tensor))
     throw new WengertError(
       'ERR_OPTION',

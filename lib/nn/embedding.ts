@@ -2,13 +2,13 @@
 
 import { WengertError } from '../errors.js'
 import { gather, toIndex } from '../primitives/indexing.js'
+import { knownValues } from '../primitives/known-values.js'
 import { cast } from '../primitives/movement.js'
 import { nextSeed, Random } from '../tensor/random.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { type FloatDtype, isFloat } from '../util/dtype.js'
 import { checkChoice, checkNumber, checkOptions, describe } from '../util/options.js'
 import { type Initializer, initialWeights } from './init.js'
-import { knownValues } from './loss-contract.js'
 import { Module } from './module.js'
 import { Parameter } from './parameter.js'
 

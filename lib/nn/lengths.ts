@@ -3,12 +3,12 @@
 import { WengertError } from '../errors.js'
 import { add, less, sub } from '../primitives/elementwise.js'
 import { toIndex } from '../primitives/indexing.js'
+import { knownValues } from '../primitives/known-values.js'
 import { cast, reshape } from '../primitives/movement.js'
 import { arange, asTensor } from '../tensor/creation.js'
 import { Tensor, type TensorLike } from '../tensor/tensor.js'
 import { describe } from '../util/options.js'
 import { formatShape } from '../util/shape.js'
-import { knownValues } from './loss-contract.js'
 
 /** One integer in 1 … T a sequence: a list, a typed array, or a tensor [m]; floating numbers as data sets hold them, too. */
 export type Lengths = TensorLike

@@ -5,6 +5,7 @@ import { WengertError } from '../errors.js'
 import { broadcastTo } from '../primitives/broadcast.js'
 import { abs, add, div, less, log, log1p, maximum, mul, neg, relu, sigmoid, softplus, sub, where } from '../primitives/elementwise.js'
 import { gather, oneHot, takeAlong } from '../primitives/indexing.js'
+import { knownValues } from '../primitives/known-values.js'
 import { cast } from '../primitives/movement.js'
 import { sum } from '../primitives/reduce.js'
 import { logSoftmax, softmaxCrossEntropy } from '../primitives/softmax.js'
@@ -18,7 +19,6 @@ import {
   checkProbabilities,
   define,
   floatingPrediction,
-  knownValues,
   type LossOptions,
   pair,
   reduced,

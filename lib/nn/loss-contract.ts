@@ -5,12 +5,12 @@
 
 import { WengertError } from '../errors.js'
 import { div, mul } from '../primitives/elementwise.js'
+import { knownValues } from '../primitives/known-values.js'
 import { cast } from '../primitives/movement.js'
-import { Abstract, Traced } from '../primitives/primitive.js'
 import { mean, sum } from '../primitives/reduce.js'
 import { asTensor, isTypedArray, type TensorLike } from '../tensor/creation.js'
 import { Tensor } from '../tensor/tensor.js'
-import { type FloatDtype, isFloat, type TypedArray } from '../util/dtype.js'
+import { type FloatDtype, isFloat } from '../util/dtype.js'
 import { checkChoice, checkNumber, checkOptions, describe, type NumberRule } from '../util/options.js'
 import { formatShape, sameShape } from '../util/shape.js'
 
@@ -112,13 +112,6 @@ const library = new WeakSet<object>()
 
 /** Whether a loss is one of the library, and depends on nothing that may change. */
 export const isLibraryLoss = (loss: Loss): boolean => library.has(loss)
-
-/** The values of a tensor, inside of `vmap` those of all samples; undefined where only its shape is known. */
-export function knownValues(x: Tensor): TypedArray | undefined {
-  let inner = x.resolve()
-  while (inner instanceof Traced) inner = inner.value
-  return inner instanceof Abstract ? undefined : inner.data
-}
 
 /** Any accepted value as a tensor; arrays take the type of `like`. Errors: ERR_VALUE. */
 export function toTensor(op: string, what: string, value: unknown, like?: Tensor): Tensor {

@@ -1,24 +1,22 @@
 /**
  * Classes of modules by the name under which a saved model mentions them, and modules as JSON: a list in which a module
  * refers only to earlier ones, so that a shared module is one entry and no file can make a circle. A new built-in layer
- * gives `config` (and `static fromConfig`, where its constructor does not take that); a new file of layers is an entry of `files`, or
- * of sequence-layers.ts.
+ * gives `config` (and `static fromConfig`, where its constructor does not take that); a new file of layers is an entry of `files`, of
+ * image-layers.ts or of sequence-layers.ts.
  */
 
 import { WengertError } from '../errors.js'
 import { describe, listed, short } from '../util/options.js'
 import { isPlainObject } from '../util/tree.js'
 import * as activations from './activations.js'
-import * as augmentation from './augmentation.js'
 import * as batchNorm from './batch-norm.js'
 import * as composition from './composition.js'
-import * as convolution from './convolution.js'
 import * as dropout from './dropout.js'
 import * as embedding from './embedding.js'
+import * as images from './image-layers.js'
 import * as layers from './layers.js'
 import { Module } from './module.js'
 import * as normalization from './normalization.js'
-import * as pooling from './pooling.js'
 import * as sequences from './sequence-layers.js'
 import * as tableInput from './table-input.js'
 
@@ -44,12 +42,10 @@ const files: readonly Record<string, unknown>[] = [
   composition,
   normalization,
   batchNorm,
-  augmentation,
   embedding,
   dropout,
-  convolution,
-  pooling,
   tableInput,
+  ...Object.values(images),
   ...Object.values(sequences),
 ]
 

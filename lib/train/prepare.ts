@@ -1,6 +1,7 @@
 /** Data made ready for a model and its loss: everything that can be refused is refused here, before anything is changed. */
 
-import { checkData, checkFinite, converted, refuseNoWeight } from '../data/dataset.js'
+import { checkFinite } from '../data/checks.js'
+import { checkData, converted, refuseNoWeight } from '../data/dataset.js'
 import { WengertError } from '../errors.js'
 import { checkLabels, checkProbabilities, checkSigns, type Loss, type OutputKind } from '../nn/loss-contract.js'
 import { outputsOf } from '../nn/loss-outputs.js'

@@ -2,13 +2,18 @@
 
 import { isKnownLayer, learnLayers } from '../nn/registry.js'
 
-let brought: Promise<void> | undefined
+/** Whether layers over images have a class of this name: else those over sequences are asked first. */
+export const ofImages = (name: string): boolean => /^(Conv|\w*Pool\dd$|Upsample|ZeroPad|Random|GaussianNoise)/.test(name)
 
-/** Fetches layers over sequences where the header of a model's file names a class that is not known yet. */
+const images = () => import('./images.js')
+const sequences = () => import('./sequences.js')
+
+/** Fetches the files of layers that the header of a model's file names and that are not known yet. */
 export async function bringLayers(header: string): Promise<void> {
   // JSON in a string of JSON: quotes are escaped.
   const names = [...header.matchAll(/\\"type\\":\\"(\w+)\\"/g)].map(([, name]) => name as string)
-  if (names.every(isKnownLayer)) return
-  brought ??= import('./sequences.js').then((files) => learnLayers(Object.values(files)))
-  await brought
+  const wanted = () => names.filter((name) => !isKnownLayer(name))
+  if (wanted().some(ofImages)) learnLayers(Object.values(await images()))
+  if (wanted().length > 0) learnLayers(Object.values(await sequences()))
+  if (wanted().length > 0) learnLayers(Object.values(await images()))
 }

@@ -51,7 +51,7 @@ const answersToRecords = (header: string): boolean => /\\"table\\":|\\"records\\
 /**
  * The model that `saveModel` kept, from its bytes: a typed array, an ArrayBuffer, a Blob or File, or what `fetch` resolves to. Its
  * `predict`, `preprocess` and `classesOf` are those of Node's. A model that answers to records fetches one more file, and
- * so does one with recurrent layers or attention.
+ * so does one with convolutions, recurrent layers or attention.
  *
  * @throws (rejects) ERR_FILE for bytes that are truncated, corrupt, or not a model, and for a response that is none
  * @example

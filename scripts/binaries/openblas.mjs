@@ -12,7 +12,7 @@ export const version = '0.3.34'
 const patch = join(root, 'scripts', 'binaries', 'openblas-blocking.patch')
 /** Its objects by which float32 and float64 products are made, in every folder of it; a twentieth of what a BLAS has. */
 const products = ['s', 'd'].flatMap((type) => [`${type}gemm_%`, `cblas_${type}gemm.%`])
-const flags = [
+const flags = ({ openblas: { settings, compile = [] } }) => [
   'NOFORTRAN=1',
   'NO_LAPACK=1',
   'NO_LAPACKE=1',
@@ -27,7 +27,8 @@ const flags = [
   'USE_OPENMP=0',
   'NO_AFFINITY=1',
   'NO_WARMUP=1',
-  'COMMON_OPT=-O2 -fPIC -ffunction-sections -fdata-sections',
+  `COMMON_OPT=${['-O2', '-fPIC', '-ffunction-sections', '-fdata-sections', ...compile].join(' ')}`,
+  ...settings,
 ]
 
 /**
@@ -62,9 +63,10 @@ function configHeader(build) {
 }
 
 /** Where a build of these settings is kept: a folder with lib/libopenblas.a, include/ and LICENSE. */
-export function openblasFolder({ openblas: { tools, settings }, processor }) {
+export function openblasFolder(target) {
+  const { openblas, processor } = target
   const [, changes] = readFileSync(patch, 'utf8').split(/^(?=--- )/m)
-  const all = JSON.stringify([version, flags, settings, basename(tools.cc), changes])
+  const all = JSON.stringify([version, flags(target), basename(openblas.tools.cc), changes])
   return join(cache, `openblas-${version}-${processor}-${createHash('sha256').update(all).digest('hex').slice(0, 12)}`)
 }
 
@@ -81,7 +83,7 @@ export function openblas(target, jobs) {
   say(`building OpenBLAS ${version} for ${target.processor} (${settings.join(', ')}): some minutes`)
   const programs = [`CC=${tools.cc}`, `AR=${tools.ar}`, `RANLIB=${tools.ranlib}`, 'HOSTCC=gcc']
   // Without MAKE_NB_JOBS its makefile takes all processors.
-  run('make', [`-j${jobs}`, 'libs', `MAKE_NB_JOBS=${jobs}`, ...programs, ...flags, ...settings], { cwd: build })
+  run('make', [`-j${jobs}`, 'libs', `MAKE_NB_JOBS=${jobs}`, ...programs, ...flags(target)], { cwd: build })
   fillTables(tools, build)
   return keep(build, folder)
 }

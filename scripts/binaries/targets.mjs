@@ -2,10 +2,10 @@
  * The release binaries, all of them made on one Linux machine. To add one: a line here, and a kind of toolchain where it is of
  * none of those that are there.
  *
- *   folder, file   where node-gyp-build looks for it in prebuilds/
+ *   folder, file   where it lies in prebuilds/
  *   kind           which toolchain builds and checks it: toolchains.mjs
- *   openblas       the tools and the arguments of OpenBLAS's make that differ. The list of cores says which kernels are in, beside
- *                  the plainest of the architecture.
+ *   openblas       the tools, the arguments of OpenBLAS's make that differ, and those of the compiler. The list of cores says
+ *                  which kernels are in, beside the plainest of the architecture.
  *   needs          programs that must be there, and
  *   packages       of Debian that bring them
  *   prepare        makes the tools themselves, where they are none of the machine's
@@ -51,7 +51,11 @@ const arm64 = {
   processor: 'aarch64',
   tools: arm,
   // Newer cores fall back to ARMV8, whose products are in assembly too.
-  openblas: { tools: arm, settings: [...chosen, 'ARCH=arm64', 'TARGET=ARMV8', 'CROSS=1', 'DYNAMIC_LIST=NEOVERSEN1'] },
+  openblas: {
+    tools: arm,
+    settings: [...chosen, 'ARCH=arm64', 'TARGET=ARMV8', 'CROSS=1', 'DYNAMIC_LIST=NEOVERSEN1'],
+    compile: ['-mno-outline-atomics'], // a call of glibc's, which musl lacks
+  },
 }
 
 const macos = ['CROSS=1', 'BINARY=64', 'OSNAME=Darwin']

@@ -23,8 +23,10 @@ export const standIns = {
   'web/predict': {
     ...shared,
     'backend/js/engine': { by: 'web/eager-engine' },
+    'data/transform-data': { by: 'web/no-data' },
     'nn/network-svg': { by: 'web/no-drawing' },
-    'nn/sequence-layers': { by: 'web/no-sequences', except: 'web/sequences' },
+    'nn/image-layers': { by: 'web/no-layers', except: 'web/images' },
+    'nn/sequence-layers': { by: 'web/no-layers', except: 'web/sequences' },
     'plan/plan': { by: 'web/no-plans' },
     'plan/state-layout': { by: 'web/no-plans' },
   },

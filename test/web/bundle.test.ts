@@ -8,6 +8,8 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import * as wengert from '../../lib/index.js'
+import * as imageLayers from '../../lib/nn/image-layers.js'
+import { ofImages } from '../../lib/web/layers-later.js'
 import * as predict from '../../lib/web/predict.js'
 import * as web from '../../lib/web.js'
 
@@ -46,13 +48,13 @@ const model = new nn.Sequential(
 const x = rng.normal([5, 4])
 
 describe('wengert/web', () => {
-  test('to predict takes at most 66 kB, gzipped', () => {
+  test('to predict takes at most 60 kB, gzipped', () => {
     const needed = new Set(['web/predict.js'])
     for (const name of needed) for (const next of files.find(({ fileName }) => fileName === name)?.imports ?? []) needed.add(next)
     expect(needed.size).toBeGreaterThan(1)
     const all = files.filter(({ fileName }) => needed.has(fileName))
     expect(all.length).toBe(needed.size)
-    expect(all.reduce((sum, { code }) => sum + gzipSync(code, { level: 9 }).length, 0)).toBeLessThanOrEqual(66_000)
+    expect(all.reduce((sum, { code }) => sum + gzipSync(code, { level: 9 }).length, 0)).toBeLessThanOrEqual(60_000)
   })
 
   test('imports nothing of Node', () => {
@@ -141,6 +143,26 @@ describe('wengert/web', () => {
         tell(Array.from(model.predict(tensor(${JSON.stringify(series.toArray())})).data))`) as number[]
       for (const [i, value] of expected.data.entries()) expect(told[i], name).toBeCloseTo(value, 5)
     }
+  })
+
+  test('a model with layers over images brings them', async () => {
+    const seeing = new nn.Sequential(
+      new nn.RandomHorizontalFlip(),
+      new nn.Conv2d(2, 3, 3, { padding: 1, rng }),
+      new nn.MaxPool2d(2),
+      new nn.GlobalAvgPool2d(),
+      new nn.Linear(3, 2, { rng }),
+    )
+    const pictures = rng.normal([2, 2, 6, 6])
+    const expected = seeing.predict(pictures)
+    for (const name of ['web.js', 'web/predict.js']) {
+      const told = inPage(`const { loadModel, tensor } = ${load(name)}
+        const model = await loadModel(${bytes(encodeModel(seeing))})
+        tell(Array.from(model.predict(tensor(${JSON.stringify(pictures.toArray())})).data))`) as number[]
+      for (const [i, value] of expected.data.entries()) expect(told[i], name).toBeCloseTo(value, 5)
+    }
+    for (const file of Object.values(imageLayers))
+      for (const [name, type] of Object.entries(file)) if (type.prototype instanceof nn.Module) expect(ofImages(name), name).toBe(true)
   })
 
   test('what is no model, an answer of a server that is none, and files are refused', () => {

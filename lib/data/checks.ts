@@ -1,0 +1,26 @@
+/** What is asked of data before anything is done with it. */
+
+import { WengertError } from '../errors.js'
+import type { Tensor } from '../tensor/tensor.js'
+import { isFloat } from '../util/dtype.js'
+import { sizeOf } from '../util/shape.js'
+import type { DataLike } from './dataset.js'
+
+/** Whether a value has x and y. */
+export const isData = (value: unknown): value is DataLike => typeof value === 'object' && value !== null && 'x' in value && 'y' in value
+
+/** Refuses NaN and Infinity, naming the sample. Errors: ERR_DATA. */
+export function checkFinite(where: string, name: string, t: Tensor): void {
+  if (!isFloat(t.dtype)) return
+  const data = t.data
+  for (let i = 0; i < data.length; i++) {
+    if (Number.isFinite(data[i])) continue
+    const width = sizeOf(t.shape.slice(1))
+    const feature = width > 1 ? `, feature ${i % width}` : ''
+    throw new WengertError(
+      'ERR_DATA',
+      `${where}: expected finite numbers, got ${data[i]} in ${name} of sample ${Math.floor(i / width)}${feature}`,
+      { expected: 'finite', actual: data[i] },
+    )
+  }
+}

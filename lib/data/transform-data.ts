@@ -1,0 +1,24 @@
+/** What transforms have to do with whole data sets: fitted on one, applied to one. */
+
+import { asTensor } from '../tensor/creation.js'
+import type { Inputs } from '../tensor/inputs.js'
+import { Tensor } from '../tensor/tensor.js'
+import { isData } from './checks.js'
+import { type AnyData, carrying, checkData, Dataset, namesOf } from './dataset.js'
+
+/** The set with `apply` of its x, and those of its names that `kept` gives. */
+export function transformData(
+  where: string,
+  data: AnyData,
+  apply: (x: Inputs) => Inputs,
+  kept: (names: ReturnType<typeof namesOf>) => ReturnType<typeof namesOf>,
+): Dataset {
+  const { x, y, weights } = checkData(where, data)
+  return carrying(new Dataset(apply(x), y, kept(namesOf(data))), weights) as Dataset
+}
+
+/** The features that a transform is fitted on: [m, …], finite; of several inputs each. */
+export function trainingFeatures(where: string, data: unknown): Inputs {
+  const t = isData(data) || data instanceof Tensor ? data : asTensor(where, data)
+  return checkData(where, isData(t) ? t : { x: t, y: t }).x
+}

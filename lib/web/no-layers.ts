@@ -1,0 +1,3 @@
+/** Stands for the layers that `wengert/web/predict` fetches with a model that has one: see layers-later.ts. */
+
+export {}
