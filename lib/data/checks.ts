@@ -4,10 +4,6 @@ import { WengertError } from '../errors.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { isFloat } from '../util/dtype.js'
 import { sizeOf } from '../util/shape.js'
-import type { DataLike } from './dataset.js'
-
-/** Whether a value has x and y. */
-export const isData = (value: unknown): value is DataLike => typeof value === 'object' && value !== null && 'x' in value && 'y' in value
 
 /** Refuses NaN and Infinity, naming the sample. Errors: ERR_DATA. */
 export function checkFinite(where: string, name: string, t: Tensor): void {

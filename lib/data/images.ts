@@ -5,8 +5,8 @@ import { asTensor, type TensorLike } from '../tensor/creation.js'
 import { Tensor } from '../tensor/tensor.js'
 import { checkNumber, checkOptions, describe } from '../util/options.js'
 import { sizeOf } from '../util/shape.js'
-import { isData } from './checks.js'
 import type { DataLike } from './dataset.js'
+import { isData } from './is-data.js'
 import { define, numbers, sampleShape, type Transform, type TransformJSON } from './transform-rule.js'
 
 /** How pixels become numbers. */

@@ -3,8 +3,8 @@
 import { asTensor } from '../tensor/creation.js'
 import type { Inputs } from '../tensor/inputs.js'
 import { Tensor } from '../tensor/tensor.js'
-import { isData } from './checks.js'
 import { type AnyData, carrying, checkData, Dataset, namesOf } from './dataset.js'
+import { isData } from './is-data.js'
 
 /** The set with `apply` of its x, and those of its names that `kept` gives. */
 export function transformData(

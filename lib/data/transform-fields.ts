@@ -6,7 +6,7 @@ import { Tensor } from '../tensor/tensor.js'
 import { isFloat } from '../util/dtype.js'
 import { describe, listed } from '../util/options.js'
 import { isPlainObject } from '../util/tree.js'
-import { isData } from './checks.js'
+import { isData } from './is-data.js'
 import { transformData } from './transform-data.js'
 import type { Transform, TransformJSON } from './transform-rule.js'
 

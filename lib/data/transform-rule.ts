@@ -7,8 +7,9 @@ import { Tensor } from '../tensor/tensor.js'
 import { allocate, isFloat, type TypedArray } from '../util/dtype.js'
 import { describe } from '../util/options.js'
 import { checkShape, formatShape, type Shape, sameShape, sizeOf } from '../util/shape.js'
-import { checkFinite, isData } from './checks.js'
+import { checkFinite } from './checks.js'
 import type { DataLike, Dataset } from './dataset.js'
+import { isData } from './is-data.js'
 import { transformData } from './transform-data.js'
 
 /** What `transformFromJSON` reads back. */

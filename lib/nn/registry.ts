@@ -65,6 +65,8 @@ export function learnLayers(more: readonly Record<string, unknown>[]): void {
 learnLayers(files)
 /** Whether a model's file may name this class. */
 export const isKnownLayer = (name: string): boolean => byName.has(name)
+/** Whether this class was made known by `registerModule`. */
+export const isOwnLayer = (name: string): boolean => byName.has(name) && !builtIn.has(byName.get(name))
 const reference = '$module'
 /** Of lists and objects within one config. */
 const deepest = 32

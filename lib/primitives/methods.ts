@@ -15,20 +15,7 @@ import type { Operand } from './pointwise.js'
 import { all, any, argmax, argmin, cumsum, max, mean, min, norm, prod, std, sum, variance } from './reduce.js'
 import { logSoftmax, logSumExp, softmax } from './softmax.js'
 import { argsort, sort, topk } from './sort.js'
-import {
-  adaptiveAvgPool1d,
-  adaptiveAvgPool2d,
-  avgPool1d,
-  avgPool2d,
-  conv1d,
-  conv2d,
-  convTranspose1d,
-  convTranspose2d,
-  maxPool1d,
-  maxPool2d,
-  unfold,
-  upsample,
-} from './spatial.js'
+import { spatialMethods } from './spatial-methods.js'
 
 const { where, ...pointwise } = elementwise
 
@@ -43,8 +30,7 @@ const methods = {
   gather, oneHot, putAlong, scatterAdd, takeAlong,
   logSoftmax, logSumExp, softmax,
   argsort, sort, topk,
-  adaptiveAvgPool1d, adaptiveAvgPool2d, avgPool1d, avgPool2d, conv1d, conv2d, convTranspose1d, convTranspose2d,
-  maxPool1d, maxPool2d, unfold, upsample,
+  ...spatialMethods,
 }
 
 type Methods = typeof methods
@@ -63,12 +49,16 @@ declare module '../tensor/tensor.js' {
   interface Tensor extends TensorMethods {}
 }
 
-const bound = Object.entries(methods).map(([name, op]) => [
-  name,
-  function (this: Tensor, ...args: unknown[]) {
-    return (op as (...all: unknown[]) => unknown)(this, ...args)
-  },
-])
+/** Makes ops methods of Tensor. */
+export function attach(ops: Readonly<Record<string, unknown>>): void {
+  for (const [name, op] of Object.entries(ops)) {
+    function method(this: Tensor, ...args: unknown[]) {
+      return (op as (...all: unknown[]) => unknown)(this, ...args)
+    }
+    Object.defineProperty(Tensor.prototype, name, { value: method, writable: true, configurable: true })
+  }
+}
+
 const joined = {
   where(this: Tensor, condition: Operand, other: Operand) {
     return where(condition, this, other)
@@ -81,6 +71,6 @@ const joined = {
   },
 }
 
-for (const [name, method] of [...bound, ...Object.entries(joined)]) {
-  Object.defineProperty(Tensor.prototype, name as string, { value: method, writable: true, configurable: true })
-}
+attach(methods)
+for (const [name, method] of Object.entries(joined))
+  Object.defineProperty(Tensor.prototype, name, { value: method, writable: true, configurable: true })

@@ -69,7 +69,7 @@ Labelled CheckLabelled(const char* op, const Call& call, std::size_t inputs, std
 
 bool Report(std::size_t row, std::size_t rows, std::int32_t value, std::size_t n, Context& context) {
   if (row == rows) return true;
-  context.bad_index = {static_cast<std::int64_t>(row), value, static_cast<std::int64_t>(n)};
+  context.bad_index = {static_cast<std::int64_t>(row), static_cast<double>(value), static_cast<std::int64_t>(n)};
   return false;
 }
 

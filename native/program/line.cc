@@ -107,7 +107,7 @@ void BoundLine::AttachState(char* state) {
 }
 
 BadIndex BoundLine::BadIndexOf(const LineOp& op) {
-  return {0, **static_cast<const std::int32_t* const*>(op.b), op.stride_a};
+  return {0, static_cast<double>(**static_cast<const std::int32_t* const*>(op.b)), op.stride_a};
 }
 
 }  // namespace wengert

@@ -24,6 +24,7 @@ export const standIns = {
     ...shared,
     'backend/js/engine': { by: 'web/eager-engine' },
     'data/transform-data': { by: 'web/no-data' },
+    'primitives/spatial-methods': { by: 'web/no-methods', except: 'web/images' },
     'nn/network-svg': { by: 'web/no-drawing' },
     'nn/image-layers': { by: 'web/no-layers', except: 'web/images' },
     'nn/sequence-layers': { by: 'web/no-layers', except: 'web/sequences' },
