@@ -5,13 +5,18 @@
 
 import { WengertError } from '../errors.js'
 import { optimizationBarrier } from '../primitives/barrier.js'
+import { elements } from '../primitives/elements.js'
 import { add } from '../primitives/elementwise.js'
-import { type Aval, apply, below, type GeneralPrimitive, tracing } from '../primitives/primitive.js'
+import { Abstract, type Aval, apply, below, type GeneralPrimitive, tracing } from '../primitives/primitive.js'
+import { Tuple } from '../primitives/tuple.js'
 import { asTensor, zeros } from '../tensor/creation.js'
 import { Tensor } from '../tensor/tensor.js'
 import { isFloat } from '../util/dtype.js'
 import { describe } from '../util/options.js'
+import { checkFunction, leaves, refill } from './arguments.js'
 import { type Closed, close, type Maybe, pullThrough, pushThrough, replay, sameTensors } from './closed.js'
+import { numbersIn, tensorsIn } from './scan.js'
+import { replayMapped } from './vmap-trace.js'
 
 /** A user's rule: the value, and the cotangents of the arguments given that of the value. */
 export type CustomRule<A extends readonly Tensor[] = readonly Tensor[]> = (
@@ -20,26 +25,26 @@ export type CustomRule<A extends readonly Tensor[] = readonly Tensor[]> = (
 
 const zerosLike = (x: Tensor): Tensor => zeros(x.shape, { dtype: x.dtype })
 
+/** What a primitive has that is evaluated as a closed function. */
+const unlowered = (name: string): Pick<GeneralPrimitive, 'kind' | 'name' | 'doc' | 'lower' | 'samples'> => ({
+  kind: 'general',
+  name,
+  doc: 'a function with a derivative of its own',
+  lower: () => {
+    throw new WengertError('ERR_PROGRAM', `${name}: expected to be evaluated, not lowered`)
+  },
+  samples: () => [],
+})
+
 /** A primitive whose value is that of a closed function. */
-function primitiveOf(name: string, { graph, ground, outputs }: Closed, rules: Pick<GeneralPrimitive, 'jvp' | 'vjp'>): GeneralPrimitive {
+function primitiveOf({ graph, ground, outputs }: Closed, rules: Pick<GeneralPrimitive, 'jvp' | 'vjp'>): GeneralPrimitive {
   const [value] = outputs as [Tensor]
   return {
-    kind: 'general',
-    name,
-    doc: 'a function with a derivative of its own',
+    ...unlowered('custom'),
     infer: (): Aval => value,
-    lower: () => {
-      throw new WengertError('ERR_PROGRAM', `${name}: expected to be evaluated, not lowered`)
-    },
-    samples: () => [],
     evaluate: (inputs) => (sameTensors(inputs, ground) ? value : (replay(graph, inputs)[0] as Tensor)),
     ...rules,
   }
-}
-
-function checkFunction(op: string, f: unknown): void {
-  if (typeof f !== 'function')
-    throw new WengertError('ERR_VALUE', `${op}: expected a function, got ${describe(f)}`, { expected: 'a function', actual: f })
 }
 
 /** Arguments as tensors; numbers take the type of the floating tensors beside them. */
@@ -116,7 +121,7 @@ export function customGradient<A extends readonly Tensor[]>(rule: CustomRule<A>)
     }
 
     return apply(
-      primitiveOf('custom', closed, {
+      primitiveOf(closed, {
         jvp: (tangents, { inputs, output, level = 0 }) => {
           const [mine, captured] = [tangents.slice(0, own), tangents.map((t, i) => (i < own ? undefined : t))]
           let total: Maybe
@@ -191,35 +196,68 @@ function cotangentsOf(result: unknown, args: number): Maybe[] {
  * The same function, but its intermediates are computed again in the backward pass instead of being kept: less memory,
  * one more evaluation. `remat` in other libraries; it writes no files.
  *
- * The function itself runs once: what is computed again is what it did, with the same random numbers. In a program the
- * recomputation waits for the backward pass.
+ * Arguments and result are tensors, numbers or trees of them. The function itself runs once: what is computed again is what it did,
+ * with the same random numbers. In a program the recomputation waits for the backward pass.
  *
- * @throws ERR_VALUE where `f` is no function, or gives anything but a tensor
+ * @throws ERR_VALUE where `f` is no function, or gives no tensor
  * @example
  * const deep = checkpoint((x: Tensor) => x.sin().exp().sin().exp())
+ * const last = scan(checkpoint((h: Tensor, x: Tensor) => [h.mul(x).tanh(), x]), h0, xs)[0]
  */
-export function checkpoint<A extends readonly Tensor[]>(f: (...args: A) => Tensor): (...args: A) => Tensor {
+export function checkpoint<A extends readonly Tensor[], const R>(f: (...args: A) => R): (...args: A) => R
+export function checkpoint<A extends readonly unknown[], const R>(f: (...args: A) => R): (...args: A) => R
+export function checkpoint(f: unknown): unknown {
   const op = 'checkpoint'
-  checkFunction(op, f)
-  return (...given) => {
-    const args = tensors(op, given)
-    if (!tracing()) return f(...(args as unknown as A))
-    // The values of the steps are let go with what `close` gives.
-    const { graph, inputs: outside, ground, outputs } = close(op, (...inner) => [f(...(inner as unknown as A))], args)
-    const closed: Closed = { graph, inputs: outside, ground, outputs, values: [], stepOf: () => undefined }
-    return apply(
-      primitiveOf(op, closed, {
-        jvp: (tangents, { inputs }) => pushThrough(graph, inputs, tangents)[0],
-        vjp: (g, { inputs }, wanted) =>
-          pullThrough(
-            graph,
-            inputs.map((x) => optimizationBarrier(x, g)),
-            [g],
-            wanted,
-          ),
-      }),
-      outside,
-      {},
-    )
+  const body = checkFunction(op, f)
+  return (...given: unknown[]) => {
+    const dtype = numbersIn(given)
+    const args = given.map((x) => tensorsIn(op, x, dtype))
+    let tree: unknown
+    const results = (...inner: Tensor[]): Tensor[] => {
+      tree = tensorsIn(op, body(...(refill(args, inner) as unknown[])), dtype)
+      const found = leaves(tree)
+      if (found.length === 0)
+        throw new WengertError('ERR_VALUE', `checkpoint: the function must return a tensor or a tree of them, got ${describe(tree)}`, {
+          actual: tree,
+        })
+      return found
+    }
+    if (!tracing()) {
+      results(...leaves(args))
+      return tree
+    }
+    const made = rerun(close(op, results, leaves(args))) // gives the tree, too
+    return refill(tree, made)
+  }
+}
+
+/** The results of a closed function that is computed again for its derivatives; the values of its steps are let go with `closed`. */
+function rerun({ graph, inputs, ground, outputs }: Closed): Tensor[] {
+  const value = apply(rematerialised({ graph, ground, outputs }), inputs, {})
+  return outputs.length === 1 ? [value] : elements(value, outputs.length)
+}
+
+/** A function whose derivatives evaluate it again. */
+function rematerialised({ graph, ground, outputs }: Pick<Closed, 'graph' | 'ground' | 'outputs'>): GeneralPrimitive {
+  const joined = (list: readonly Maybe[]) => (outputs.length === 1 ? (list[0] as Tensor) : new Tuple(list))
+  return {
+    ...unlowered('checkpoint'),
+    infer: () => joined(outputs.map(({ shape, dtype }) => new Abstract(shape, dtype))),
+    evaluate: (inputs) => joined(sameTensors(inputs, ground) ? outputs : replay(graph, inputs)),
+    jvp: (tangents, { inputs }) => joined(pushThrough(graph, inputs, tangents)),
+    vjp: (g, { inputs }, wanted) => {
+      const given = g instanceof Tuple ? g.parts : [g]
+      const seeds = given.filter((x) => x !== undefined)
+      return pullThrough(
+        { ...graph, outputs: graph.outputs.filter((_, i) => given[i]) },
+        inputs.map((x) => optimizationBarrier(x, ...seeds)),
+        seeds,
+        wanted,
+      )
+    },
+    batch: ({ inputs, mapped, size }) => {
+      const samples = close('checkpoint', (...inner) => replayMapped(graph, inner, mapped, size), inputs, true)
+      return joined(rerun(samples))
+    },
   }
 }

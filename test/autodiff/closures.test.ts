@@ -6,6 +6,7 @@
 import { describe, expect, test } from 'vitest'
 import {
   checkpoint,
+  compile,
   customGradient,
   FBGD,
   grad,
@@ -16,11 +17,13 @@ import {
   loss,
   nn,
   Random,
+  scan,
   seed,
   type Tensor,
   tensor,
   valueAndGrad,
   vjp,
+  vmap,
 } from '../../lib/index.js'
 import { isOp } from '../../lib/plan/graph.js'
 import { record } from '../../lib/plan/record.js'
@@ -212,6 +215,67 @@ describe.each(present)('on %s', (engine) => {
       // A pullback that reads values, and closes over a tensor that its value does not depend on.
       const odd = (x: Tensor) => customGradient((t: Tensor) => [t.square(), (g) => (g.data[0] === 1 ? g.mul(x).mul(t) : g.mul(-1))])(x)
       expect(grad(odd)(tensor(3)).item()).toBe(9)
+    })
+  })
+})
+
+describe.each(present)('checkpoint of trees on %s', (engine) => {
+  interface State {
+    h: Tensor
+    c: Tensor
+  }
+  const w = f64([0.5, -1.2, 0.8])
+  /** Two results, of which some uses read one alone; an argument that is a number, and a part that is no tensor. */
+  const cell = ({ h, c }: State, x: Tensor, k: Tensor | number) => {
+    const next = c.mul(x.sigmoid()).add(h.mul(w).tanh().mul(k))
+    return [
+      { h: next.tanh().mul(x), c: next },
+      { y: next.exp(), name: 'cell' },
+    ] as const
+  }
+  const again = checkpoint(cell)
+  const uses: Record<string, (f: typeof cell) => Unary> = {
+    'all results': (f) => (t) => {
+      const [{ h, c }, { y }] = f({ h: t, c: t.mul(2) }, t.square(), 3)
+      return h.add(c.mul(y)).sum()
+    },
+    'one of them': (f) => (t) => f({ h: t, c: t.mul(2) }, t.square(), 3)[0].c.sum(),
+    'the body of a loop': (f) => (t) =>
+      scan((state: State, x: Tensor) => f(state, x, 0.7), { h: t, c: t.mul(2) }, at.expandDims(0).mul(t.expandDims(1)))[1].y.sum(),
+    'all of a body': (f) => (t) => {
+      const body = (state: State, x: Tensor) => f(state, x, 0.7)
+      const wrapped = f === again ? checkpoint(body) : body
+      return scan(wrapped, { h: t, c: t.mul(2) }, at.expandDims(0).mul(t.expandDims(1)))[0].h.sum()
+    },
+  }
+  test.each(Object.entries(uses))('%s', (_, use) => {
+    using(engine, () => {
+      const [plain, twice] = [use(cell), use(again)]
+      const close = (a: Tensor, b: Tensor) => {
+        expect(a.shape).toEqual(b.shape)
+        for (const [i, v] of [...a.data].entries()) expect(Math.abs((v as number) - (b.data[i] as number))).toBeLessThan(1e-10)
+      }
+      close(twice(at), plain(at))
+      close(grad(twice)(at), grad(plain)(at))
+      close(compile(grad(twice))(at), grad(plain)(at))
+      close(compile(twice)(at), plain(at))
+      close(jvp(twice, [at], [f64([1, 2, 3])])[1], jvp(plain, [at], [f64([1, 2, 3])])[1])
+      close(hessian(twice)(at), hessian(plain)(at))
+      close(compile(hessian(twice))(at), hessian(plain)(at))
+      const rows = tensor([...at.data, 0.2, 0.4, -0.9] as number[], { shape: [2, 3], dtype: 'float64' })
+      close(vmap(grad(twice))(rows), vmap(grad(plain))(rows))
+      close(grad((r: Tensor) => vmap(twice)(r).sum())(rows), grad((r: Tensor) => vmap(plain)(r).sum())(rows))
+    })
+  })
+
+  test('what is no tensor comes back as it is; a function that gives none is refused', () => {
+    using(engine, () => {
+      expect(again({ h: at, c: at }, at, 1)[1].name).toBe('cell')
+      expect(grad((t: Tensor) => (again({ h: t, c: t }, t, 1)[1].name === 'cell' ? t.sum() : t.mul(2).sum()))(at).toArray()).toEqual([
+        1, 1, 1,
+      ])
+      for (const f of [() => ({}), () => undefined, () => 'text'])
+        expect(codeOf(() => grad((t: Tensor) => (checkpoint(f as never)() as unknown as Tensor).add(t).sum())(at))).toBe('ERR_VALUE')
     })
   })
 })
