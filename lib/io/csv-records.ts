@@ -1,9 +1,10 @@
-/** The records of a CSV text, a chunk of the source at a time: memory does not grow with the file. Parsing is csv-parse's. */
+/** The records of a CSV text, a chunk of the source at a time: memory does not grow with the file. */
 
-import type { CsvError } from 'csv-parse'
 import { WengertError } from '../errors.js'
+import { cellText } from '../table/cells.js'
 import { describe } from '../util/options.js'
 import { checkPath, fileError } from './atomic.js'
+import { CsvScanner } from './csv-scan.js'
 
 /** A file by its path, or bytes from anywhere. */
 export type CsvSource = string | AsyncIterable<Uint8Array | string>
@@ -13,9 +14,6 @@ export interface Records {
   cells: string[][]
   lines: number[]
 }
-
-/** A record longer than this is an unclosed quote rather than a record. */
-const longestRecord = 1 << 24
 
 export interface RecordOptions {
   where: string
@@ -36,82 +34,68 @@ async function* chunksOf(where: string, source: CsvSource): AsyncGenerator<Uint8
   }
 }
 
-/** What csv-parse refused, in our words. */
-function refused(where: string, error: unknown, last: number): WengertError {
-  const { code, lines, message } = error as CsvError & { lines?: number }
-  const line = lines ?? last + 1
-  const text =
-    code === 'CSV_QUOTE_NOT_CLOSED'
-      ? `a closing quote, got the end of the file; the quote opens in the record after line ${last}`
-      : code === 'CSV_RECORD_INCONSISTENT_FIELDS_LENGTH'
-        ? `as many fields as in the first line, got another number in the record that ends on line ${line}`
-        : code === 'CSV_MAX_RECORD_SIZE'
-          ? `records of at most ${longestRecord} bytes, got a longer one after line ${last}; is a quote not closed?`
-          : code === 'INVALID_OPENING_QUOTE' || code === 'CSV_INVALID_CLOSING_QUOTE' || code === 'CSV_NON_TRIMABLE_CHAR_AFTER_CLOSING_QUOTE'
-            ? `quotes around whole fields, doubled within, got one elsewhere on line ${line}`
-            : `a well-formed record, got line ${line}: ${message}`
-  return new WengertError('ERR_FILE', `${where}: expected ${text}`, { actual: line, cause: error })
+/** Refuses bytes that are not UTF-8, piece by piece: a letter may be cut in two. */
+class Utf8Check {
+  #rest: Uint8Array = new Uint8Array(0)
+  readonly #isUtf8 = process.getBuiltinModule('node:buffer').isUtf8
+
+  /** Errors: ERR_FILE. */
+  take(where: string, chunk: Uint8Array, last: number): void {
+    const all = this.#rest.length > 0 ? Buffer.concat([this.#rest, chunk]) : chunk
+    const end = all.length - cutLetter(all)
+    this.#rest = all.slice(end)
+    this.#check(where, all.subarray(0, end), last)
+  }
+
+  end(where: string, last: number): void {
+    this.#check(where, this.#rest, last)
+  }
+
+  #check(where: string, bytes: Uint8Array, last: number): void {
+    if (!this.#isUtf8(bytes))
+      throw new WengertError('ERR_FILE', `${where}: expected text in UTF-8, got other bytes after line ${last}`, { actual: last })
+  }
+}
+
+/** How many bytes at the end are the beginning of a letter that is not all there. */
+function cutLetter(bytes: Uint8Array): number {
+  for (let n = 1; n <= 3 && n <= bytes.length; n++) {
+    const code = bytes[bytes.length - n] as number
+    if (code < 0x80) return 0
+    if (code >= 0xc0) return n < (code >= 0xf0 ? 4 : code >= 0xe0 ? 3 : 2) ? n : 0
+  }
+  return 0
 }
 
 /**
- * The records, blank lines left out; spaces around fields are taken away.
+ * A scanner over the source, handed out after each piece of it: whoever takes it scans the records that are whole (`next`).
  *
  * @throws ERR_FILE for bytes that are not UTF-8, ragged rows, quotes out of place or not closed, naming the line
  */
-export async function* recordsOf(source: CsvSource, { where, delimiter }: RecordOptions): AsyncGenerator<Records> {
-  const { parse } = await import('csv-parse')
-  const text = new TextDecoder('utf-8', { fatal: true })
-  let batch: Records = { cells: [], lines: [] }
-  let last = 0
-  const parser = parse({
-    bom: true,
-    delimiter,
-    // All that there are: a file may mix them.
-    record_delimiter: ['\r\n', '\n', '\r'],
-    trim: true,
-    skip_empty_lines: true,
-    max_record_size: longestRecord,
-    on_record: (cells: string[]) => {
-      last = parser.info.lines
-      batch.cells.push(cells)
-      batch.lines.push(last)
-      return null
-    },
-  })
-  // Failures come through the callbacks below.
-  parser.on('error', () => undefined).resume()
-  const settled = (start: (done: (error?: Error | null) => void) => void) =>
-    new Promise<void>((resolve, reject) => {
-      start((error) => (error ? reject(refused(where, error, last)) : resolve()))
-    })
-  const checked = (chunk?: Uint8Array) => {
-    try {
-      text.decode(chunk, { stream: chunk !== undefined })
-    } catch (error) {
-      throw new WengertError('ERR_FILE', `${where}: expected text in UTF-8, got other bytes after line ${last}`, {
-        actual: last,
-        cause: error,
-      })
-    }
+export async function* scanned(
+  source: CsvSource | AsyncIterable<Uint8Array>,
+  { where, delimiter }: RecordOptions,
+): AsyncGenerator<CsvScanner> {
+  const scanner = new CsvScanner(where, delimiter)
+  const text = new Utf8Check()
+  for await (const chunk of chunksOf(where, source)) {
+    text.take(where, chunk, scanner.last)
+    scanner.feed(chunk)
+    yield scanner
   }
-  const taken = () => {
-    const full = batch
-    batch = { cells: [], lines: [] }
-    return full
-  }
-  try {
-    for await (const chunk of chunksOf(where, source)) {
-      checked(chunk)
-      await settled((done) => parser.write(chunk, done))
-      if (batch.cells.length > 0) yield taken()
+  text.end(where, scanner.last)
+  scanner.end()
+  yield scanner
+}
+
+/** The records as texts. Errors: those of `scanned`. */
+export async function* recordsOf(source: CsvSource, options: RecordOptions): AsyncGenerator<Records> {
+  for await (const scanner of scanned(source, options)) {
+    const batch: Records = { cells: [], lines: [] }
+    while (scanner.next()) {
+      batch.cells.push(Array.from({ length: scanner.count }, (_, i) => cellText(scanner, i)))
+      batch.lines.push(scanner.last)
     }
-    checked()
-    await settled((done) => {
-      parser.once('error', done).once('end', done)
-      parser.end()
-    })
-    if (batch.cells.length > 0) yield taken()
-  } finally {
-    parser.destroy()
+    if (batch.cells.length > 0) yield batch
   }
 }

@@ -2,13 +2,14 @@
 
 import { WengertError } from '../errors.js'
 import { missingTexts } from '../table/cell.js'
+import { type CellBytes, cellText } from '../table/cells.js'
 import type { ColumnType } from '../table/column.js'
 import { type RowSink, type Table, TableBuilder } from '../table/table.js'
 import { checkChoice, checkNumber, checkOptions, describe } from '../util/options.js'
 import { purposes, Stream } from '../util/random.js'
 import { isPlainObject } from '../util/tree.js'
 import { checkPath, fileError } from './atomic.js'
-import { recordsOf } from './csv-records.js'
+import { scanned } from './csv-records.js'
 
 /** What a table is read from: a path, a stream of bytes or texts (`process.stdin`), or records. */
 export type TableSource = string | AsyncIterable<unknown> | Iterable<unknown>
@@ -140,19 +141,16 @@ async function* linesOf(source: AsyncIterable<Uint8Array>): AsyncGenerator<strin
 
 /** Rows handed to the builder, a batch at a time: after each, the caller may stop. */
 async function* fromCsv(source: AsyncIterable<Uint8Array>, delimiter: string, s: Settings, into: RowSink): AsyncGenerator<void> {
-  let width = 0
-  for await (const { cells, lines } of recordsOf(source, { where: 'readTable', delimiter })) {
-    let first = 0
-    if (width === 0) {
-      const header = cells[0] as string[]
-      width = header.length
-      into.declare(header.map((name, i) => (s.header && name !== '' ? name : `${i}`)))
-      if (s.header) first = 1
-    }
-    for (let i = first; i < cells.length; i++) {
-      const row = cells[i] as string[]
-      for (let c = 0; c < width; c++) if (s.missing.has(row[c] as string)) row[c] = ''
-      into.pushCells(row, lines[i] as number)
+  let declared = false
+  for await (const scanner of scanned(source, { where: 'readTable', delimiter })) {
+    while (scanner.next()) {
+      if (!declared) {
+        declared = true
+        const header = Array.from({ length: scanner.count }, (_, i) => cellText(scanner, i))
+        into.declare(header.map((name, i) => (s.header && name !== '' ? name : `${i}`)))
+        if (s.header) continue
+      }
+      into.pushCells(scanner, scanner.last)
     }
     yield
   }
@@ -328,7 +326,7 @@ class Batches implements RowSink {
     this.#current.declare(names)
   }
 
-  pushCells(cells: readonly string[], row: number): void {
+  pushCells(cells: CellBytes, row: number): void {
     this.#current.pushCells(cells, row)
     this.#pushed()
   }

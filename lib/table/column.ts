@@ -4,8 +4,10 @@
  */
 
 import { WengertError } from '../errors.js'
+import { obtained } from '../util/dtype.js'
 import { describe } from '../util/options.js'
 import { dateIn, dateText, numberIn } from './cell.js'
+import { ByteMap, dateAt, numberAt } from './cells.js'
 
 /** What a column stores: numbers, dates (milliseconds since 1970), or texts. */
 export type ColumnType = 'number' | 'date' | 'text'
@@ -191,6 +193,8 @@ const largestDictionary = 1 << 15
 /** Texts while they come: first by dictionary, then, where nearly all differ, as bytes. */
 class TextBuilder {
   readonly #places = new Map<string, number>()
+  /** The same by their bytes, as they came. */
+  #known = new ByteMap()
   readonly #dictionary: string[] = ['']
   #codes = words()
   #text: Buffer | undefined
@@ -220,27 +224,57 @@ class TextBuilder {
     if (place > largestDictionary && place * 2 > this.#codes.length) this.#unpack()
   }
 
+  /** As `push`, of a text that lies in a buffer. */
+  pushBytes(bytes: Buffer, from: number, to: number): void {
+    if (this.#text) {
+      this.#appendBytes(bytes, from, to)
+      return
+    }
+    const known = this.#known.get(bytes, from, to)
+    if (known > 0) {
+      this.#codes.push(known)
+      return
+    }
+    const text = bytes.toString('utf8', from, to)
+    this.push(text)
+    const place = this.#places.get(text)
+    if (place !== undefined) this.#known.put(bytes, from, to, place)
+  }
+
   #unpack(): void {
     const codes = this.#codes.finish()
     this.#text = Buffer.allocUnsafe(1 << 20)
     for (const code of codes) this.#append(this.#dictionary[code] as string)
     this.#places.clear()
+    this.#known = new ByteMap()
     this.#dictionary.length = 0
   }
 
   #append(text: string): void {
     this.#offsets.push(this.#end)
-    let buffer = this.#text as Buffer
-    const most = text.length * 3
-    if (this.#end + most > buffer.length) {
-      const length = Math.min(0xffffffff, Math.max(buffer.length * 1.5, this.#end + most))
-      if (this.#end + most > length) throw new WengertError('ERR_MEMORY', 'readTable: a column holds more than 4 GB of text; leave it out')
-      const larger = Buffer.allocUnsafe(Math.floor(length))
-      buffer.copy(larger, 0, 0, this.#end)
-      this.#text = larger
-      buffer = larger
-    }
-    this.#end += buffer.write(text, this.#end)
+    this.#end += this.#room(text.length * 3).write(text, this.#end)
+  }
+
+  #appendBytes(bytes: Buffer, from: number, to: number): void {
+    this.#offsets.push(this.#end)
+    const text = this.#room(to - from)
+    let end = this.#end
+    // A call costs more than the bytes of a short text.
+    if (to - from < 64) for (let i = from; i < to; i++) text[end++] = bytes[i] as number
+    else end += bytes.copy(text, end, from, to)
+    this.#end = end
+  }
+
+  /** The texts, with room for so many more bytes. Errors: ERR_MEMORY. */
+  #room(more: number): Buffer {
+    const buffer = this.#text as Buffer
+    if (this.#end + more <= buffer.length) return buffer
+    const length = Math.floor(Math.min(0xffffffff, Math.max(buffer.length * 1.5, this.#end + more)))
+    if (this.#end + more > length) throw new WengertError('ERR_MEMORY', 'readTable: a column holds more than 4 GB of text; leave it out')
+    const larger = obtained(length, () => Buffer.allocUnsafe(length))
+    buffer.copy(larger, 0, 0, this.#end)
+    this.#text = larger
+    return larger
   }
 
   finish(): DictionaryColumn | TextColumn {
@@ -287,6 +321,23 @@ export class ColumnBuilder {
     if (cell === '') this.#missing++
     else if (this.#type === 'text') this.#text().push(cell)
     else this.#pushTyped(cell, row)
+  }
+
+  /** As `pushText`, of a cell that lies in a buffer; missing where it is empty. */
+  pushBytes(bytes: Buffer, from: number, to: number, row: number): void {
+    this.length++
+    if (from === to) {
+      this.#missing++
+      return
+    }
+    const type = this.#type
+    if (type === 'text') {
+      this.#text().pushBytes(bytes, from, to)
+      return
+    }
+    const value = type === 'date' ? dateAt(bytes, from, to) : numberAt(bytes, from, to)
+    if (type !== undefined && !Number.isNaN(value)) this.#numeric().push(value)
+    else this.#pushTyped(bytes.toString('utf8', from, to), row)
   }
 
   /** The value of the next record. */

@@ -3,6 +3,7 @@
 import { WengertError } from '../errors.js'
 import { describe, nearest } from '../util/options.js'
 import { cellOf, type TableRecord } from './cell.js'
+import { ByteSet, type CellBytes } from './cells.js'
 import { type Column, ColumnBuilder, type ColumnType, type Mixed, NumericColumn } from './column.js'
 
 /** More columns than this are a mistake of the source, such as keys that are values. */
@@ -173,7 +174,8 @@ export interface BuildOptions {
 /** What takes the rows of a source. */
 export interface RowSink {
   declare(names: readonly string[]): void
-  pushCells(cells: readonly string[], row: number): void
+  /** The cells of a record as they lie in a file. */
+  pushCells(cells: CellBytes, row: number): void
   pushRecord(record: TableRecord, row: number, where: (column: string) => string): void
 }
 
@@ -189,7 +191,11 @@ export class TableBuilder implements RowSink {
   /** How many rows came by. */
   seen = 0
 
-  constructor(readonly options: BuildOptions) {}
+  readonly #missing: ByteSet | undefined
+
+  constructor(readonly options: BuildOptions) {
+    this.#missing = options.missing && new ByteSet(options.missing)
+  }
 
   /** Declares the columns in order. Errors: ERR_FILE for a name given twice. */
   declare(names: readonly string[]): void {
@@ -222,11 +228,17 @@ export class TableBuilder implements RowSink {
     return true
   }
 
-  /** A row of cells in the order of the columns; '' where one is missing. */
-  pushCells(cells: readonly string[], row: number): void {
+  /** A row of cells in the order of the columns. */
+  pushCells({ bytes, starts, ends }: CellBytes, row: number): void {
     if (!this.#chosen()) return
     const builders = this.#builders
-    for (let i = 0; i < builders.length; i++) (builders[i] as ColumnBuilder).pushText(cells[i] as string, row)
+    const missing = this.#missing
+    for (let i = 0; i < builders.length; i++) {
+      const [from, to] = [starts[i] as number, ends[i] as number]
+      const builder = builders[i] as ColumnBuilder
+      if (missing?.has(bytes, from, to)) builder.pushBytes(bytes, from, from, row)
+      else builder.pushBytes(bytes, from, to, row)
+    }
     this.#grown()
   }
 

@@ -50,7 +50,7 @@ export function allocateShared(dtype: Dtype, length: number): TypedArray {
 }
 
 /** What `make` allocates; a refusal of the system's as ERR_MEMORY. */
-function obtained<T>(bytes: number, make: () => T): T {
+export function obtained<T>(bytes: number, make: () => T): T {
   try {
     return make()
   } catch (error) {
