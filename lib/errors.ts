@@ -29,6 +29,7 @@ export const errorCodes = {
   ERR_BACKEND: { cause: 'The native engine could not be loaded or does not exist on this platform.', remedy: 'See `backend().reason`; the JavaScript engine runs everything meanwhile.' },
   ERR_MEMORY: { cause: 'Native memory could not be allocated.', remedy: 'Use smaller batches or free memory.' },
   ERR_ANOMALY: { cause: 'An operation made NaN or Infinity while `detectAnomaly` watched.', remedy: 'Look at the operation and the line that the message names.' },
+  ERR_DISTRIBUTED: { cause: 'The processes that were started together cannot work together: another MPI library, other data, another model, or one of them failed.', remedy: 'Do what the message says; it names the rank and its host.' },
   ERR_CANCELLED: { cause: 'A run was cancelled because its environment is shutting down.', remedy: 'None is needed.' },
 } as const
 

@@ -39,6 +39,8 @@ export {
   standardize,
   transformFromJSON,
 } from './data/transforms.js'
+/** Training on many processes and machines over MPI. */
+export * as distributed from './distributed/index.js'
 export { type ErrorCode, type ErrorDetails, errorCodes, WengertError } from './errors.js'
 export { type CsvInfo, type CsvOptions, type CsvStream, readCsv, type StreamCsvOptions, streamCsv } from './io/csv.js'
 export type { ColumnType as CsvColumnType, MissingPolicy } from './io/csv-columns.js'

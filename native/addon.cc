@@ -32,6 +32,12 @@ static const struct {
     {"runnerProgress", RunnerProgress},
     {"closeRunner", CloseRunner},
     {"abandonAll", AbandonAll},
+    {"worldBegin", WorldBegin},
+    {"worldWatch", WorldWatch},
+    {"worldCollective", WorldCollective},
+    {"worldAbort", WorldAbort},
+    {"worldFinalize", WorldFinalize},
+    {"worldWaits", WorldWaits},
 };
 
 static napi_value Initialize(napi_env env, napi_value exports) {

@@ -13,16 +13,16 @@ const { standIns } = (await import(script)) as { standIns: Record<string, Record
 
 // biome-ignore format: a table
 const libRooms = [
-  'errors', 'util', 'native', 'backend', 'tensor', 'primitives', 'autodiff', 'plan', 'compile', 'nn', 'optim', 'data', 'table', 'io', 'train', 'web', 'index', 'cli',
+  'errors', 'util', 'native', 'backend', 'tensor', 'primitives', 'autodiff', 'plan', 'compile', 'nn', 'optim', 'distributed', 'data', 'table', 'io', 'train', 'web', 'index', 'cli',
 ]
-const nativeRooms = ['kernels', 'program', 'boundary', 'async', 'addon', 'harness']
+const nativeRooms = ['mpi', 'kernels', 'program', 'boundary', 'async', 'addon', 'harness']
 
 /** Rooms within rooms, by their folder: the first may not import from those after it. */
 const innerRooms: Record<string, readonly string[]> = { 'backend/js': ['thresholds', 'kernels', 'replay', 'eager', 'engine'] }
 
 /** What a kernel may know of the rooms below its own: that there is a pool. */
 const nativeExceptions: Record<string, readonly string[]> = { kernels: ['program/pool.h'] }
-const nodeFree = ['kernels', 'program', 'harness']
+const nodeFree = ['mpi', 'kernels', 'program', 'harness']
 const nodeHeaders =
   /^(napi|napi-inl|node_api|node_api_types|js_native_api|js_native_api_types|node|node_buffer|node_version|v8|uv)(-\w+)?\.h$/
 

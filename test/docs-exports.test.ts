@@ -15,7 +15,7 @@ const between = /^\s*\/\/ biome-ignore/
 function documented(source: string, name: string): boolean | undefined {
   const lines = source.split('\n')
   const declaration = new RegExp(
-    `^export (?:declare )?(?:abstract )?(?:async )?(?:function\\*?|class|const|interface|type|enum) (?:${name}\\b|\\{[^}]*\\b${name}\\b)`,
+    `^export (?:declare )?(?:abstract )?(?:async )?(?:function\\*?|class|const|let|interface|type|enum) (?:${name}\\b|\\{[^}]*\\b${name}\\b)`,
   )
   let found: boolean | undefined
   for (const [i, line] of lines.entries()) {

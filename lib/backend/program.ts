@@ -29,6 +29,7 @@
  * | toIndex        | out[k] int32 ← x[k] F                       | k, n                              |              |
  * | softmaxCrossEntropy | loss[m] F ← z[m,n] F, label[m] int32   | m, n                              |              |
  * | softmaxCrossEntropyGrad | dz[m,n] F, (loss[m] F) ← z[m,n] F, label[m] int32, g[m] or g[1] F | m, n |      |
+ * | allReduce      | out[Σnᵢ] F ← xᵢ[nᵢ] F                       | vote, n₁ … n_k (k = inputs)       |              |
  * | argsort        | out[outer,n] int32 ← x[outer,n] F or int32  | outer, n, descending              |              |
  * | accumulate     | r[1] float64 ← x[n] F, int32 or bool        | n                                 |              |
  * | dropout        | out[rows,n] F ← x[rows,n] F, counter[4] int32 | rows, n, layer, first           | rate         |
@@ -54,6 +55,8 @@
  * - index values must lie in 0 … n − 1; each is checked as it is used; a bad one stops the run with status `index`
  *   (see `Failure`). putAlong starts from zero and adds; scatterAdd adds alpha · s · x, with beta = 0 to
  *   zero, with 1 to what is in out, which is left as it was where an index is bad. toIndex checks numbers likewise: each must be an integer there.
+ * - allReduce: the inputs one after the other, added up over all processes of the world, which all have to come; of one
+ *   process, as they are. With vote = 1 the last input is one number that the kernel writes: how many processes want the training to end.
  * - argsort gives the places of the elements in growing order, in falling order where descending = 1; equal ones keep their
  *   order, NaN counts as the largest.
  * - softmaxCrossEntropy: loss = logSumExp(z) − z[label]; its gradient dz = g · (softmax(z) − oneHot(label)),
@@ -79,7 +82,7 @@ export const kernelNames = [
   'elementwise', 'matmul', 'sum', 'prod', 'max', 'min', 'any', 'all', 'argmax', 'argmin', 'cumsum',
   'softmax', 'logSoftmax', 'logSumExp', 'copy', 'concat', 'gather', 'scatterAdd', 'takeAlong', 'putAlong', 'oneHot',
   'softmaxCrossEntropy', 'softmaxCrossEntropyGrad', 'accumulate', 'dropout', 'toIndex', 'random',
-  'conv', 'convInput', 'convWeight', 'maxPool', 'poolTake', 'poolPut', 'argsort',
+  'conv', 'convInput', 'convWeight', 'maxPool', 'poolTake', 'poolPut', 'argsort', 'allReduce',
 ] as const
 export type KernelName = (typeof kernelNames)[number]
 

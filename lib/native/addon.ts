@@ -47,6 +47,20 @@ export interface NativeBlockResult {
   }
 }
 
+/** The processes that were started together. */
+export interface NativeWorld {
+  rank: number
+  size: number
+  /** Open MPI or MPICH, and what the library says of itself. */
+  family: string
+  file: string
+  version: string
+  /** Whether threads may call it at once. */
+  concurrent: boolean
+  /** What files said that could not be used. */
+  failures: string[]
+}
+
 export interface Addon {
   describe(): Description
   threads(): number
@@ -82,6 +96,19 @@ export interface Addon {
   closeRunner(runner: RunnerHandle): void
   /** Ends every training of the process, its workers' too, in the middle of a run; their promises never settle. For a process that exits. */
   abandonAll(): void
+
+  /** Opens the first of the files that is an MPI library and begins, on the main thread; size 0 where none is one. */
+  worldBegin(files: readonly string[]): NativeWorld
+  /** The ranks' hosts for messages; after so many seconds of waiting for a rank all are ended. `yields`: ranks share processors. */
+  worldWatch(hosts: readonly string[], stallSeconds: number, yields: boolean): void
+  /** All ranks have to call it: kind 0 waits for all, 1 adds up, 2 hands out the root's values. Channel 1 is the library's, 2 the user's. */
+  worldCollective(kind: number, channel: number, root: number, values: TypedArray): Promise<TypedArray>
+  /** Says why on stderr and ends all ranks, this one first. */
+  worldAbort(reason: string, code: number): void
+  /** Waits for all ranks and leaves MPI. On the main thread. */
+  worldFinalize(): void
+  /** Whether a collective is under way. */
+  worldWaits(): boolean
 }
 
 const functions: Record<keyof Addon, true> = {
@@ -105,6 +132,12 @@ const functions: Record<keyof Addon, true> = {
   runnerProgress: true,
   closeRunner: true,
   abandonAll: true,
+  worldBegin: true,
+  worldWatch: true,
+  worldCollective: true,
+  worldAbort: true,
+  worldFinalize: true,
+  worldWaits: true,
 }
 /** What a binary of these sources exports. */
 export const addonFunctions = Object.keys(functions) as readonly (keyof Addon)[]

@@ -1,17 +1,20 @@
 /** Normalisation by statistics that a batch or an image has, and by running ones in use: batch and instance normalisation. */
 
 import { WengertError } from '../errors.js'
-import { add, mul, rsqrt, square, sub } from '../primitives/elementwise.js'
+import { allReduce, allReduceAll } from '../primitives/collective.js'
+import { add, div, mul, rsqrt, square, sub } from '../primitives/elementwise.js'
 import { reshape, stopGradient, transpose } from '../primitives/movement.js'
-import { mean } from '../primitives/reduce.js'
-import { ones, zeros } from '../tensor/creation.js'
+import { mean, sum } from '../primitives/reduce.js'
+import { full, ones, zeros } from '../tensor/creation.js'
 import type { Tensor } from '../tensor/tensor.js'
+import type { FloatDtype } from '../util/dtype.js'
 import { checkNumber, checkOptions, describe } from '../util/options.js'
 import { formatShape } from '../util/shape.js'
 import { Buffer } from './buffer.js'
 import { Module } from './module.js'
 import { checkNorm, type LayerNormOptions } from './normalization.js'
 import { Parameter } from './parameter.js'
+import { batchPart } from './ranks.js'
 
 /** Of `BatchNorm1d`, `BatchNorm2d` and `InstanceNorm2d`. */
 export interface BatchNormOptions extends LayerNormOptions {
@@ -19,15 +22,21 @@ export interface BatchNormOptions extends LayerNormOptions {
   momentum?: number | undefined
   /** Whether running statistics are kept and stand in for the input's own in use; true by default, false for `InstanceNorm2d`. */
   trackRunningStats?: boolean | undefined
+  /**
+   * Where several processes train together: whether the statistics are those of the whole batch, at the cost of two small
+   * collectives a layer forward and back, or each process's part has its own, and the running ones are their average; false by default.
+   */
+  sync?: boolean | undefined
 }
 
-const known = ['eps', 'momentum', 'affine', 'trackRunningStats', 'dtype']
+const known = ['eps', 'momentum', 'affine', 'trackRunningStats', 'sync', 'dtype']
 
 /** What the layers share: they differ in the ranks that they take, and in which axes statistics are taken over. */
 abstract class RunningNorm extends Module {
   readonly features: number
   readonly eps: number
   readonly momentum: number
+  readonly sync: boolean
   weight: Parameter | undefined
   bias: Parameter | undefined
   runningMean: Buffer | undefined
@@ -45,11 +54,12 @@ abstract class RunningNorm extends Module {
     checkOptions(kind, options, known)
     this.features = checkNumber(kind, 'features', features, { integer: true, min: 1 })
     const { eps, affine, dtype } = checkNorm(kind, options, byDefault)
-    const { trackRunningStats = byDefault } = options
-    if (typeof trackRunningStats !== 'boolean')
-      throw new WengertError('ERR_OPTION', `${kind}: trackRunningStats is true or false, not ${describe(trackRunningStats)}`, {
-        actual: trackRunningStats,
-      })
+    const { trackRunningStats = byDefault, sync = false } = options
+    for (const [name, flag] of Object.entries({ trackRunningStats, sync })) {
+      if (typeof flag === 'boolean') continue
+      throw new WengertError('ERR_OPTION', `${kind}: ${name} is true or false, not ${describe(flag)}`, { actual: flag })
+    }
+    this.sync = sync
     this.eps = eps
     this.momentum = checkNumber(kind, 'momentum', options.momentum ?? 0.1, { min: 0, max: 1 })
     this.#dtype = dtype
@@ -67,6 +77,7 @@ abstract class RunningNorm extends Module {
       momentum,
       affine: this.weight !== undefined,
       trackRunningStats: this.runningMean !== undefined,
+      ...(this.sync && { sync: true }),
       dtype: this.#dtype,
     }
   }
@@ -96,7 +107,8 @@ abstract class RunningNorm extends Module {
     // Met before anything is checked: running statistics that no model lists are the greater fault.
     if (this.training) runningMean?.resolve()
     const n = x.size / features / (together ? 1 : (x.shape[0] as number))
-    if (n < 2) {
+    const part = together && this.sync && this.training ? batchPart() : undefined
+    if (part ? n * part.ranks.size < 2 : n < 2) {
       const remedy = together ? 'use larger batches, or dropLast' : 'images need more than one pixel'
       throw new WengertError(
         'ERR_SHAPE',
@@ -105,16 +117,26 @@ abstract class RunningNorm extends Module {
       )
     }
     const axes = [...(together ? [0] : []), ...spatial.map((axis) => axis - 1)]
-    const average = mean(x, axes)
+    // The sums of all processes' parts, and how many values they are of.
+    const summed = (values: Tensor): Tensor => {
+      const own = sum(values, axes)
+      return part?.live === false ? mul(own, 0) : own
+    }
+    const count = part && full([], part.live ? n : 0, { dtype: given.dtype as FloatDtype })
+    const [total, all] = (count ? allReduceAll([summed(x), count]) : []) as [Tensor, Tensor] | []
+    const average = total && all ? div(total, all) : mean(x, axes)
     const centred = sub(x, along(average))
-    const variance = mean(square(centred), axes)
+    const variance = all ? div(allReduce(summed(square(centred))), all) : mean(square(centred), axes)
     if (this.training && runningMean && runningVariance) {
-      const moved = (running: Tensor, own: Tensor, correction: number) => {
+      const moved = (running: Tensor, own: Tensor, correction: Tensor | number) => {
         const batch = together ? own : mean(own, 0)
-        return add(mul(running, 1 - momentum), mul(stopGradient(batch), momentum * correction))
+        return add(
+          mul(running, 1 - momentum),
+          mul(stopGradient(batch), typeof correction === 'number' ? momentum * correction : mul(correction, momentum)),
+        )
       }
       runningMean.assign(moved(runningMean, average, 1))
-      runningVariance.assign(moved(runningVariance, variance, n / (n - 1)))
+      runningVariance.assign(moved(runningVariance, variance, all ? div(all, sub(all, 1)) : n / (n - 1)))
     }
     return scaled(centred, variance)
   }

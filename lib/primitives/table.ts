@@ -2,6 +2,7 @@
 
 import { barrierRows } from './barrier.js'
 import { broadcastRows } from './broadcast.js'
+import { collectiveRows } from './collective.js'
 import { convolutionRows } from './convolution.js'
 import { dropoutRows } from './dropout.js'
 import * as elementwise from './elementwise.js'
@@ -39,4 +40,5 @@ export const opTable: readonly Primitive[] = [
   ...randomRows,
   ...convolutionRows,
   ...poolingRows,
+  ...collectiveRows,
 ]

@@ -8,6 +8,7 @@ import type { BoundedCache, Held } from '../util/bounded-cache.js'
 import { dtypeOf, type TypedArray } from '../util/dtype.js'
 import { describe, short } from '../util/options.js'
 import { sizeOf } from '../util/shape.js'
+import { inAgreement } from './agreement.js'
 import { FitPlan } from './fit-plan.js'
 import type { Scores } from './history.js'
 import { contextOf } from './metric-context.js'
@@ -93,8 +94,12 @@ export async function evaluate(
   const state = parts.state.copy()
   const runner = plan.runner(state)
   try {
-    const result = await runner.run({ epochs: 1, segments: plan.timetable.segments, windows: {} })
-    if (result.status === 'failed') throw failed(result, plan)
+    const result = await inAgreement('evaluate', parts.ranks !== undefined, async () => {
+      const made = await runner.run({ epochs: 1, segments: plan.timetable.segments, windows: {} })
+      if (made.status === 'failed') throw failed(made, plan)
+      return made
+    })
+    await plan.gather(result.report)
     return scoresOf(result.report, report.validation, metrics, data, parts.loss, plan.predictions)
   } finally {
     runner.close()

@@ -51,6 +51,12 @@ export class Execution implements Held {
       return signature.around(() => compileTogether(this.specs, state.layout))
     } catch (error) {
       if (!(error instanceof WengertError) || error.code !== 'ERR_VALUE_NEEDED') throw error
+      if (this.parts.ranks)
+        throw new WengertError(
+          'ERR_DISTRIBUTED',
+          `${model.describe()} is trained eagerly, since its path depends on values (${error.message}); several processes train what can be recorded: express the choice with \`where\``,
+          { cause: error },
+        )
       if (!said)
         process.emitWarning(
           `${model.describe()} ${error.message.startsWith('program: a generator') ? 'or its loss draws where no counter of the trainer is known' : 'reads values in forward()'}, so it trains eagerly: correct, but slower and on the main thread`,

@@ -13,6 +13,7 @@ import type { Optimizer, Schedule } from '../optim/optimizer.js'
 import { formatFields, sameFields } from '../tensor/inputs.js'
 import type { BoundedCache, Held } from '../util/bounded-cache.js'
 import { formatShape, sameShape } from '../util/shape.js'
+import { anyRank, fromFirst, settle, takeFromFirst, writeTogether } from './agreement.js'
 import { type Told, type Watched, warnOf } from './callbacks.js'
 import { encodeCheckpoint, fingerprint } from './checkpoint.js'
 import { CheckpointPolicy } from './checkpoint-policy.js'
@@ -172,7 +173,8 @@ export class FitLoop {
       1,
       Math.min(Math.floor(blockUpdates / Math.max(1, timetable.updates)), Math.floor(blockIndices / this.#set.samples)),
     )
-    const perBlock = observed || this.#observed ? 1 : most
+    const { ranks } = this.#parts
+    const everyEpoch = observed || this.#observed
     let stopped: StopReason = 'epochs'
     /** Whether something is under way that a failure undoes. */
     let open = false
@@ -180,6 +182,8 @@ export class FitLoop {
     try {
       const whole = { course, state: this.#parts.state, position, policies: this.#policies, schedule, callbacks }
       await this.#parts.state.bring()
+      if (ranks) await takeFromFirst(this.#parts.state)
+      const perBlock = (ranks ? await anyRank(everyEpoch) : everyEpoch) ? 1 : most
       const moments = await Moments.begin(whole)
       this.#moments = moments
       // Callbacks may have taken their time before the first block.
@@ -187,13 +191,16 @@ export class FitLoop {
       while (course.epoch < last && stopped === 'epochs') {
         const before = performance.now()
         const { updates } = course
-        const room = this.#checkpoints?.room(updates) ?? Infinity
+        let aborted: WengertError | undefined
+        const room = await this.#room(updates)
         const stretch = position.next(Math.min(perBlock, last - course.epoch, this.#checkpoints?.epochs(course.epoch) ?? Infinity), room)
         const cut = stretch.from > 0 || stretch.to < timetable.updates
         open = true
-        const { result, rates } = await this.#blocks.run(stretch, {
-          next: cut ? 0 : Math.min(stretch.epochs, last - course.epoch - stretch.epochs),
-        })
+        const running = this.#blocks.run(stretch, { next: cut ? 0 : Math.min(stretch.epochs, last - course.epoch - stretch.epochs) })
+        // Between what the ranks agreed on last and the block's beginning it may have been aborted here.
+        if (ranks && signal?.aborted) cancel()
+        const { result, rates } = await running
+        await this.#plan.gather(result.report)
         if (result.status === 'failed') throw await this.#failed(result, stretch)
         const records = this.#records(result, rates, stretch)
         if (this.#advance(result, stretch)) {
@@ -201,17 +208,23 @@ export class FitLoop {
           const told = records.length > 0 ? await tell(records) : undefined
           await moments.commit()
           open = false
+          const late = this.#seconds >= settings.maxSeconds
+          const vote = { ...(told?.failed && { failed: told.error }), stop: told?.stop ?? false, late, aborted: signal }
+          if (ranks) ({ stop: vote.stop, late: vote.late, aborted } = await settle('fit', vote))
           if (told?.failed) throw told.error
-          if (told?.stop) stopped = 'callback'
+          if (vote.stop) stopped = 'callback'
           else if (told && this.#policies.settled) stopped = 'tolerance'
-          else if (told && this.#seconds >= settings.maxSeconds) stopped = 'time'
-        } else await this.#return(moments.last.epoch + result.epochs)
+          else if (told && vote.late) stopped = 'time'
+        } else {
+          await this.#return(moments.last.epoch + result.epochs)
+          if (ranks) ({ aborted } = await settle('fit', { aborted: signal }))
+        }
         open = false
         if ('error' in result) throw result.error
         if (result.status === 'cancelled') {
-          if (this.#checkpoints) await this.#checkpoints.write(this.#encode())
+          if (this.#checkpoints) await this.#write(this.#checkpoints)
           signal?.throwIfAborted()
-          throw new WengertError('ERR_CANCELLED', 'fit: expected to run on, got cancelled by the end of its environment')
+          throw aborted ?? new WengertError('ERR_CANCELLED', 'fit: expected to run on, got cancelled by the end of its environment')
         }
         if (records.length > 0) {
           // Whoever leaves here has ended the fit.
@@ -220,9 +233,10 @@ export class FitLoop {
         }
         complete = course.epoch >= last || stopped !== 'epochs'
         const written = await this.#checkpoint(records, course.updates - updates, (performance.now() - before) / 1000)
-        if (signal?.aborted && !complete) {
-          if (this.#checkpoints && !written) await this.#checkpoints.write(this.#encode())
-          signal.throwIfAborted()
+        if ((ranks ? aborted : signal?.aborted) && !complete) {
+          if (this.#checkpoints && !written) await this.#write(this.#checkpoints)
+          signal?.throwIfAborted()
+          throw aborted
         }
       }
       complete = true
@@ -371,10 +385,44 @@ export class FitLoop {
     if (!policy) return false
     const { course } = this.host
     const better = latest !== undefined && policy.better(latest.validation?.cost ?? latest.cost)
-    if (better) await policy.writeBest(this.#encode())
-    const due = policy.due(course.updates, course.epoch, made, seconds)
-    if (due) await policy.write(this.#encode())
+    if (better) await this.#write(policy, true)
+    const own = policy.due(course.updates, course.epoch, made, seconds)
+    const due = this.#clocked ? (await fromFirst(own ? 1 : 0)) === 1 : own
+    if (due) await this.#write(policy)
     return due
+  }
+
+  /** Whether several processes go by a clock, which is the first one's. */
+  get #clocked(): boolean {
+    return this.#parts.ranks !== undefined && this.#checkpoints?.options.everySeconds !== undefined
+  }
+
+  /** Updates until a checkpoint may be due. */
+  async #room(updates: number): Promise<number> {
+    const own = this.#checkpoints?.room(updates) ?? Infinity
+    return this.#clocked ? fromFirst(own) : own
+  }
+
+  /** Writes what there is now: of several processes the first one, once all have found that they hold the same. */
+  async #write(policy: CheckpointPolicy, best = false): Promise<void> {
+    const write = (file: Safetensors) => (best ? policy.writeBest(file) : policy.write(file))
+    await (this.#parts.ranks ? writeTogether('fit: checkpoint', this.#encode(), write) : write(this.#encode()))
+  }
+
+  /** What all processes that fit together have to have in common. */
+  get facts(): Record<string, unknown> {
+    const { host, settings } = this
+    const { course, name, optimizer, loss } = host
+    const { epochs, tolerance, divergence, checkpoint, health } = settings
+    const parameters = this.#parts.state.parameters.map((p) => `${p.name} ${p.trained} ${p.parameter.shape} ${p.parameter.dtype}`)
+    return {
+      trainer: `${name} with ${optimizer.name} and ${loss.name}`,
+      parameters,
+      data: this.#keyOnce(),
+      options: JSON.stringify({ epochs, tolerance, divergence, checkpoint, health }),
+      progress: `${course.epoch} epochs, ${course.updates} updates`,
+      collectives: this.#plan.collectives,
+    }
   }
 
   /** Goes back to the end of an epoch: to a moment at or before it, from which epochs of the same block are made again. */
@@ -432,9 +480,11 @@ export class FitLoop {
     }
     await this.#return(failing - this.#policies.high)
     const kept = this.#kept()
-    const again = plan.eager
-      ? undefined
-      : (await this.#blocks.run({ epochs: failing - course.epoch + 1, from, to }, { checked: true })).result
+    // Where the ranks' numbers differ, so would the step at which each stops: the others would wait for it.
+    const again =
+      plan.eager || plan.parts.ranks
+        ? undefined
+        : (await this.#blocks.run({ epochs: failing - course.epoch + 1, from, to }, { checked: true })).result
     moments.back(moments.last)
     const found = again?.status === 'failed' ? again.failure : failure
     return notFinite(where, found && plan.labelOf(found), kept, optimizer.learningRate)

@@ -3,13 +3,18 @@
 import type { Runner, State } from '../backend/backend.js'
 import type { Block, Failure } from '../backend/program.js'
 import { engine } from '../backend/select.js'
+import { world } from '../distributed/world.js'
+import type { Ranks } from '../nn/ranks.js'
 import type { Plan, PlanSpec } from '../plan/plan.js'
+import { tensorsOf, treeOf } from '../tensor/inputs.js'
+import { Tensor } from '../tensor/tensor.js'
 import type { BoundedCache, Held } from '../util/bounded-cache.js'
 import { allocate, allocateShared, type TypedArray } from '../util/dtype.js'
 import { purposes } from '../util/random.js'
 import { sizeOf } from '../util/shape.js'
 import { Execution } from './execution.js'
 import { type InputName, type InputTable, inputTable } from './inputs.js'
+import { partOf } from './meeting.js'
 import type { ReportLayout, StepParts } from './parts.js'
 import { Timetable } from './position.js'
 import { type Prepared, sampleOf, totalWeightOf } from './prepare.js'
@@ -49,7 +54,9 @@ export class FitPlan {
   /** [validation samples, …outputs], those of the last evaluation; in shared memory, so that the engine writes here. */
   readonly predictions: TypedArray | undefined
   readonly #set: Prepared | undefined
+  /** This process's part of what is evaluated, and all of it. */
   readonly #validation: Prepared | undefined
+  readonly #evaluated: Prepared | undefined
   readonly #table: InputTable
   readonly #execution: Execution
   /** Whether the programs are this plan's own. */
@@ -59,14 +66,15 @@ export class FitPlan {
     this.parts = parts
     this.report = report
     this.#set = set?.data
-    this.#validation = validation
+    this.#validation = validation && ownPart(validation, parts.ranks)
+    this.#evaluated = validation
     this.batching = set?.batching
     const cuts = set?.batching.cuts ?? []
     if (validation && predictions) {
       const size = validation.samples * sizeOf(validation.output)
       this.predictions = allocateShared(parts.dtype, size)
     }
-    const chunks = validation ? chunksOf(validation.samples) : []
+    const chunks = this.#validation ? chunksOf(this.#validation.samples) : []
     const carries = carry && Timetable.cuttable(cuts)
     this.timetable = new Timetable(
       cuts,
@@ -102,7 +110,7 @@ export class FitPlan {
     this.#own = cache === undefined
     if (cache) {
       const metrics = parts.metrics.map(({ name }) => name)
-      const made = [samples, whole, evaluated, report, parts.health, metrics, table.columns, cuts, chunks, carries]
+      const made = [parts.ranks, samples, whole, evaluated, report, parts.health, metrics, table.columns, cuts, chunks, carries]
       const key = `fit ${engine().name} ${parts.signature.id} ${parts.state.id} ${JSON.stringify(made)}`
       this.#execution = (cache.get(key) as Execution | undefined) ?? (cache.set(key, make()) as Execution)
     } else this.#execution = make()
@@ -117,6 +125,14 @@ export class FitPlan {
     return this.timetable.segments.flatMap(({ repeat }, i) => {
       const plan = this.#execution.plans?.[i]
       return plan ? [{ plan, repeat }] : []
+    })
+  }
+
+  /** The sizes of what the programs add up over all processes, in order: every rank has to have the same. */
+  get collectives(): readonly string[] {
+    return this.programs.map(({ plan, repeat }) => {
+      const { steps } = plan.executable.program
+      return `${repeat}: ${steps.flatMap(({ kernel, ints }) => (kernel === 'allReduce' ? [ints.join(' ')] : [])).join(', ')}`
     })
   }
 
@@ -155,10 +171,36 @@ export class FitPlan {
       ...this.#table.arraysOf('validation x', this.#validation?.x),
       'validation y': this.#validation?.y.data,
       'validation weights': this.#validation?.weights?.data,
-      predictions: this.predictions,
+      predictions: this.predictions && this.#ownOf(this.predictions),
     }
     const given = Object.entries(arrays).filter((entry): entry is [InputName, TypedArray] => entry[1] !== undefined)
     return this.#table.list(Object.fromEntries(given))
+  }
+
+  /** This process's part of all predictions. */
+  #ownOf(predictions: TypedArray): TypedArray {
+    const { ranks } = this.parts
+    const { samples, output } = this.#evaluated as Prepared
+    if (!ranks) return predictions
+    const { range, live } = partOf(ranks, 0, samples)
+    const width = sizeOf(output)
+    return live ? (predictions.subarray(range[0] * width, range[1] * width) as TypedArray) : (predictions.subarray(0, 0) as TypedArray)
+  }
+
+  /** Adds up over all processes what each has evaluated: sums in a block's report, and predictions. */
+  async gather(report: Float64Array): Promise<void> {
+    const { predictions } = this
+    const { validation, health, length } = this.report
+    if (!this.parts.ranks || !this.#evaluated) return
+    const own = new Float64Array(report.length)
+    for (let i = 0; i < report.length; i++) if (i % length >= validation && i % length < health) own[i] = report[i] as number
+    const sums = await world().sum('control', own)
+    for (let i = 0; i < report.length; i++) if (i % length >= validation && i % length < health) report[i] = sums[i] as number
+    if (!predictions) return
+    const all = new Float64Array(predictions.length)
+    const part = this.#ownOf(predictions)
+    all.set(part, (part.byteOffset - predictions.byteOffset) / part.BYTES_PER_ELEMENT)
+    predictions.set(await world().sum('control', all))
   }
 
   /** Something that repeats the programs over a state; the order, the rates and sums carried over come with each block. */
@@ -192,8 +234,27 @@ export class FitPlan {
   }
 }
 
+/** The samples of a set that this process evaluates; the whole where it is alone. */
+function ownPart(data: Prepared, ranks: Ranks | undefined): Prepared {
+  if (!ranks) return data
+  const { range, live } = partOf(ranks, 0, data.samples)
+  const [from, to] = live ? range : [0, 0]
+  const rows = (t: Tensor): Tensor => {
+    const each = t.size / data.samples
+    return new Tensor([to - from, ...t.shape.slice(1)], t.dtype, t.data.subarray(from * each, to * each) as TypedArray)
+  }
+  return {
+    ...data,
+    x: treeOf(tensorsOf(data.x).map(([name, t]) => [name, rows(t)] as const)),
+    y: rows(data.y),
+    samples: to - from,
+    ...(data.weights && { weights: rows(data.weights) }),
+  }
+}
+
 /** How a set is evaluated: so many rows at a time. */
 function chunksOf(samples: number): { rows: number; repeat: number }[] {
+  if (samples === 0) return []
   const rows = Math.min(evaluationRows, samples)
   return [
     { rows, repeat: Math.floor(samples / rows) },

@@ -2,6 +2,7 @@
 
 import type { Loss } from '../nn/loss.js'
 import type { Module } from '../nn/module.js'
+import type { Ranks } from '../nn/ranks.js'
 import type { Optimizer } from '../optim/optimizer.js'
 import { div, maximum, mul } from '../primitives/elementwise.js'
 import { sum } from '../primitives/reduce.js'
@@ -29,6 +30,8 @@ export interface StepParts {
   readonly health?: number
   readonly dtype: FloatDtype
   readonly clip?: Clipping
+  /** The processes that make each update together; none where one makes it. */
+  readonly ranks?: Ranks | undefined
 }
 
 /** Bounds of the gradient of an update: of its norm over all parameters, and of each element. */
@@ -78,6 +81,8 @@ export interface Share {
   factor: Tensor | number
   /** Samples of the update. */
   samples: number
+  /** What the mean divides by beside the factor, as far as the samples at hand make it up: the rest is other processes'. */
+  counts?: Tensor | undefined
 }
 
 /** The share of each sample where all of the update are at hand. An update of samples that count nothing changes nothing. */
@@ -88,7 +93,7 @@ export function shareOf({ loss, dtype }: StepParts, samples: number, targets: ()
 }
 
 /** Below any sum of weights but 0, in either precision. */
-const least = 1e-30
+export const least = 1e-30
 
 /** The share of each sample where what the mean divides by is known ahead. */
 export const knownShare = ({ samples, totalWeight }: Whole, weights: Tensor | undefined): Share => ({
@@ -98,7 +103,9 @@ export const knownShare = ({ samples, totalWeight }: Whole, weights: Tensor | un
 })
 
 /** The losses so that their sum is the number of samples times the cost: an epoch's cost is the batches' weighted by size. */
-export function reported(losses: Tensor, { weights, factor, samples }: Share): Tensor {
+export function reported(losses: Tensor, { weights, factor, samples, counts }: Share): Tensor {
   const weighted = weights ? mul(losses, weights) : losses
+  // Divided and multiplied when all processes' are known.
+  if (counts) return weighted
   return factor === 1 / samples ? weighted : mul(weighted, typeof factor === 'number' ? factor * samples : mul(factor, samples))
 }

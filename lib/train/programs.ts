@@ -9,6 +9,7 @@ import { lossesOf } from '../nn/loss-use.js'
 import { outputOf } from '../nn/output.js'
 import { withBindings } from '../nn/parameter.js'
 import { inEvalMode } from '../nn/predictor.js'
+import { type BatchPart, withBatchPart } from '../nn/ranks.js'
 import type { PlanOptions, PlanSpec } from '../plan/plan.js'
 import type { Recorder } from '../plan/record.js'
 import { add, div, equal, maximum, minimum, mul, sqrt, square, sub } from '../primitives/elementwise.js'
@@ -21,6 +22,7 @@ import type { Inputs as InputTree } from '../tensor/inputs.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { sizeOf } from '../util/shape.js'
 import type { InputName, Inputs, InputTable, Rows } from './inputs.js'
+import { Meeting } from './meeting.js'
 import { contextOf, lossName } from './metric-context.js'
 import { type Clipping, healthEntries, knownShare, reported, type Share, type StepParts, shareOf, type Whole } from './parts.js'
 import type { ParameterSlots } from './training-state.js'
@@ -38,6 +40,8 @@ export interface Cut {
   /** Rows computed at a time, so that memory is theirs alone; all by default. */
   readonly atOnce?: number
   readonly first?: boolean
+  /** The rows are this process's own: the others of its world bring theirs. */
+  readonly own?: boolean
 }
 
 /** The updates that one run of a cut makes. */
@@ -74,9 +78,10 @@ export function updateProgram(
 function recordUpdate(r: Recorder, input: Inputs, parts: StepParts, cut: Cut, table: InputTable, whole: Whole | undefined): void {
   const { kind, rows: m, atOnce = m } = cut
   const trained = parts.state.parameters.filter((p) => p.trained)
+  const meeting = parts.ranks && new Meeting(parts, parts.ranks, cut)
   if (kind === 'accumulated') {
     const sums = trained.map(({ gradient }) => r.state(gradient))
-    applyOptimizer(r, parts, sums, input('rates'))
+    applyOptimizer(r, parts, meeting?.gradients(sums) ?? sums, input('rates'))
     return
   }
   const order = kind === 'gathered' ? input('order') : undefined
@@ -85,30 +90,46 @@ function recordUpdate(r: Recorder, input: Inputs, parts: StepParts, cut: Cut, ta
     return range ? slice(input(name), range) : input(name)
   }
   const counter = table.has('draws') ? input('draws') : undefined
-  const weights = table.has('weights') ? take('weights') : undefined
-  const all = kind === 'chunk' ? knownShare(whole as Whole, weights) : shareOf(parts, m, () => take('y'), weights)
+  const weights = table.has('weights') && !meeting ? take('weights') : undefined
+  const all = meeting ? undefined : kind === 'chunk' ? knownShare(whole as Whole, weights) : shareOf(parts, m, () => take('y'), weights)
   let made: Gradients | undefined
   for (let first = 0; first < m; first += atOnce) {
-    const range = atOnce < m ? ([first, Math.min(m, first + atOnce)] as const) : undefined
-    const share = range && all.weights ? { ...all, weights: slice(all.weights, range) } : all
+    const last = Math.min(m, first + atOnce)
+    const part = meeting?.part(first, last)
+    const range = part?.range ?? (atOnce < m ? ([first, last] as const) : undefined)
     const y = take('y', range)
+    const own = meeting && table.has('weights') ? take('weights', range) : undefined
+    const share = all
+      ? range && all.weights
+        ? { ...all, weights: slice(all.weights, range) }
+        : all
+      : (meeting as Meeting).share(y, own, whole)
     const x = table.treeOf('x', (name) => take(name, range))
-    const next = differentiate(r, parts, x, y, share, { counter, first, held: made?.held })
-    reportAll(r, parts, 0, next.losses, next.prediction, y)
+    const next = differentiate(r, parts, x, y, share, { counter, first: range?.[0] ?? 0, held: made?.held, part })
+    if (meeting) meeting.add(next, y, share, (part as BatchPart).live)
+    else reportAll(r, parts, 0, next.losses, next.prediction, y)
     const before: readonly Tensor[] | undefined = made?.gradients
     made = before ? { ...next, gradients: next.gradients.map((g, i) => add(before[i] as Tensor, g)) } : next
   }
-  const { held, gradients } = made as Gradients
+  const { held, gradients: own } = made as Gradients
   // The assignments that the forward function made to buffers.
-  untrained(parts).forEach(({ slot }, i) => {
-    if (held[i] !== r.state(slot)) r.assign(slot, held[i] as Tensor)
+  const assigned = untrained(parts).flatMap(({ slot }, i) => (held[i] === r.state(slot) ? [] : [{ slot, value: held[i] as Tensor }]))
+  const met = meeting?.meet(
+    kind === 'chunk' ? [] : own,
+    assigned.map(({ value }) => value),
+  )
+  met?.numbers.forEach((sum, entry) => {
+    r.report(entry, sum)
+  })
+  assigned.forEach(({ slot, value }, i) => {
+    r.assign(slot, met?.buffers[i] ?? value)
   })
   if (kind === 'chunk') {
     trained.forEach(({ gradient }, i) => {
-      const g = gradients[i] as Tensor
+      const g = own[i] as Tensor
       r.assign(gradient, cut.first ? g : add(r.state(gradient), g))
     })
-  } else applyOptimizer(r, parts, gradients, input('rates'))
+  } else applyOptimizer(r, parts, met?.gradients ?? own, input('rates'))
 }
 
 function reportAll(r: Recorder, parts: StepParts, first: number, losses: Tensor, prediction: Tensor, target: Tensor): void {
@@ -136,6 +157,8 @@ interface Place {
   first: number
   /** The values of what is not trained; those of the state by default. */
   held: readonly Tensor[] | undefined
+  /** Where the batch is a part of one that several processes have. */
+  part: BatchPart | undefined
 }
 
 const untrained = (parts: StepParts): ParameterSlots[] => parts.state.parameters.filter((p) => !p.trained)
@@ -152,12 +175,13 @@ function differentiate(r: Recorder, parts: StepParts, x: InputTree, y: Tensor, s
       [...weights, ...(place.held ?? at(frozen))],
       () => {
         const [prediction, losses] = withDraws(place.counter, place.first, () => {
-          const output = outputOf(model, x)
+          const output = withBatchPart(place.part, () => outputOf(model, x))
           return [output, withScope(lossName(loss), () => lossesOf(loss, output, y))]
         })
         const held = frozen.map(({ parameter }) => parameter.resolve())
         const total = sum(share.weights ? mul(losses, share.weights) : losses)
-        return [mul(total, share.factor), { losses: reported(losses, share), prediction, held }]
+        const own = mul(total, share.factor)
+        return [place.part?.live === false ? mul(own, 0) : own, { losses: reported(losses, share), prediction, held }]
       },
       model,
     )

@@ -3,6 +3,7 @@
  * terminal. The clock is the records' own, so that what is written depends on them alone.
  */
 
+import { rank } from '../distributed/world.js'
 import { checkNumber, checkOptions } from '../util/options.js'
 import type { Callback, FitOutline, Watched } from './callbacks.js'
 import type { EpochRecord } from './history.js'
@@ -58,9 +59,13 @@ export function progress(options: ProgressOptions = {}): ProgressLine {
   let last: EpochRecord | undefined
   let shown: EpochRecord | undefined
 
+  /** Of several processes the first one writes. */
+  const quiet = () => options.stream === undefined && rank > 0
+
   const doneAt = (record: EpochRecord) => record.epoch - (first as EpochRecord).epoch + 1
   const show = (record: EpochRecord) => {
     shown = record
+    if (quiet()) return
     const fields = fieldsOf(record, first as EpochRecord, epochs)
     const title = options.title === undefined ? [] : [options.title]
     if (live) stream.write(`\r${cut([...title, position(doneAt(record), epochs), ...fields], (stream.columns || 80) - 1)}\x1b[K`)
@@ -68,7 +73,7 @@ export function progress(options: ProgressOptions = {}): ProgressLine {
   }
   const end = () => {
     if (last && last !== shown) show(last)
-    if (last && live) stream.write('\n')
+    if (last && live && !quiet()) stream.write('\n')
     first = last = shown = undefined
   }
   const onEpoch = (record: EpochRecord) => {

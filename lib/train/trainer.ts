@@ -5,6 +5,7 @@
 
 import type { BlockResult } from '../backend/program.js'
 import type { AnyData, DataLike } from '../data/dataset.js'
+import { rank, together } from '../distributed/world.js'
 import { WengertError } from '../errors.js'
 import { checkPath, checkWritable } from '../io/atomic.js'
 import { naming, readBytes } from '../io/read-file.js'
@@ -18,6 +19,7 @@ import { checkOptimizer, type Optimizer, type Schedule } from '../optim/optimize
 import type { TensorLike } from '../tensor/creation.js'
 import type { InputsLike } from '../tensor/inputs.js'
 import { checkNumber, checkOptions, describe, nearest } from '../util/options.js'
+import { checkSame, fromFirst, inAgreement, readTogether, writeTogether } from './agreement.js'
 import { Watchers } from './callbacks.js'
 import { checkSlots, decodeCheckpoint, encodeCheckpoint } from './checkpoint.js'
 import { evaluate } from './evaluation.js'
@@ -156,16 +158,23 @@ export abstract class Trainer {
   async *#run(data: AnyData, options: FitOptions, observed: boolean): AsyncGenerator<BlockRecords, History> {
     this.#training.refuseWhileBusy()
     const { unfinished } = this.#training.course
-    const settings = checkFitOptions(options, unfinished?.seed)
+    const ranks = together()
+    let settings = ranks
+      ? await inAgreement('fit', true, () => checkFitOptions(options, unfinished?.seed))
+      : checkFitOptions(options, unfinished?.seed)
+    if (ranks) settings = { ...settings, seed: await fromFirst(settings.seed) }
     const watchers = new Watchers(settings.callbacks, this)
-    const loop = new FitLoop(this.#host(), data, options, settings)
+    const make = () => new FitLoop(this.#host(), data, options, settings)
+    const loop = ranks ? await this.#loopTogether(make) : make()
     const blocks: BlockRecords[] = []
     let history: History | undefined
     let run: ReturnType<FitLoop['run']> | undefined
     let failed = false
     try {
-      if (settings.checkpoint) await checkWritable('fit: checkpoint', settings.checkpoint.path)
-      await watchers.start(outlineOf(settings, options, this.model), unfinished?.callbacks)
+      await inAgreement('fit', ranks, async () => {
+        if (settings.checkpoint && rank === 0) await checkWritable('fit: checkpoint', settings.checkpoint.path)
+        await watchers.start(outlineOf(settings, options, this.model), unfinished?.callbacks)
+      })
       run = loop.run(observed, (records) => watchers.tell(records))
       for (;;) {
         const next = await run.next()
@@ -185,6 +194,21 @@ export abstract class Trainer {
       // Whoever leaves the loop over epochs ends the fit.
       if (!failed) history ??= historyOf(loop.outcome('callback'), blocks)
       await watchers.end(history)
+    }
+  }
+
+  /** A fit that all processes begin, or none. */
+  async #loopTogether(make: () => FitLoop): Promise<FitLoop> {
+    let loop: FitLoop | undefined
+    try {
+      await inAgreement('fit', true, () => {
+        loop = make()
+      })
+      await checkSame('fit', (loop as unknown as FitLoop).facts)
+      return loop as unknown as FitLoop
+    } catch (error) {
+      loop?.close()
+      throw error
     }
   }
 
@@ -301,7 +325,8 @@ export abstract class Trainer {
       slots: state.slots(),
       lagging: state.lagging(this.#training.course.updates),
     })
-    await writeSafetensors(path, tensors, { metadata })
+    const write = () => writeSafetensors(path, tensors, { metadata })
+    await (together() ? writeTogether('save', { tensors, metadata }, write) : write())
   }
 
   /**
@@ -314,7 +339,8 @@ export abstract class Trainer {
    * @example await trainer.resume('run.ckpt'); await trainer.fit(data, { epochs: 500 - trainer.epoch })
    */
   async resume(path: string): Promise<void> {
-    const bytes = await readBytes('resume', path)
+    const read = () => readBytes('resume', path)
+    const bytes = together() ? await readTogether('resume', read) : await read()
     const checkpoint = naming(path, () => decodeCheckpoint(decodeSafetensors(bytes), path))
     const { trainer, optimizer, schedule, slots, course, lagging } = checkpoint
     this.#training.refuseWhileBusy('resume')

@@ -61,7 +61,7 @@ export class FBGD extends Trainer {
 
   protected override batching(set: Prepared, parts: StepParts): Batching {
     const { samples } = set
-    const rows = FBGD.chunkRows
+    const rows = FBGD.chunkRows * (parts.ranks?.size ?? 1)
     if (samples <= rows || !rowsOfLossesApart(set, parts)) return { cuts: [{ kind: 'whole', rows: samples, repeat: 1 }] }
     const cuts: Cut[] = [
       { kind: 'chunk', rows, repeat: 1, first: true },
@@ -110,7 +110,10 @@ function rowsOfLossesApart(set: Prepared, parts: StepParts): boolean {
   }
 }
 
-/** Stochastic gradient descent, Eq. (3.91): one sample an update, reshuffled every epoch without replacement. */
+/**
+ * Stochastic gradient descent, Eq. (3.91): one sample an update (several processes: one each), reshuffled every epoch without
+ * replacement.
+ */
 export class SGD extends Trainer {
   readonly name = 'SGD'
 
@@ -120,7 +123,7 @@ export class SGD extends Trainer {
   }
 
   protected override batching(set: Prepared, parts: StepParts): Batching {
-    return shuffledBatches(set, parts, 1)
+    return shuffledBatches(set, parts, parts.ranks?.size ?? 1)
   }
 }
 

@@ -1,5 +1,6 @@
 /** What a trainer works with from update to update: the model in its present form, the state of its training, and the programs made so far. */
 
+import { rank, size, together } from '../distributed/world.js'
 import { isLibraryLoss, type Loss } from '../nn/loss-contract.js'
 import type { Module } from '../nn/module.js'
 import { isLibraryModule } from '../nn/registry.js'
@@ -64,6 +65,7 @@ export class Training {
       signature,
       metrics,
       dtype: signature.dtype,
+      ...(together() && { ranks: { rank, size } }),
       clip,
     }
   }

@@ -13,4 +13,11 @@ napi_value RunnerProgress(napi_env env, napi_callback_info info);
 napi_value CloseRunner(napi_env env, napi_callback_info info);
 napi_value AbandonAll(napi_env env, napi_callback_info info);
 
+napi_value WorldBegin(napi_env env, napi_callback_info info);
+napi_value WorldWatch(napi_env env, napi_callback_info info);
+napi_value WorldCollective(napi_env env, napi_callback_info info);
+napi_value WorldAbort(napi_env env, napi_callback_info info);
+napi_value WorldFinalize(napi_env env, napi_callback_info info);
+napi_value WorldWaits(napi_env env, napi_callback_info info);
+
 }  // namespace wengert

@@ -64,6 +64,9 @@ struct Context {
   Pool* pool = nullptr;      // null: this call stays on one thread
   void* workspace = nullptr; // what Workspace() asks for, aligned to 64 bytes
   BadIndex bad_index{};      // set by a run that returns false
+  bool trains = false;       // this is a training's thread: collectives take its channel, and carry its vote
+  bool vote = false;         // whether this process wants the training to stop
+  bool agreed = false;       // set by a collective: whether any does
 };
 
 // A prepared call. Immutable: one Instruction may run on several threads at once, each with its own Context.
@@ -81,6 +84,8 @@ class Instruction {
   }
   // Bytes of scratch that a run wants in its context; whoever runs instructions has the largest once.
   virtual std::size_t Workspace() const { return 0; }
+  // Whether a run meets the other processes' of a world: all have to come.
+  virtual bool Meets() const { return false; }
   // Writes the call as operations on single numbers that give the same bits: only what is very small. Returns false
   // where it cannot be; what was written so far is then taken back.
   virtual bool Write(LineWriter& line) const {

@@ -38,6 +38,13 @@ class Binding {
   // One run that tests every floating output of every step; step by step, without lines.
   RunOutcome RunChecked(const std::atomic<bool>& abandon);
 
+  // For programs that meet other processes: votes for an end of the training; whether any process has.
+  void Vote(bool end) {
+    context_.trains = true;
+    context_.vote = end;
+  }
+  bool agreed() const { return context_.agreed; }
+
   // After a run that stopped: the step, and the index that was bad.
   std::size_t stopped_at() const { return stopped_at_; }
   const BadIndex& bad_index() const { return context_.bad_index; }

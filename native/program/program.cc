@@ -190,6 +190,7 @@ void ParseStep(Program& program, Words& words, std::size_t index, std::size_t st
                   scalars,
                   scalar_count};
   step.instruction = kKernels[step.kernel].prepare(call);
+  program.meets = program.meets || step.instruction->Meets();
   program.workspace_bytes = std::max(program.workspace_bytes, step.instruction->Workspace());
   CheckOverlap(name, *step.instruction, scratch.extents.data(), step.output_count,
                scratch.extents.data() + step.output_count, input_count);

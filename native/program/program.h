@@ -74,6 +74,7 @@ struct Program {
   std::int64_t state_bytes;
   std::int64_t report;
   bool atomic;
+  bool meets = false;  // a step meets the other processes of a world
   std::vector<ProgramInput> inputs;
   std::vector<Slot> slots;
   std::vector<Step> steps;

@@ -69,6 +69,7 @@ Runner::Runner(std::shared_ptr<State> state, std::vector<std::shared_ptr<const P
     for (std::size_t i = 0; same && i < first.size(); i++) same = program->inputs[i].dtype == first[i].dtype;
     if (!same) Malform(kWhat, "programs with one list of inputs", "lists that differ");
     report = std::max(report, program->report);
+    meets_ = meets_ || program->meets;
   }
   if (arrays_.size() != programs_[0]->inputs.size()) {
     Malform(kWhat, std::to_string(programs_[0]->inputs.size()) + " inputs", std::to_string(arrays_.size()));
@@ -192,6 +193,7 @@ void Runner::Begin(Block block) {
   looked_at_ = snapshot_at_;
   stride_ = unlooked_ = 1;
   cancelled_.store(false);
+  agreed_ = false;
   runs_.store(0);
   epochs_.store(0);
   cost_.store(kNothing);
@@ -255,7 +257,7 @@ void Runner::Work() {
 BlockStatus Runner::Loop() {
   while (epoch_ < block_.epochs) {
     if (abandoned_.load(std::memory_order_relaxed)) return BlockStatus::kAbandoned;
-    if (epoch_ > 0 && cancelled_.load(std::memory_order_relaxed)) return BlockStatus::kCancelled;
+    if (epoch_ > 0 && Ends()) return BlockStatus::kCancelled;
     while (segment_ < block_.segments.size()) {
       const BlockStatus status = RunSegment(block_.segments[segment_]);
       if (status != BlockStatus::kDone) return status;
@@ -273,13 +275,15 @@ BlockStatus Runner::RunSegment(const Segment& segment) {
   binding.AttachInputs(pointers_.data(), cursors_.data());
   std::int64_t runs = runs_.load(std::memory_order_relaxed);
   while (index_ < segment.repeat) {
-    if (atomic && cancelled_.load(std::memory_order_relaxed)) return BlockStatus::kCancelled;
+    if (atomic && Ends()) return BlockStatus::kCancelled;
+    if (program.meets) binding.Vote(cancelled_.load(std::memory_order_relaxed));
     const RunOutcome outcome = block_.checked ? binding.RunChecked(abandoned_) : binding.Run(abandoned_);
     if (outcome != RunOutcome::kDone) {
       if (outcome == RunOutcome::kAbandoned) return BlockStatus::kAbandoned;
       Fail(outcome, binding, segment.program);
       return BlockStatus::kFailed;
     }
+    if (program.meets) agreed_ = agreed_ || binding.agreed();
     binding.Advance();
     index_++;
     runs_.store(++runs, std::memory_order_relaxed);

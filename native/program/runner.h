@@ -139,6 +139,11 @@ class Runner {
   int unlooked_ = 1;  // of them left
   BlockResult result_;
 
+  // Programs that meet other processes: all end together, when any has voted for it.
+  bool meets_ = false;
+  bool agreed_ = false;
+  bool Ends() const { return meets_ ? agreed_ : cancelled_.load(std::memory_order_relaxed); }
+
   std::atomic<bool> cancelled_{false};
   std::atomic<bool> abandoned_{false};
   std::atomic<std::int64_t> runs_{0};

@@ -174,6 +174,7 @@ ROWS = {
     "putAlong": lambda p, x, i: torch.zeros(shaped(p["size"], x, p["axis"]), dtype=x.dtype).scatter_add(p["axis"], i, x),
     "oneHot": lambda p, i: F.one_hot(i, p["size"]),
     "toIndex": lambda p, x: x.long(),
+    "allReduce": lambda p, *x: torch.cat([one.reshape(-1) for one in x]),
     "argsort": lambda p, x: torch.sort(x, stable=True, dim=-1, descending=p["descending"]).indices,
     "softmax": lambda p, x: torch.softmax(x, p["axis"]), "logSoftmax": lambda p, x: torch.log_softmax(x, p["axis"]),
     "logSumExp": lambda p, x: torch.logsumexp(x, p["axis"]),

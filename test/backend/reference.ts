@@ -405,6 +405,21 @@ function argsortCase(draw: Draw, dtype: Dtype): Case {
   }
 }
 
+/** Of one process, whose sums are its own values. */
+function allReduceCase(draw: Draw, dtype: Dtype): Case {
+  const vote = draw.int(0, 1)
+  const sizes = range(draw.int(1, 4)).map(() => draw.int(0, 9))
+  const inputs = [...sizes, ...(vote ? [1] : [])].map((n) => draw.array(dtype, n, -3, 3))
+  const expected = inputs.flatMap((x, i) => (vote && i === inputs.length - 1 ? [0] : Array.from(x)))
+  return {
+    name: `${dtype} ${sizes}${vote ? ' and a vote' : ''}`,
+    call: call('allReduce', [vote, ...inputs.map(({ length }) => length)]),
+    inputs,
+    before: allocate(dtype, expected.length),
+    expected,
+  }
+}
+
 /** A random case of a kernel. */
 export function random(kernel: KernelName, draw: Draw): Case {
   const float = draw.of(['float32', 'float64'] as const)
@@ -440,6 +455,8 @@ export function random(kernel: KernelName, draw: Draw): Case {
       return toIndexCase(draw, float)
     case 'argsort':
       return argsortCase(draw, draw.of(['float32', 'float64', 'int32'] as const))
+    case 'allReduce':
+      return allReduceCase(draw, float)
     case 'random':
       return randomCase(draw, float)
     case 'dropout':

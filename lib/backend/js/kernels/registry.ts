@@ -1,6 +1,7 @@
 /** The kernels of this engine by name. */
 
 import type { KernelName } from '../../program.js'
+import { allReduce } from './collective.js'
 import { conv, convInput, convWeight, maxPool, poolPut, poolTake } from './convolution.js'
 import { random } from './draws.js'
 import { dropout } from './dropout.js'
@@ -48,4 +49,5 @@ export const registry: Readonly<Record<KernelName, Prepare>> = {
   poolTake,
   poolPut,
   argsort,
+  allReduce,
 }

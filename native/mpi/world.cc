@@ -1,0 +1,284 @@
+#include "world.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#if !defined(_WIN32)
+#include <csignal>
+#include <unistd.h>
+#endif
+
+namespace wengert {
+
+namespace {
+
+constexpr int kMultiple = 3;  // MPI_THREAD_MULTIPLE
+constexpr int kNoteTag = 7;
+enum NoteKind : std::int32_t { kWaits = 0, kElsewhere = 1 };
+
+constexpr std::int64_t kMostElements = std::int64_t{1} << 28;
+constexpr std::size_t kMostBytes = std::size_t{1} << 30;
+constexpr std::chrono::milliseconds kRead{250};
+constexpr std::chrono::milliseconds kLook{100};
+constexpr std::chrono::milliseconds kAnswer{800};  // for the others' notes
+constexpr std::chrono::milliseconds kInstead{1500};  // until another rank ends the world in the place of the first
+
+std::int64_t Now() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+void Say(const std::string& text) {
+#if defined(_WIN32)
+  std::fputs(text.c_str(), stderr);
+#else
+  std::size_t at = 0;
+  while (at < text.size()) {
+    const ssize_t wrote = write(2, text.data() + at, text.size() - at);
+    if (wrote <= 0) return;
+    at += static_cast<std::size_t>(wrote);
+  }
+#endif
+}
+
+}  // namespace
+
+// Notes for the watching thread that a collective is under way.
+class World::Waiting {
+ public:
+  Waiting(World& world, Channel channel) : lock_(world.one_[channel]), since_(world.since_[channel]) {
+    world.calls_[channel].fetch_add(1);
+    since_.store(Now());
+  }
+  ~Waiting() { since_.store(0); }
+
+ private:
+  std::lock_guard<std::mutex> lock_;
+  std::atomic<std::int64_t>& since_;
+};
+
+// Never destroyed: threads may use it while the process exits.
+World& World::instance() {
+  static World* const world = new World();
+  return *world;
+}
+
+bool World::Begin(const std::vector<std::string>& files, std::vector<std::string>& failures) {
+  if (begun()) return true;
+  if (!mpi_.Open(files, failures)) return false;
+  int before = 0;
+  mpi_.Initialized(&before);
+  if (before != 0) {
+    failures.push_back(mpi_.file + ": MPI was begun by something else in this process");
+    return false;
+  }
+  int level = 0;
+  mpi_.InitThread(nullptr, nullptr, kMultiple, &level);
+  concurrent_ = level >= kMultiple;
+  mpi_.CommRank(mpi_.world, &rank_);
+  mpi_.CommSize(mpi_.world, &size_);
+  for (MpiHandle& comm : comms_) mpi_.CommDup(mpi_.world, &comm);
+  mpi_.CommDup(mpi_.world, &notes_);
+  begun_.store(true, std::memory_order_release);
+  return true;
+}
+
+void World::Watch(std::vector<std::string> hosts, double stall_seconds, bool yields) {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    hosts_ = std::move(hosts);
+  }
+  yields_.store(yields);
+  if (size_ == 1 || thread_.joinable()) return;
+  // MPI holds on to what is being sent: these never move.
+  sent_.reserve(static_cast<std::size_t>(size_) * 8);
+  sends_.reserve(sent_.capacity());
+  heard_.assign(static_cast<std::size_t>(size_), Note{-1, -1, -1, 0, -1});
+#if !defined(_WIN32)
+  // Signals are the main thread's.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+#endif
+  thread_ = std::thread([this, stall_seconds] { Live(stall_seconds); });
+#if !defined(_WIN32)
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+#endif
+}
+
+std::string World::Version() const {
+  char text[8192] = {};
+  int length = 0;
+  if (mpi_.LibraryVersion != nullptr) mpi_.LibraryVersion(text, &length);
+  const char* const end = std::find_if(text, text + sizeof(text) - 1, [](char c) { return c == '\n' || c == '\0'; });
+  return std::string(text, static_cast<std::size_t>(end - text));
+}
+
+bool World::Gather(Channel channel) {
+  MpiHandle request = 0;
+  mpi_.Ibarrier(comms_[channel], &request);
+  int done = 0;
+  for (int polls = 0;; polls++) {
+    mpi_.Test(&request, &done, mpi_.no_status);
+    if (done != 0) return true;
+    if (leaving_.load(std::memory_order_relaxed)) return false;
+    if (polls < 64) {
+      std::this_thread::yield();
+    } else {
+      std::this_thread::sleep_for(std::chrono::microseconds(polls < 256 ? 50 : 500));
+    }
+  }
+}
+
+bool World::Sum(Channel channel, void* data, std::int64_t length, bool doubles) {
+  if (size_ == 1) return true;
+  const Waiting waiting(*this, channel);
+  // Trainings wait by spinning, which is fastest, unless that takes the processor from whom they wait for.
+  if ((channel != kTraining || yields_) && !Gather(channel)) return false;
+  char* at = static_cast<char*>(data);
+  for (std::int64_t left = length; left > 0;) {
+    const std::int64_t count = std::min(left, kMostElements);
+    mpi_.Allreduce(mpi_.in_place, at, static_cast<int>(count), doubles ? mpi_.float64 : mpi_.float32, mpi_.sum, comms_[channel]);
+    at += static_cast<std::size_t>(count) * (doubles ? 8 : 4);
+    left -= count;
+  }
+  return true;
+}
+
+bool World::Broadcast(Channel channel, void* data, std::size_t bytes, int root) {
+  if (size_ == 1) return true;
+  const Waiting waiting(*this, channel);
+  if (!Gather(channel)) return false;
+  char* at = static_cast<char*>(data);
+  for (std::size_t left = bytes; left > 0;) {
+    const std::size_t count = std::min(left, kMostBytes);
+    mpi_.Bcast(at, static_cast<int>(count), mpi_.byte, root, comms_[channel]);
+    at += count;
+    left -= count;
+  }
+  return true;
+}
+
+bool World::Barrier(Channel channel) {
+  if (size_ == 1) return true;
+  const Waiting waiting(*this, channel);
+  return Gather(channel);
+}
+
+bool World::waiting() const {
+  return std::any_of(std::begin(since_), std::end(since_), [](const auto& since) { return since.load() != 0; });
+}
+
+std::string World::Name(int rank) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  const std::size_t at = static_cast<std::size_t>(rank);
+  return "rank " + std::to_string(rank) + (at < hosts_.size() ? " on " + hosts_[at] : "");
+}
+
+void World::Abort(const std::string& reason, int code) {
+  if (!ended_.exchange(true)) {
+    Say("wengert: " + reason + "; all " + std::to_string(size_) + " ranks are ended\n");
+    // Launchers drop what they have not yet read when they end the others.
+    std::this_thread::sleep_for(kRead);
+  }
+  mpi_.Abort(mpi_.world, code);
+  std::_Exit(code);
+}
+
+void World::Finalize() {
+  if (!begun() || finalized_) return;
+  finalized_ = true;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    stop_ = true;
+  }
+  wake_.notify_one();
+  if (thread_.joinable()) thread_.join();
+  mpi_.Finalize();
+}
+
+// On the watching thread.
+void World::Live(double stall_seconds) {
+  std::int64_t asked[kChannels] = {};  // the call that was asked about
+  std::int64_t asked_at[kChannels] = {};
+  for (;;) {
+    {
+      std::unique_lock<std::mutex> lock(mutex_);
+      if (wake_.wait_for(lock, kLook, [this] { return stop_; })) return;
+    }
+    if (concurrent_) Receive();
+    for (int c = 0; c < kChannels; c++) {
+      const Channel channel = static_cast<Channel>(c);
+      const std::int64_t call = calls(channel);
+      const std::int64_t since = since_[c].load();
+      const std::int64_t now = Now();
+      if (since == 0 || static_cast<double>(now - since) < stall_seconds * 1e9) continue;
+      if (asked[c] != call) {
+        asked[c] = call;
+        asked_at[c] = now;
+        if (concurrent_) Ask(channel, call);
+        continue;
+      }
+      const std::chrono::nanoseconds gone(now - asked_at[c]);
+      if (gone < kAnswer) continue;
+      bool first = true;
+      const std::string absent = Absent(channel, call, first);
+      if (since_[c].load() != since || (!first && gone < kAnswer + kInstead)) continue;
+      const double seconds = static_cast<double>(now - since) / 1e9;
+      char text[32];
+      std::snprintf(text, sizeof(text), "%.0f s", seconds);
+      Abort(absent + " (" + Name(rank_) + " has waited for " + text + ")", 1);
+    }
+  }
+}
+
+// Tells the others that this rank waits.
+void World::Ask(Channel channel, std::int64_t call) {
+  for (int to = 0; to < size_; to++) {
+    if (to == rank_ || sent_.size() == sent_.capacity()) continue;
+    sent_.push_back({rank_, kWaits, channel, 0, call});
+    sends_.push_back(0);
+    mpi_.Isend(&sent_.back(), sizeof(Note), mpi_.byte, to, kNoteTag, notes_, &sends_.back());
+  }
+}
+
+// Takes the notes of others; to who waits for this rank it is said that there is life here.
+void World::Receive() {
+  for (;;) {
+    int there = 0;
+    mpi_.Iprobe(mpi_.any_source, kNoteTag, notes_, &there, mpi_.no_status);
+    if (there == 0) return;
+    Note note{};
+    mpi_.Recv(&note, sizeof(Note), mpi_.byte, mpi_.any_source, kNoteTag, notes_, mpi_.no_status);
+    if (note.rank < 0 || note.rank >= size_) continue;
+    heard_[static_cast<std::size_t>(note.rank)] = note;
+    if (note.kind != kWaits || note.channel < 0 || note.channel >= kChannels) continue;
+    const bool same = since_[note.channel].load() != 0 && calls_[note.channel].load() == note.call;
+    if (same || sent_.size() == sent_.capacity()) continue;
+    sent_.push_back({rank_, kElsewhere, note.channel, 0, note.call});
+    sends_.push_back(0);
+    mpi_.Isend(&sent_.back(), sizeof(Note), mpi_.byte, note.rank, kNoteTag, notes_, &sends_.back());
+  }
+}
+
+// Who has not come, and whether this rank is the first of those that have.
+std::string World::Absent(Channel channel, std::int64_t call, bool& first) {
+  std::string names;
+  for (int r = 0; r < size_; r++) {
+    if (r == rank_) continue;
+    const Note& note = heard_[static_cast<std::size_t>(r)];
+    const bool about = note.channel == channel && note.call == call;
+    if (about && note.kind == kWaits) {
+      if (r < rank_) first = false;
+      continue;
+    }
+    const char* const how = !concurrent_ ? " may be stalled"
+                            : about      ? " does something else: a loop without end, a promise never kept, a long callback"
+                                         : " does not answer: it is stopped, or cannot be reached";
+    names += (names.empty() ? "" : "; ") + Name(r) + how;
+  }
+  return names.empty() ? "all ranks have come, but MPI does not go on" : names;
+}
+
+}  // namespace wengert

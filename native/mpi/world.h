@@ -1,0 +1,101 @@
+// The processes that train together: one world a process, which MPI makes. Plain C++, no Node headers.
+//
+// A collective is made by all ranks in the same order, channel by channel: the channels are communicators of their own, so
+// that trainings, what fits agree on between their blocks, and the user's own calls do not meet. A thread of the world's
+// own watches the clock: where a rank has waited for the others for too long, it asks who else waits, names who does not,
+// and ends them all. Whoever ends the world says why on stderr; MPI ends the other processes.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "library.h"
+
+namespace wengert {
+
+class World {
+ public:
+  enum Channel { kTraining = 0, kControl = 1, kUser = 2, kChannels = 3 };
+
+  static World& instance();
+
+  // On the main thread. Opens a library and begins, where the process has not; the files' failures where there is none.
+  bool Begin(const std::vector<std::string>& files, std::vector<std::string>& failures);
+  // On the main thread, and again once the ranks know each other. `hosts` names each rank's; ranks that share processors
+  // wait without spinning where `yields`.
+  void Watch(std::vector<std::string> hosts, double stall_seconds, bool yields);
+  bool begun() const { return begun_.load(std::memory_order_acquire); }
+
+  int rank() const { return rank_; }
+  int size() const { return size_; }
+  // Whether threads may call MPI at once, as watching needs it.
+  bool concurrent() const { return concurrent_; }
+  const MpiLibrary& library() const { return mpi_; }
+  std::string Version() const;
+
+  // In place, from any thread, one at a time for each channel. False where the world was left in the meantime.
+  bool Sum(Channel channel, void* data, std::int64_t length, bool doubles);
+  bool Broadcast(Channel channel, void* data, std::size_t bytes, int root);
+  bool Barrier(Channel channel);
+  // Counts the collectives of this rank.
+  std::int64_t calls(Channel channel) const { return calls_[channel].load(std::memory_order_relaxed); }
+
+  // Says why, and ends all ranks with an exit code other than 0. Never returns.
+  [[noreturn]] void Abort(const std::string& reason, int code);
+  // On the main thread: waits for the others, and leaves MPI.
+  void Finalize();
+  // Whether a collective is under way, from which this process cannot leave alone.
+  bool waiting() const;
+  // Lets collectives that wait for the others give up: the process exits.
+  void Leave() { leaving_.store(true); }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  struct Note {
+    std::int32_t rank, kind, channel, unused;
+    std::int64_t call;
+  };
+  class Waiting;
+
+  // Waits until all have come, without spinning for long.
+  bool Gather(Channel channel);
+  void Live(double stall_seconds);
+  void Ask(Channel channel, std::int64_t call);
+  void Receive();
+  std::string Absent(Channel channel, std::int64_t call, bool& first);
+  std::string Name(int rank);
+
+  MpiLibrary mpi_;
+  std::atomic<bool> begun_{false};
+  bool finalized_ = false;
+  bool concurrent_ = false;
+  std::atomic<bool> yields_{false};
+  int rank_ = 0;
+  int size_ = 1;
+  std::vector<std::string> hosts_;
+  MpiHandle comms_[kChannels] = {};
+  MpiHandle notes_ = 0;
+  std::mutex one_[kChannels];
+  std::atomic<std::int64_t> since_[kChannels] = {};  // of the collective under way, by the clock; 0: none
+  std::atomic<std::int64_t> calls_[kChannels] = {};
+  std::atomic<bool> leaving_{false};
+  std::atomic<bool> ended_{false};
+
+  // The watching thread's.
+  std::vector<Note> heard_;
+  std::vector<Note> sent_;
+  std::vector<MpiHandle> sends_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  bool stop_ = false;
+  std::thread thread_;
+};
+
+}  // namespace wengert

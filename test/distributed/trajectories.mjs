@@ -1,0 +1,105 @@
+/**
+ * Trains a few small models, each in a few ways, and prints one line of JSON: what came of each, by name. As one process, or as
+ * several under a launcher: the first prints, and says whether all hold the same bits.
+ */
+import { createHash } from 'node:crypto'
+import { distributed, FBGD, loss, MBSGD, nn, optim, Random, SGD, tensor } from '../../dist/lib/index.js'
+
+await distributed.init()
+const only = process.argv[2]
+/** One sample a rank: as one process, batches of so many. */
+const ranks = Number(process.argv[3] ?? distributed.size)
+
+const samples = 101
+const rng = new Random(3)
+const x = rng.normal([samples, 5])
+const labels = tensor(
+  Int32Array.from({ length: samples }, (_, i) => (x.data[5 * i] + x.data[5 * i + 1] > 0.3 ? 2 : x.data[5 * i + 2] > 0 ? 1 : 0)),
+)
+const weights = tensor(Float32Array.from({ length: samples }, (_, i) => (i % 7 === 0 ? 0 : 0.25 + (i % 5))))
+const part = (t, from, to) => t.slice([from, to])
+const validation = { x: part(x, 0, 31), y: part(labels, 0, 31) }
+
+const dense = (seed = 1) => {
+  const rng = new Random(seed)
+  return new nn.Sequential(new nn.Linear(5, 16, { rng }), new nn.Tanh(), new nn.Linear(16, 3, { rng }))
+}
+const normed = (sync) => () => {
+  const rng = new Random(1)
+  return new nn.Sequential(new nn.Linear(5, 16, { rng }), new nn.BatchNorm1d(16, { sync }), new nn.ReLU(), new nn.Linear(16, 3, { rng }))
+}
+const dropped = () => {
+  const rng = new Random(1)
+  return new nn.Sequential(new nn.Linear(5, 16, { rng }), new nn.ReLU(), new nn.Dropout(0.3), new nn.Linear(16, 3, { rng }))
+}
+const sgd =
+  (more = {}) =>
+  (model) => {
+    const options = { ...settings, learningRate: 0.02, ...more }
+    return distributed.size > 1 ? new SGD(model, options) : new MBSGD(model, { ...options, batchSize: ranks })
+  }
+const classWeighted = loss.crossEntropy.with({ weight: [1, 3, 0.5] })
+const settings = { loss: loss.crossEntropy, learningRate: 0.1 }
+const adam = { loss: loss.crossEntropy, optimizer: optim.adam({ learningRate: 0.01 }) }
+const mini =
+  (more = {}) =>
+  (model) =>
+    new MBSGD(model, { ...settings, batchSize: 16, ...more })
+const full =
+  (more = {}) =>
+  (model) =>
+    new FBGD(model, { ...settings, ...more })
+
+/** name: model, trainer, data, options of fit. The last batch of 16 has 5 samples; of 20, 1: fewer than ranks. */
+const cases = {
+  'FBGD dense': [dense, full()],
+  'FBGD batch norm': [normed(true), full()],
+  'FBGD clipping': [dense, full({ clipNorm: 0.05 })],
+  'FBGD weights': [dense, full(), { weights }],
+  'FBGD dropout': [dropped, full()],
+  'SGD dense': [dense, sgd()],
+  'SGD clipping': [dense, sgd({ clipNorm: 0.5 })],
+  'MBSGD dense': [dense, mini()],
+  'MBSGD adam': [dense, (model) => new MBSGD(model, { ...adam, batchSize: 16 })],
+  'MBSGD batch norm': [normed(true), mini()],
+  'MBSGD clipping': [dense, mini({ clipNorm: 0.3, clipValue: 0.1 })],
+  'MBSGD weights': [dense, mini(), { weights }],
+  'MBSGD class weights': [dense, mini({ loss: classWeighted })],
+  'MBSGD short last batch': [dense, mini({ batchSize: 20 })],
+  'MBSGD short last batch, batch norm': [normed(true), mini({ batchSize: 33 })],
+  'MBSGD short last batch, weights': [dense, mini({ batchSize: 20 }), { weights }],
+  'MBSGD accumulated': [dense, mini({ batchSize: 12, accumulate: 3 })],
+  'MBSGD accumulated, batch norm': [normed(true), mini({ batchSize: 12, accumulate: 3 })],
+  'MBSGD stratified': [dense, mini({ stratify: true })],
+  'MBSGD balanced': [dense, mini({ balance: true })],
+  'MBSGD dropout': [dropped, mini()],
+  'MBSGD validation': [dense, mini(), {}, { validation, metrics: ['accuracy'], health: true }],
+  'MBSGD whole metrics': [dense, mini(), {}, { validation, metrics: ['accuracy', 'confusionMatrix', 'f1'] }],
+}
+if (only === 'chunks') {
+  FBGD.chunkRows = 8
+  for (const name of Object.keys(cases)) if (!name.startsWith('FBGD') || name.includes('norm')) delete cases[name]
+}
+
+const results = {}
+for (const [name, [model, trainer, data = {}, options = {}]] of Object.entries(cases)) {
+  const network = model()
+  const one = trainer(network)
+  // Only the first rank's weights count.
+  if (distributed.rank > 0) network.loadStateDict(model(distributed.rank + 1).stateDict())
+  const history = await one.fit({ x, y: labels, ...data }, { epochs: 4, seed: 5, ...options })
+  const scores = await one.evaluate(validation, { metrics: ['accuracy', 'f1'] })
+  const state = Object.values(network.stateDict()).flatMap((t) => Array.from(t.data))
+  const digest = createHash('sha256')
+    .update(JSON.stringify([state, history.epochs.map(({ seconds, ...rest }) => rest)]))
+    .digest('hex')
+  const all = await distributed.gather(digest)
+  results[name] = {
+    same: all.every((one) => one === digest),
+    state,
+    costs: history.epochs.map(({ cost }) => cost),
+    last: { ...history.last, seconds: 0 },
+    scores,
+  }
+}
+if (distributed.rank === 0) console.log(JSON.stringify(results))
