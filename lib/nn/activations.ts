@@ -6,9 +6,11 @@ import { logSoftmax } from '../primitives/softmax.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { checkChoice, checkNumber, checkOptions } from '../util/options.js'
 import { Module } from './module.js'
+import type { StepMemory } from './step-memory.js'
+import { Stepwise } from './stepwise.js'
 
 /** z for z > 0, else slope·z; slope 0.01 by default. */
-export class LeakyReLU extends Module {
+export class LeakyReLU extends Stepwise {
   constructor(readonly slope = 0.01) {
     super()
     checkNumber('LeakyReLU', 'slope', slope)
@@ -30,7 +32,7 @@ export class LeakyReLU extends Module {
 }
 
 /** z for z > 0, else α(e^z − 1); α = 1 by default. */
-export class ELU extends Module {
+export class ELU extends Stepwise {
   constructor(readonly alpha = 1) {
     super()
     checkNumber('ELU', 'alpha', alpha)
@@ -52,7 +54,7 @@ export class ELU extends Module {
 }
 
 /** λ·elu(z, α) with α = 1.6733 and λ = 1.0507, which keep mean 0 and variance 1 (with `lecunNormal` weights). */
-export class SELU extends Module {
+export class SELU extends Stepwise {
   override forward(x: Tensor): Tensor {
     return selu(x)
   }
@@ -65,7 +67,7 @@ export interface GELUOptions {
 }
 
 /** z Φ(z), Φ the normal distribution function. */
-export class GELU extends Module {
+export class GELU extends Stepwise {
   readonly approximate: 'none' | 'tanh'
 
   constructor(options: GELUOptions = {}) {
@@ -84,35 +86,35 @@ export class GELU extends Module {
 }
 
 /** z σ(z), also called swish. */
-export class SiLU extends Module {
+export class SiLU extends Stepwise {
   override forward(x: Tensor): Tensor {
     return silu(x)
   }
 }
 
 /** z tanh(softplus z). */
-export class Mish extends Module {
+export class Mish extends Stepwise {
   override forward(x: Tensor): Tensor {
     return mish(x)
   }
 }
 
 /** ln(1 + e^z). */
-export class Softplus extends Module {
+export class Softplus extends Stepwise {
   override forward(x: Tensor): Tensor {
     return softplus(x)
   }
 }
 
 /** ln σ(z). */
-export class LogSigmoid extends Module {
+export class LogSigmoid extends Stepwise {
   override forward(x: Tensor): Tensor {
     return logSigmoid(x)
   }
 }
 
 /** z clipped to [low, high], [−1, 1] by default; derivative 0 at the ends. */
-export class Hardtanh extends Module {
+export class Hardtanh extends Stepwise {
   constructor(
     readonly low = -1,
     readonly high = 1,
@@ -152,6 +154,10 @@ export class LogSoftmax extends Module {
   static fromConfig(config: Record<string, unknown>, Type: typeof LogSoftmax = LogSoftmax): LogSoftmax {
     checkOptions('LogSoftmax', config, ['axis'])
     return new Type(config.axis as number)
+  }
+
+  override stepForward(x: Tensor, memory: StepMemory): Tensor {
+    return this.axis === -1 ? this.forward(x) : super.stepForward(x, memory)
   }
 
   override forward(x: Tensor): Tensor {

@@ -1,11 +1,11 @@
 /** Attention of several heads as a layer, with PyTorch's parameters. The function itself stands in `attend.ts`. */
 
 import { WengertError } from '../errors.js'
-import { logicalAnd, where } from '../primitives/elementwise.js'
+import { lessEqual, logicalAnd, where } from '../primitives/elementwise.js'
 import { linear } from '../primitives/linalg.js'
 import { expandDims, reshape, transpose } from '../primitives/movement.js'
 import { slice, split } from '../primitives/parts.js'
-import { zeros } from '../tensor/creation.js'
+import { arange, zeros } from '../tensor/creation.js'
 import { nextSeed, Random } from '../tensor/random.js'
 import { Tensor } from '../tensor/tensor.js'
 import type { FloatDtype } from '../util/dtype.js'
@@ -18,7 +18,8 @@ import { Linear } from './layers.js'
 import { checkLengths, type Lengths, within } from './lengths.js'
 import { Module } from './module.js'
 import { Parameter } from './parameter.js'
-import { rotary } from './positions.js'
+import { rotary, rotaryAt } from './positions.js'
+import type { StepMemory } from './step-memory.js'
 
 /** Of `MultiheadAttention`. */
 export interface MultiheadAttentionOptions {
@@ -142,6 +143,24 @@ export class MultiheadAttention extends Module {
     })
     const y = this.out_proj.forward(reshape(transpose(attended, [0, 2, 1, 3]), [m, T, this.embedDim]))
     return single ? reshape(y, [T, this.embedDim]) : y
+  }
+
+  /** One step of causal self-attention: x [m, embedDim]. Keys and values are kept. */
+  override stepForward(x: Tensor, memory: StepMemory): Tensor {
+    const { embedDim, numHeads, rotary: base } = this
+    if (!this.causal)
+      throw new WengertError('ERR_STATE', 'stepper: attention that is not causal looks at later steps; make the layer with causal: true')
+    const [m, d] = [memory.streams, embedDim / numHeads]
+    const [q, k, v] = this.#projected(...(new Array(3).fill(x) as [Tensor, Tensor, Tensor]))
+    const turn = (t: Tensor): Tensor => {
+      const heads = reshape(t, [m, numHeads, 1, d])
+      if (base === false) return heads
+      return rotaryAt(heads, memory.position(), memory.maxSteps, typeof base === 'number' ? base : 10000)
+    }
+    const kept = (t: Tensor): Tensor => transpose(memory.append(reshape(t, [m, numHeads, d])), [0, 2, 1, 3])
+    const seen = lessEqual(arange(memory.maxSteps), memory.position())
+    const attended = scaledDotProductAttention(turn(q), kept(turn(k)), kept(v), { mask: reshape(seen, [1, memory.maxSteps]) })
+    return this.out_proj.forward(reshape(attended, [m, embedDim]))
   }
 
   #checked(x: Tensor, single: boolean): Tensor {

@@ -9,6 +9,7 @@ import { checkOptions, describe } from '../util/options.js'
 import { formatShape, sameShape } from '../util/shape.js'
 import { Module } from './module.js'
 import { type HandedOn, outputOf } from './output.js'
+import type { StepMemory } from './step-memory.js'
 
 function checkModule(where: string, what: string, value: unknown): Module {
   if (!(value instanceof Module))
@@ -64,6 +65,10 @@ export class Residual extends Module {
     }
     return add(x, y)
   }
+
+  override stepForward(x: Tensor, memory: StepMemory): Tensor {
+    return add(x, this.inner.stepForward(x, memory))
+  }
 }
 
 /**
@@ -102,6 +107,13 @@ export class Parallel extends Module {
   override forward(x: Tensor, inputs: HandedOn = {}): Tensor {
     return concat(
       this.branches.map((branch) => outputOf(branch, x, inputs)),
+      -1,
+    )
+  }
+
+  override stepForward(x: Tensor, memory: StepMemory): Tensor {
+    return concat(
+      this.branches.map((branch) => branch.stepForward(x, memory)),
       -1,
     )
   }

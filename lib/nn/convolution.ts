@@ -1,7 +1,8 @@
 /** Convolutional layers, with PyTorch's shapes, defaults and initial values. */
 
 import { WengertError } from '../errors.js'
-import { pad } from '../primitives/parts.js'
+import { expandDims, reshape } from '../primitives/movement.js'
+import { concat, pad, slice } from '../primitives/parts.js'
 import {
   type ConvOptions,
   type ConvTransposeOptions,
@@ -12,13 +13,16 @@ import {
   type Spatial,
   spatialOption,
 } from '../primitives/spatial.js'
+import { zeros } from '../tensor/creation.js'
 import { nextSeed, Random } from '../tensor/random.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { FloatDtype } from '../util/dtype.js'
 import { checkChoice, checkNumber, checkOptions, describe } from '../util/options.js'
+import { formatShape } from '../util/shape.js'
 import { refuseSample } from './batches.js'
 import { Module } from './module.js'
 import { Parameter } from './parameter.js'
+import type { StepMemory } from './step-memory.js'
 
 /** Of every convolutional layer. */
 interface LayerOptions {
@@ -190,6 +194,22 @@ export class CausalConv1d extends Convolution {
     const [size, dilation] = [this.kernelSize[0] as number, [this.dilation].flat()[0] as number]
     const before = [(size - 1) * dilation, 0] as const
     return this.convolve(conv1d, x.rank === 0 ? x : pad(x, [...x.shape.slice(1).map(() => [0, 0] as const), before]))
+  }
+
+  /** x [m, inChannels]: a window of the steps before is kept. */
+  override stepForward(x: Tensor, memory: StepMemory): Tensor {
+    const { inChannels, outChannels, kernelSize, dilation, weight } = this
+    const m = memory.streams
+    if (x.rank !== 2 || x.shape[1] !== inChannels)
+      throw new WengertError('ERR_SHAPE', `CausalConv1d: expected a step of shape [${inChannels}], got ${formatShape(x.shape.slice(1))}`, {
+        expected: [inChannels],
+        actual: x.shape.slice(1),
+      })
+    const before = ((kernelSize[0] as number) - 1) * ([dilation].flat()[0] as number)
+    const step = expandDims(x, 2)
+    const zero = zeros([m, inChannels, before + 1], { dtype: weight.dtype })
+    const [window] = memory.carry([zero], ([rows]) => [concat([slice(rows as Tensor, null, null, [1, null]), step], 2)]) as [Tensor]
+    return reshape(this.convolve(conv1d, window), [m, outChannels])
   }
 
   override config(): Record<string, unknown> {

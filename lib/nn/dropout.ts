@@ -15,7 +15,7 @@ import { Tensor } from '../tensor/tensor.js'
 import { isFloat } from '../util/dtype.js'
 import { checkNumber, checkOptions } from '../util/options.js'
 import { formatShape } from '../util/shape.js'
-import { Module } from './module.js'
+import { Stepwise } from './stepwise.js'
 
 export { counterLength, writeCounter } from '../primitives/random.js'
 
@@ -42,7 +42,7 @@ export function droppedOut(x: Tensor, p: number, kind: string): Tensor {
 }
 
 /** What is zeroed at random: each layer says of which mask. */
-abstract class RandomMask extends Module {
+abstract class RandomMask extends Stepwise {
   constructor(
     readonly kind: string,
     readonly p: number,

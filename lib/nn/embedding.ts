@@ -9,8 +9,8 @@ import type { Tensor } from '../tensor/tensor.js'
 import { type FloatDtype, isFloat } from '../util/dtype.js'
 import { checkChoice, checkNumber, checkOptions, describe } from '../util/options.js'
 import { type Initializer, initialWeights } from './init.js'
-import { Module } from './module.js'
 import { Parameter } from './parameter.js'
+import { Stepwise } from './stepwise.js'
 
 /** Of `Embedding`. */
 export interface EmbeddingOptions {
@@ -28,7 +28,7 @@ export interface EmbeddingOptions {
  * @throws ERR_RANGE, ERR_OPTION; in `forward` ERR_INDEX for an index outside 0 … count − 1, ERR_RANGE for a fraction
  * @example new nn.Sequential(new nn.Embedding(1000, 16), new nn.Flatten(), new nn.Linear(3 * 16, 4))  // x [m, 3]
  */
-export class Embedding extends Module {
+export class Embedding extends Stepwise {
   readonly count: number
   readonly features: number
   weight: Parameter

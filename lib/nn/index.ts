@@ -24,5 +24,7 @@ export type { RecurrentInputs, RecurrentOptions, RecurrentResult } from './recur
 export * from './recurrent.js'
 export { type ModuleClass, registerModule } from './registry.js'
 export * from './sequence-heads.js'
+export type { StepMemory } from './step-memory.js'
+export type { Stepper, StepperOptions } from './stepper.js'
 export * from './table-input.js'
 export * from './transformer.js'

@@ -14,6 +14,8 @@ import { type Initializer, type InitName, initialWeights } from './init.js'
 import { Module } from './module.js'
 import { type HandedOn, outputOf } from './output.js'
 import { Parameter } from './parameter.js'
+import type { StepMemory } from './step-memory.js'
+import { Stepwise } from './stepwise.js'
 
 /** Of `Linear`. */
 export interface LinearOptions {
@@ -32,7 +34,7 @@ export interface LinearOptions {
  * @throws ERR_RANGE, ERR_OPTION; in `forward` ERR_SHAPE
  * @example new nn.Linear(64, 32, { init: 'he', rng: new Random(1) })
  */
-export class Linear extends Module {
+export class Linear extends Stepwise {
   readonly inFeatures: number
   readonly outFeatures: number
   weight: Parameter
@@ -119,6 +121,10 @@ export class Sequential extends Module {
     return y
   }
 
+  override stepForward(x: Tensor, memory: StepMemory): Tensor {
+    return this.layers.reduce((y, layer) => layer.stepForward(y, memory), x)
+  }
+
   override layersInOrder(): Module[] {
     return this.forward === Sequential.prototype.forward ? this.layers.flatMap((layer) => layer.layersInOrder()) : [this]
   }
@@ -143,7 +149,7 @@ export class Sequential extends Module {
 }
 
 /** y = cx, c = 1 by default. */
-export class Identity extends Module {
+export class Identity extends Stepwise {
   readonly slope: number
 
   constructor(slope = 1) {
@@ -167,21 +173,21 @@ export class Identity extends Module {
 }
 
 /** σ(z) = 1/(1 + e^(−z)); σ′ = σ(1 − σ). */
-export class Sigmoid extends Module {
+export class Sigmoid extends Stepwise {
   override forward(x: Tensor): Tensor {
     return sigmoid(x)
   }
 }
 
 /** tanh z; tanh′ = 1 − tanh². */
-export class Tanh extends Module {
+export class Tanh extends Stepwise {
   override forward(x: Tensor): Tensor {
     return tanh(x)
   }
 }
 
 /** max(z, 0); derivative 0 at 0. */
-export class ReLU extends Module {
+export class ReLU extends Stepwise {
   override forward(x: Tensor): Tensor {
     return relu(x)
   }
@@ -202,6 +208,10 @@ export class Softmax extends Module {
   static fromConfig(config: Record<string, unknown>, Type: typeof Softmax = Softmax): Softmax {
     checkOptions('Softmax', config, ['axis'])
     return new Type(config.axis as number)
+  }
+
+  override stepForward(x: Tensor, memory: StepMemory): Tensor {
+    return this.axis === -1 ? this.forward(x) : super.stepForward(x, memory)
   }
 
   override forward(x: Tensor): Tensor {

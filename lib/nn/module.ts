@@ -19,6 +19,8 @@ import { type Connections, type NetworkSvgOptions, networkSvg } from './network-
 import { Parameter } from './parameter.js'
 import { Predictor } from './predictor.js'
 import { ownNames } from './state-names.js'
+import type { StepMemory } from './step-memory.js'
+import { Stepper, type StepperOptions } from './stepper.js'
 import { summarize } from './summary.js'
 
 /** A layer or a network: parameters by name, and a function of tensors. A subclass gives `forward`. */
@@ -208,6 +210,33 @@ export abstract class Module {
   /** Whether `forward` takes { lengths } beside x: a container that was given lengths then hands them on. */
   get takesLengths(): boolean {
     return false
+  }
+
+  /**
+   * One step of a sequence: x without its axis of steps, what is kept between two steps in `memory`. For a layer that treats each step
+   * by itself that is `forward`; one of your own that does so says `stepForward(x) { return this.forward(x) }`.
+   *
+   * @throws ERR_STATE for a layer that does not say how
+   */
+  stepForward(_x: Tensor, _memory: StepMemory): Tensor {
+    throw new WengertError(
+      'ERR_STATE',
+      `stepper: ${this.describe()} does not say how it takes one step of a sequence; give the class a method stepForward(x, memory)`,
+      { actual: this.constructor.name },
+    )
+  }
+
+  /**
+   * The model as something that takes a sequence one element at a time, with a state of its own: the outputs are those of `forward` over
+   * the whole sequence, as in use. Layers that look ahead (two directions, attention that is not causal) have none.
+   *
+   * @throws ERR_OPTION, ERR_RANGE; at the first step ERR_STATE for a layer that cannot be stepped
+   * @example
+   * const stepper = model.stepper()
+   * for await (const event of events) console.log(stepper.step(event.values).item())
+   */
+  stepper(options: StepperOptions = {}): Stepper {
+    return new Stepper(this, options)
   }
 
   /** The weights by which this layer joins its inputs to its outputs, where that is all it does. */

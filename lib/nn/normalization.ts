@@ -12,6 +12,7 @@ import { checkChoice, checkNumber, checkOptions, describe } from '../util/option
 import { formatShape, type Shape, sameShape } from '../util/shape.js'
 import { Module } from './module.js'
 import { Parameter } from './parameter.js'
+import type { StepMemory } from './step-memory.js'
 
 /** Of `LayerNorm` and `GroupNorm`. */
 export interface LayerNormOptions {
@@ -95,6 +96,10 @@ export class LayerNorm extends Module {
     return new Type(shape as number[], options as LayerNormOptions)
   }
 
+  override stepForward(x: Tensor, memory: StepMemory): Tensor {
+    return this.shape.length === 1 ? this.forward(x) : super.stepForward(x, memory)
+  }
+
   override forward(x: Tensor): Tensor {
     const axes = lastAxes('LayerNorm', x, this.shape)
     const centred = sub(x, mean(x, axes, { keepDims: true }))
@@ -149,6 +154,10 @@ export class RMSNorm extends Module {
     checkOptions('RMSNorm', config, ['shape', 'eps', 'affine', 'dtype'])
     const { shape, ...options } = config
     return new Type(shape as number[], options as RMSNormOptions)
+  }
+
+  override stepForward(x: Tensor, memory: StepMemory): Tensor {
+    return this.shape.length === 1 ? this.forward(x) : super.stepForward(x, memory)
   }
 
   override forward(x: Tensor): Tensor {

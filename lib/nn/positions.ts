@@ -2,8 +2,9 @@
 
 import { WengertError } from '../errors.js'
 import { add, cos, mul, sin, sub } from '../primitives/elementwise.js'
+import { gather } from '../primitives/indexing.js'
 import { cast, reshape } from '../primitives/movement.js'
-import { concat, slice } from '../primitives/parts.js'
+import { concat, slice, split } from '../primitives/parts.js'
 import { nextSeed, Random } from '../tensor/random.js'
 import { Tensor } from '../tensor/tensor.js'
 import { allocate, type FloatDtype, isFloat } from '../util/dtype.js'
@@ -11,6 +12,7 @@ import { checkChoice, checkNumber, checkOptions, describe } from '../util/option
 import { formatShape } from '../util/shape.js'
 import { Module } from './module.js'
 import { Parameter } from './parameter.js'
+import type { StepMemory } from './step-memory.js'
 
 /** The number of steps of x […, T, features]. Errors: ERR_SHAPE. */
 function stepsOf(where: string, x: Tensor, features: number, most = Infinity): number {
@@ -56,6 +58,11 @@ export class SinusoidalPositions extends Module {
   override forward(x: Tensor): Tensor {
     const T = stepsOf('SinusoidalPositions', x, this.features)
     return add(x, this.rows(T, isFloat(x.dtype) ? x.dtype : 'float32'))
+  }
+
+  override stepForward(x: Tensor, memory: StepMemory): Tensor {
+    const rows = this.rows(memory.maxSteps, isFloat(x.dtype) ? x.dtype : 'float32')
+    return add(x, gather(rows, memory.position()))
   }
 
   /** p of the first positions, [T, features]. */
@@ -116,9 +123,26 @@ export class LearnedPositions extends Module {
     return add(x, slice(this.weight, [0, T]))
   }
 
+  override stepForward(x: Tensor, memory: StepMemory): Tensor {
+    return add(x, gather(this.weight, memory.position()))
+  }
+
   override describe(): string {
     return `LearnedPositions ${this.count} × ${this.features}`
   }
+}
+
+/**
+ * `rotary` of one step at a position that a program knows: x […, 1, d].
+ *
+ * @param most how many positions there are
+ */
+export function rotaryAt(x: Tensor, position: Tensor, most: number, base: number): Tensor {
+  const half = (x.shape[x.rank - 1] as number) / 2
+  const [c, s] = turns(0, most, half, base, isFloat(x.dtype) ? x.dtype : 'float32').map((rows) =>
+    reshape(gather(rows, position), [1, half]),
+  )
+  return turned(x, c as Tensor, s as Tensor)
 }
 
 /** Of `rotary`. */
@@ -146,10 +170,13 @@ export function rotary(x: Tensor, options: RotaryOptions = {}): Tensor {
       actual: x.shape,
     })
   const dtype = isFloat(x.dtype) ? x.dtype : 'float32'
-  const half = d / 2
-  const [c, s] = turns(options.positions ?? 0, T, half, base, dtype)
-  const all = x.shape.map((): null => null)
-  const [a, b] = [slice(x, ...all.slice(1), [0, half]), slice(x, ...all.slice(1), [half, d])]
+  const [c, s] = turns(options.positions ?? 0, T, d / 2, base, dtype)
+  return turned(x, c, s)
+}
+
+/** The pairs of halves turned by angles of which these are the cosines and sines. */
+function turned(x: Tensor, c: Tensor, s: Tensor): Tensor {
+  const [a, b] = split(x, 2, -1) as [Tensor, Tensor]
   return concat([sub(mul(a, c), mul(b, s)), add(mul(b, c), mul(a, s))], -1)
 }
 

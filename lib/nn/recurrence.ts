@@ -19,6 +19,7 @@ import { Dropout } from './dropout.js'
 import { checkLengths, type Lengths, stepsWithin } from './lengths.js'
 import { Module } from './module.js'
 import { Parameter } from './parameter.js'
+import type { StepMemory } from './step-memory.js'
 
 /** Of `RNN`, `GRU` and `LSTM`. */
 export interface RecurrentOptions {
@@ -192,6 +193,26 @@ export abstract class Recurrent<State> extends Module {
     const state = Array.from({ length: this.parts }, (_, part) => stack(last.map((one) => one[part] as Tensor)))
     const drop = (y: Tensor): Tensor => (single ? reshape(y, [y.shape[0] as number, y.shape[2] as number]) : y)
     return { output: single ? drop(steps) : batchFirst ? transpose(steps, [1, 0, 2]) : steps, state: this.stateOf(state.map(drop)) }
+  }
+
+  /** One step of all layers: x [m, inputSize] → [m, hiddenSize]. */
+  override stepForward(x: Tensor, memory: StepMemory): Tensor {
+    const { kind, inputSize, hiddenSize } = this
+    if (this.bidirectional)
+      throw new WengertError('ERR_STATE', `stepper: a ${kind} of two directions reads a sequence from its end too; it cannot be stepped`)
+    if (x.rank !== 2 || x.shape[1] !== inputSize)
+      throw new WengertError('ERR_SHAPE', `${kind}: expected a step of shape [${inputSize}], got ${formatShape(x.shape.slice(1))}`, {
+        expected: [inputSize],
+        actual: x.shape.slice(1),
+      })
+    const zero = zeros([memory.streams, hiddenSize], { dtype: this.#dtype })
+    let y = x
+    for (let layer = 0; layer < this.numLayers; layer++) {
+      const weights = this.weightsOf(`l${layer}`)
+      const first = Array.from({ length: this.parts }, () => zero)
+      y = memory.carry(first, (state) => this.cell(y, state, weights))[0] as Tensor
+    }
+    return y
   }
 
   /** One direction over all steps: the last state, and the outputs [T, m, hiddenSize]. */

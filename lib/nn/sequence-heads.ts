@@ -2,17 +2,20 @@
 
 import { WengertError } from '../errors.js'
 import { broadcastTo } from '../primitives/broadcast.js'
-import { div, sub, where } from '../primitives/elementwise.js'
+import { add, div, sub, where } from '../primitives/elementwise.js'
 import { takeAlong } from '../primitives/indexing.js'
 import { cast, expandDims, reshape } from '../primitives/movement.js'
 import { slice } from '../primitives/parts.js'
 import { mean, sum } from '../primitives/reduce.js'
+import { zeros } from '../tensor/creation.js'
 import type { Tensor } from '../tensor/tensor.js'
+import { isFloat } from '../util/dtype.js'
 import { checkOptions } from '../util/options.js'
 import { formatShape } from '../util/shape.js'
 import { batchesOnly } from './batches.js'
 import { checkLengths, type Lengths, within } from './lengths.js'
 import { Module } from './module.js'
+import type { StepMemory } from './step-memory.js'
 
 /** What a layer over sequences is run with. */
 export interface SequenceInputs {
@@ -51,6 +54,10 @@ export class LastStep extends Module {
     const last = sub(checkLengths('LastStep.forward', options.lengths, m, T), 1)
     return reshape(takeAlong(batch, broadcastTo(reshape(last, [m, 1, 1]), [m, 1, features]), 1), out)
   }
+
+  override stepForward(x: Tensor): Tensor {
+    return x
+  }
 }
 
 /**
@@ -73,5 +80,13 @@ export class MeanOverTime extends Module {
     const lengths = checkLengths('MeanOverTime.forward', options.lengths, m, T)
     const total = sum(where(expandDims(within(lengths, T), 2), batch, 0), 1)
     return reshape(div(total, reshape(cast(lengths, batch.dtype), [m, 1])), out)
+  }
+
+  /** The mean of the steps so far. */
+  override stepForward(x: Tensor, memory: StepMemory): Tensor {
+    const dtype = isFloat(x.dtype) ? x.dtype : 'float32'
+    const first = [zeros(x.shape, { dtype }), zeros([], { dtype })]
+    const [total, count] = memory.carry(first, ([t, n]) => [add(t as Tensor, x), add(n as Tensor, 1)]) as [Tensor, Tensor]
+    return div(total, count)
   }
 }

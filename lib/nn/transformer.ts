@@ -14,6 +14,7 @@ import type { Lengths } from './lengths.js'
 import { Module } from './module.js'
 import { LayerNorm } from './normalization.js'
 import { outputOf } from './output.js'
+import type { StepMemory } from './step-memory.js'
 
 /** Of `TransformerEncoderLayer` and `TransformerDecoderLayer`. */
 export interface TransformerOptions {
@@ -156,6 +157,11 @@ export class TransformerEncoderLayer extends TransformerLayer {
     return this.joined(y, this.norm2, this.dropout2, (v) => this.network(v))
   }
 
+  override stepForward(x: Tensor, memory: StepMemory): Tensor {
+    const y = this.joined(x, this.norm1, this.dropout1, (v) => this.self_attn.stepForward(v, memory))
+    return this.joined(y, this.norm2, this.dropout2, (v) => this.network(v))
+  }
+
   /** Rebuilds a saved layer. */
   static fromConfig(
     config: Record<string, unknown>,
@@ -288,6 +294,11 @@ export class TransformerEncoder extends Module {
   override forward(x: Tensor, inputs: AttentionInputs = {}): Tensor {
     const y = this.layers.reduce((v, layer) => layer.forward(v, inputs), x)
     return this.norm ? outputOf(this.norm, y) : y
+  }
+
+  override stepForward(x: Tensor, memory: StepMemory): Tensor {
+    const y = this.layers.reduce((v, layer) => layer.stepForward(v, memory), x)
+    return this.norm ? this.norm.stepForward(y, memory) : y
   }
 
   override config(): Record<string, unknown> {
