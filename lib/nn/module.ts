@@ -20,7 +20,7 @@ import { Parameter } from './parameter.js'
 import { Predictor } from './predictor.js'
 import { ownNames } from './state-names.js'
 import type { StepMemory } from './step-memory.js'
-import { Stepper, type StepperOptions } from './stepper.js'
+import { makeStepper, type Stepper, type StepperOptions } from './stepper.js'
 import { summarize } from './summary.js'
 
 /** A layer or a network: parameters by name, and a function of tensors. A subclass gives `forward`. */
@@ -236,7 +236,7 @@ export abstract class Module {
    * for await (const event of events) console.log(stepper.step(event.values).item())
    */
   stepper(options: StepperOptions = {}): Stepper {
-    return new Stepper(this, options)
+    return makeStepper(this, options)
   }
 
   /** The weights by which this layer joins its inputs to its outputs, where that is all it does. */

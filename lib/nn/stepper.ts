@@ -378,3 +378,6 @@ export class Stepper {
       })
   }
 }
+
+/** A stepper of a module's. Errors: ERR_OPTION, ERR_RANGE. */
+export const makeStepper = (module: Steppable, options: StepperOptions): Stepper => new Stepper(module, options)

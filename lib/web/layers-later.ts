@@ -2,6 +2,7 @@
 
 import { isKnownLayer, isOwnLayer, learnLayers } from '../nn/registry.js'
 import { attach } from '../primitives/methods.js'
+import { bringStepper } from './stepper-later.js'
 
 /** Whether layers over images have a class of this name: else those over sequences are asked first. */
 export const ofImages = (name: string): boolean => /^((Causal)?Conv|\w*Pool\dd$|Upsample|ZeroPad|Random|GaussianNoise)/.test(name)
@@ -13,7 +14,9 @@ async function bringImages(): Promise<void> {
 }
 
 async function bringSequences(): Promise<void> {
-  learnLayers(Object.values(await import('./sequences.js')))
+  const { layers, makeStepper } = await import('./sequences.js')
+  learnLayers(Object.values(layers))
+  bringStepper(makeStepper)
 }
 
 /**

@@ -4,9 +4,14 @@ import { WengertError } from '../errors.js'
 import type * as plans from '../plan/plan.js'
 
 /** What a forward function throws whose path depends on values: it is then run as it is. */
-export const compile: typeof plans.compile = () => {
+const refuse = (): never => {
   throw new WengertError('ERR_VALUE_NEEDED', 'predict: nothing is compiled here')
 }
 
+/** Compiles nothing. */
+export const compile: typeof plans.compile = refuse
+
 /** Part of what is compiled. */
-export class StateLayout {}
+export class StateLayout {
+  readonly add = refuse
+}

@@ -1,3 +1,4 @@
-/** Layers over sequences: fetched by `bringLayers` for models that have them. */
+/** Layers over sequences, and steppers through them: fetched by `bringLayers` for models that have them. */
 
-export * from '../nn/sequence-layers.js'
+export * as layers from '../nn/sequence-layers.js'
+export { makeStepper } from '../nn/stepper.js'

@@ -27,6 +27,7 @@ export const standIns = {
     'primitives/spatial-methods': { by: 'web/no-methods', except: 'web/images' },
     'nn/network-svg': { by: 'web/no-drawing' },
     'nn/image-layers': { by: 'web/no-layers', except: 'web/images' },
+    'nn/stepper': { by: 'web/stepper-later', except: 'web/sequences' },
     'nn/sequence-layers': { by: 'web/no-layers', except: 'web/sequences' },
     'plan/plan': { by: 'web/no-plans' },
     'plan/state-layout': { by: 'web/no-plans' },

@@ -137,11 +137,15 @@ describe('wengert/web', () => {
     const recurrent = new nn.Sequential(new nn.LSTM(4, 3, { bidirectional: true, rng }), new nn.LastStep(), new nn.Linear(6, 2, { rng }))
     const series = rng.normal([2, 5, 4])
     const expected = recurrent.predict(series)
+    const gru = new nn.GRU(4, 3, { rng })
+    const steps = gru.forward(series.gather([0])).output
     for (const name of ['web.js', 'web/predict.js']) {
       const told = inPage(`const { loadModel, tensor } = ${load(name)}
         const model = await loadModel(${bytes(encodeModel(recurrent))})
-        tell(Array.from(model.predict(tensor(${JSON.stringify(series.toArray())})).data))`) as number[]
-      for (const [i, value] of expected.data.entries()) expect(told[i], name).toBeCloseTo(value, 5)
+        const stepper = (await loadModel(${bytes(encodeModel(gru))})).stepper()
+        const steps = ${JSON.stringify(series.gather(0).toArray())}.map((row) => Array.from(stepper.step(row).data))
+        tell([...model.predict(tensor(${JSON.stringify(series.toArray())})).data, ...steps.flat()])`) as number[]
+      for (const [i, value] of [...expected.data, ...steps.data].entries()) expect(told[i], name).toBeCloseTo(value, 5)
     }
   })
 
