@@ -17,7 +17,7 @@ import {
   treeOf,
 } from '../tensor/inputs.js'
 import { Tensor } from '../tensor/tensor.js'
-import { allocateShared, type Dtype, type FloatDtype } from '../util/dtype.js'
+import { allocateShared, type Dtype, type FloatDtype, withMemoryErrors } from '../util/dtype.js'
 import { checkChoice, checkOptions, describe } from '../util/options.js'
 import { formatShape, sizeOf } from '../util/shape.js'
 import { checkFinite } from './checks.js'
@@ -140,23 +140,25 @@ export class Dataset<X extends InputsLike = TensorLike> {
 
   /** The samples at the given positions, in that order. Errors: ERR_INDEX. */
   take(positions: ArrayLike<number>): Dataset<X> {
-    const rows = (t: Tensor) => {
-      const width = sizeOf(t.shape.slice(1))
-      const out = allocateShared(t.dtype, positions.length * width)
-      for (let i = 0; i < positions.length; i++) {
-        const at = positions[i] as number
-        if (!Number.isInteger(at) || at < 0 || at >= this.length) {
-          throw new WengertError('ERR_INDEX', `Dataset.take: expected positions in 0 … ${this.length - 1}, got ${at}`, {
-            expected: this.length,
-            actual: at,
-          })
+    return withMemoryErrors('Dataset.take', () => {
+      const rows = (t: Tensor) => {
+        const width = sizeOf(t.shape.slice(1))
+        const out = allocateShared(t.dtype, positions.length * width)
+        for (let i = 0; i < positions.length; i++) {
+          const at = positions[i] as number
+          if (!Number.isInteger(at) || at < 0 || at >= this.length) {
+            throw new WengertError('ERR_INDEX', `Dataset.take: expected positions in 0 … ${this.length - 1}, got ${at}`, {
+              expected: this.length,
+              actual: at,
+            })
+          }
+          out.set(t.data.subarray(at * width, (at + 1) * width), i * width)
         }
-        out.set(t.data.subarray(at * width, (at + 1) * width), i * width)
+        return new Tensor([positions.length, ...t.shape.slice(1)], t.dtype, out)
       }
-      return new Tensor([positions.length, ...t.shape.slice(1)], t.dtype, out)
-    }
-    const x = mapInputs(this.x as Inputs, rows) as unknown as X
-    return carrying(new Dataset(x, rows(this.y), namesOf(this)), this.weights && rows(this.weights))
+      const x = mapInputs(this.x as Inputs, rows) as unknown as X
+      return carrying(new Dataset(x, rows(this.y), namesOf(this)), this.weights && rows(this.weights))
+    })
   }
 }
 

@@ -3,7 +3,7 @@
 import { WengertError } from '../errors.js'
 import { fieldsOf, type Inputs, type Named, treeOf } from '../tensor/inputs.js'
 import { Tensor } from '../tensor/tensor.js'
-import { bytesPerElement, type FloatDtype, viewOf } from '../util/dtype.js'
+import { bytesPerElement, type FloatDtype, viewOf, withMemoryErrors } from '../util/dtype.js'
 import { checkChoice, checkOptions, describe } from '../util/options.js'
 
 /** Names of columns, for one input or by the names of several. */
@@ -107,32 +107,34 @@ interface Options {
 
 /** x, y, and what goes with them. Errors: ERR_OPTION, ERR_DATA, ERR_VALUE, ERR_LABEL naming record and column. */
 export function columnsOfRecords(given: Iterable<unknown>, columns: RecordColumns): { x: Inputs; y: Tensor; options: Options } {
-  checkOptions('Dataset.fromRecords', columns ?? {}, ['x', 'y', 'weights', 'classes', 'dtype'])
-  const { x, y, weights, classes, dtype = 'float32' } = columns ?? {}
-  const names = (value: unknown): value is readonly string[] =>
-    Array.isArray(value) && value.length > 0 && value.every((name) => typeof name === 'string')
-  const targets = typeof y === 'string' ? [y] : y
-  const inputs = fieldsOf('Dataset.fromRecords', x)
-  if (!inputs.every((input): input is Named<readonly string[]> => names(input[1])) || !names(targets))
-    throw new WengertError('ERR_OPTION', `Dataset.fromRecords: expected x and y to name columns, got ${describe(x)} and ${describe(y)}`)
-  const dtypes = dtypesOf(inputs, dtype)
-  if (typeof given !== 'object' || given === null || !(Symbol.iterator in given))
-    throw new WengertError('ERR_VALUE', `Dataset.fromRecords: expected records, got ${describe(given)}`, { actual: given })
-  const records = [...given] as Records
-  if (records.length === 0) throw new WengertError('ERR_DATA', 'Dataset.fromRecords: expected at least one record, got none')
-  const features = treeOf(inputs.map(([name, columns], i) => [name, numbersOf(records, columns, dtypes[i] as FloatDtype | 'int32')]))
-  const text = targets.length === 1 && typeof valueAt(records, 0, targets[0] as string) === 'string'
-  const target =
-    text || classes
-      ? classIndices(records, targets[0] as string, classes)
-      : { y: numbersOf(records, targets, dtypes.includes('float64') ? 'float64' : 'float32') }
-  return {
-    x: features,
-    y: target.y,
-    options: {
-      ...(Array.isArray(x) && { features: [...x] }),
-      ...('classes' in target && { classes: target.classes }),
-      ...(weights !== undefined && { weights: numbersOf(records, [weights], 'float64').reshape([records.length]) }),
-    },
-  }
+  return withMemoryErrors('Dataset.fromRecords', () => {
+    checkOptions('Dataset.fromRecords', columns ?? {}, ['x', 'y', 'weights', 'classes', 'dtype'])
+    const { x, y, weights, classes, dtype = 'float32' } = columns ?? {}
+    const names = (value: unknown): value is readonly string[] =>
+      Array.isArray(value) && value.length > 0 && value.every((name) => typeof name === 'string')
+    const targets = typeof y === 'string' ? [y] : y
+    const inputs = fieldsOf('Dataset.fromRecords', x)
+    if (!inputs.every((input): input is Named<readonly string[]> => names(input[1])) || !names(targets))
+      throw new WengertError('ERR_OPTION', `Dataset.fromRecords: expected x and y to name columns, got ${describe(x)} and ${describe(y)}`)
+    const dtypes = dtypesOf(inputs, dtype)
+    if (typeof given !== 'object' || given === null || !(Symbol.iterator in given))
+      throw new WengertError('ERR_VALUE', `Dataset.fromRecords: expected records, got ${describe(given)}`, { actual: given })
+    const records = [...given] as Records
+    if (records.length === 0) throw new WengertError('ERR_DATA', 'Dataset.fromRecords: expected at least one record, got none')
+    const features = treeOf(inputs.map(([name, columns], i) => [name, numbersOf(records, columns, dtypes[i] as FloatDtype | 'int32')]))
+    const text = targets.length === 1 && typeof valueAt(records, 0, targets[0] as string) === 'string'
+    const target =
+      text || classes
+        ? classIndices(records, targets[0] as string, classes)
+        : { y: numbersOf(records, targets, dtypes.includes('float64') ? 'float64' : 'float32') }
+    return {
+      x: features,
+      y: target.y,
+      options: {
+        ...(Array.isArray(x) && { features: [...x] }),
+        ...('classes' in target && { classes: target.classes }),
+        ...(weights !== undefined && { weights: numbersOf(records, [weights], 'float64').reshape([records.length]) }),
+      },
+    }
+  })
 }

@@ -4,7 +4,7 @@ import { WengertError } from '../errors.js'
 import { asTensor, type TensorLike } from '../tensor/creation.js'
 import { type Inputs, type InputsLike, loneTensor, type TensorsOf } from '../tensor/inputs.js'
 import { Tensor } from '../tensor/tensor.js'
-import { allocate, isFloat, type TypedArray } from '../util/dtype.js'
+import { allocate, isFloat, type TypedArray, withMemoryErrors } from '../util/dtype.js'
 import { describe } from '../util/options.js'
 import { checkShape, formatShape, type Shape, sameShape, sizeOf } from '../util/shape.js'
 import { checkFinite } from './checks.js'
@@ -44,24 +44,26 @@ export interface Rule {
 
 /** The rows of a batch, or one sample's values as one row. Errors: ERR_SHAPE, ERR_DATA, ERR_VALUE. */
 function apply(where: string, values: unknown, from: Shape, to: Shape, row: Rule['forward']): Tensor {
-  const t = values instanceof Tensor ? values : asTensor(where, values)
-  const single = from.length > 0 && sameShape(t.shape, from)
-  if (!single && (t.rank === 0 || !sameShape(t.shape.slice(1), from))) {
-    throw new WengertError(
-      'ERR_SHAPE',
-      `${where}: expected x of shape ${formatShape(['m' as never, ...from])}, got ${formatShape(t.shape)}`,
-      {
-        expected: from,
-        actual: t.shape,
-      },
-    )
-  }
-  checkFinite(where, 'x', single ? new Tensor([1, ...t.shape], t.dtype, t.data) : t)
-  const dtype = isFloat(t.dtype) ? t.dtype : 'float32'
-  const rows = single ? 1 : (t.shape[0] as number)
-  const out = allocate(dtype, rows * sizeOf(to))
-  for (let i = 0; i < rows; i++) row(t.data, i * sizeOf(from), out, i * sizeOf(to))
-  return new Tensor(single ? to : [rows, ...to], dtype, out)
+  return withMemoryErrors('transform', () => {
+    const t = values instanceof Tensor ? values : asTensor(where, values)
+    const single = from.length > 0 && sameShape(t.shape, from)
+    if (!single && (t.rank === 0 || !sameShape(t.shape.slice(1), from))) {
+      throw new WengertError(
+        'ERR_SHAPE',
+        `${where}: expected x of shape ${formatShape(['m' as never, ...from])}, got ${formatShape(t.shape)}`,
+        {
+          expected: from,
+          actual: t.shape,
+        },
+      )
+    }
+    checkFinite(where, 'x', single ? new Tensor([1, ...t.shape], t.dtype, t.data) : t)
+    const dtype = isFloat(t.dtype) ? t.dtype : 'float32'
+    const rows = single ? 1 : (t.shape[0] as number)
+    const out = allocate(dtype, rows * sizeOf(to))
+    for (let i = 0; i < rows; i++) row(t.data, i * sizeOf(from), out, i * sizeOf(to))
+    return new Tensor(single ? to : [rows, ...to], dtype, out)
+  })
 }
 
 /** The transform that a rule says. */

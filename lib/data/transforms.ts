@@ -8,7 +8,7 @@ import { WengertError } from '../errors.js'
 import type { TensorLike } from '../tensor/creation.js'
 import { tensorsOf } from '../tensor/inputs.js'
 import { Tensor } from '../tensor/tensor.js'
-import { allocate } from '../util/dtype.js'
+import { allocate, withMemoryErrors } from '../util/dtype.js'
 import { checkChoice, checkNumber, checkOptions, describe, listed } from '../util/options.js'
 import { type Shape, sizeOf } from '../util/shape.js'
 import { isPlainObject } from '../util/tree.js'
@@ -26,7 +26,7 @@ function fitted(where: string, data: unknown, columns: unknown, fit: (x: Tensor)
       'ERR_OPTION',
       `${where}: columns belong to one input: fit it on one of ${listed(tensorsOf(x).map(([name]) => `x.${name}`))}`,
     )
-  return byField(where, x, fit)
+  return withMemoryErrors(where, () => byField(where, x, fit))
 }
 
 /** (x − shift) / scale + offset of each feature, each list one number a feature. */

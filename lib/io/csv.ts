@@ -8,7 +8,7 @@ import { Dataset, type Encoder } from '../data/dataset.js'
 import { type Decimal, type Field, featureNames, recordEncoder } from '../data/records.js'
 import { WengertError } from '../errors.js'
 import type { Tensor } from '../tensor/tensor.js'
-import { allocate, allocateShared, type FloatDtype, type TypedArray } from '../util/dtype.js'
+import { allocate, allocateShared, type FloatDtype, type TypedArray, withMemoryErrors } from '../util/dtype.js'
 import { checkChoice, checkNumber, checkOptions, describe } from '../util/options.js'
 import { isPlainObject } from '../util/tree.js'
 import { checkPath } from './atomic.js'
@@ -111,29 +111,31 @@ function settingsOf(where: string, options: CsvOptions, more: readonly string[] 
  * @example const iris = await readCsv('iris.csv', { target: 'species' })   // iris.classes: ['setosa', …]
  */
 export async function readCsv(source: CsvSource, options: CsvOptions): Promise<Dataset> {
-  const s = settingsOf('readCsv', options)
-  const chunks: Rows[] = []
-  let m = 0
-  for await (const rows of rowsOf(source, s)) {
-    chunks.push(rows)
-    m += rows.count
-  }
-  const plan = chunks[0]?.plan
-  if (!plan || m === 0) throw new WengertError('ERR_DATA', 'readCsv: expected at least one row, got none')
-  const e = encodingOf(s, plan)
-  const classes = classesOf(e)
-  const x = allocateShared(s.dtype, m * e.width)
-  const y = allocateShared(targetDtype(e, s), m * e.targets.length)
-  let done = 0
-  for (const { values, count } of chunks) {
-    encodeRows(e, values, 0, count, x, y, done)
-    done += count
-  }
-  const tensors = tensorsOf(e, m, x, y)
-  return new Dataset(tensors.x, tensors.y, {
-    features: featureNames(e.features),
-    encoder: recordEncoder(e.features),
-    ...(classes && { classes }),
+  return withMemoryErrors('readCsv', async () => {
+    const s = settingsOf('readCsv', options)
+    const chunks: Rows[] = []
+    let m = 0
+    for await (const rows of rowsOf(source, s)) {
+      chunks.push(rows)
+      m += rows.count
+    }
+    const plan = chunks[0]?.plan
+    if (!plan || m === 0) throw new WengertError('ERR_DATA', 'readCsv: expected at least one row, got none')
+    const e = encodingOf(s, plan)
+    const classes = classesOf(e)
+    const x = allocateShared(s.dtype, m * e.width)
+    const y = allocateShared(targetDtype(e, s), m * e.targets.length)
+    let done = 0
+    for (const { values, count } of chunks) {
+      encodeRows(e, values, 0, count, x, y, done)
+      done += count
+    }
+    const tensors = tensorsOf(e, m, x, y)
+    return new Dataset(tensors.x, tensors.y, {
+      features: featureNames(e.features),
+      encoder: recordEncoder(e.features),
+      ...(classes && { classes }),
+    })
   })
 }
 

@@ -5,6 +5,7 @@ import { missingTexts } from '../table/cell.js'
 import { type CellBytes, cellText } from '../table/cells.js'
 import type { ColumnType } from '../table/column.js'
 import { type RowSink, type Table, TableBuilder } from '../table/table.js'
+import { memoryError, withMemoryErrors } from '../util/dtype.js'
 import { checkChoice, checkNumber, checkOptions, describe } from '../util/options.js'
 import { purposes, Stream } from '../util/random.js'
 import { isPlainObject } from '../util/tree.js'
@@ -267,19 +268,21 @@ function checkRead(source: unknown, options: ReadTableOptions) {
  * @example const rows = await readTable(database.query('select * from customers'))
  */
 export async function readTable(source: TableSource, options: ReadTableOptions = {}): Promise<Table> {
-  const { settings, types, sample, memory, seed } = checkRead(source, options)
-  const { signal } = settings
-  const read = async (given: ReadonlyMap<string, ColumnType>): Promise<TableBuilder> => {
-    const stream = new Stream({ seed, purpose: purposes.split, a: 0xffffffff, b: 0 })
-    const builder = new TableBuilder({ types: given, missing: settings.missing, sample, memory, draw: () => stream.uniform() })
-    for await (const _ of readInto(source, settings, builder)) signal?.throwIfAborted()
-    return builder
-  }
-  const builder = await read(types)
-  const { mixed } = builder
-  if (typeof source !== 'string' || mixed.size === 0) return builder.finish()
-  // Read again, so that the texts are those of the file.
-  return (await read(new Map([...Array.from(mixed.keys(), (name): [string, ColumnType] => [name, 'text']), ...types]))).finish(mixed)
+  return withMemoryErrors('readTable', async () => {
+    const { settings, types, sample, memory, seed } = checkRead(source, options)
+    const { signal } = settings
+    const read = async (given: ReadonlyMap<string, ColumnType>): Promise<TableBuilder> => {
+      const stream = new Stream({ seed, purpose: purposes.split, a: 0xffffffff, b: 0 })
+      const builder = new TableBuilder({ types: given, missing: settings.missing, sample, memory, draw: () => stream.uniform() })
+      for await (const _ of readInto(source, settings, builder)) signal?.throwIfAborted()
+      return builder
+    }
+    const builder = await read(types)
+    const { mixed } = builder
+    if (typeof source !== 'string' || mixed.size === 0) return builder.finish()
+    // Read again, so that the texts are those of the file.
+    return (await read(new Map([...Array.from(mixed.keys(), (name): [string, ColumnType] => [name, 'text']), ...types]))).finish(mixed)
+  })
 }
 
 /** Of `streamTable`. */
@@ -301,11 +304,15 @@ export async function* streamTable(source: TableSource, options: StreamTableOpti
   const { settings } = checkRead(source, rest)
   const fresh = () => new TableBuilder({ types: new Map(), missing: settings.missing, everyType: 'text', sample: undefined, draw: () => 0 })
   const queue = new Batches(size, fresh)
-  for await (const _ of readInto(source, settings, queue)) {
-    settings.signal?.throwIfAborted()
-    yield* queue.full()
+  try {
+    for await (const _ of readInto(source, settings, queue)) {
+      settings.signal?.throwIfAborted()
+      yield* queue.full()
+    }
+    yield* queue.rest()
+  } catch (error) {
+    throw memoryError('streamTable', error)
   }
-  yield* queue.rest()
 }
 
 /** A builder that begins anew after every so many rows. */

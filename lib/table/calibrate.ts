@@ -2,6 +2,7 @@
 
 import { WengertError } from '../errors.js'
 import type { Module } from '../nn/module.js'
+import { withMemoryErrors } from '../util/dtype.js'
 import { checkChoice, checkOptions, describe } from '../util/options.js'
 import { meanLogLoss, softmaxInto } from '../util/scores.js'
 import { type FittedTable, partsOf } from './fit.js'
@@ -19,20 +20,22 @@ import type { Table } from './table.js'
  * @example const temperature = calibrate(model, table, validation)
  */
 export function calibrate(model: Module, table: FittedTable, rows: Table): number {
-  if (table.task === 'numbers')
-    throw new WengertError('ERR_OPTION', 'calibrate: the target is a number; probabilities are of classes and labels')
-  const target = partsOf.get(table)?.target as NonNullable<ReturnType<typeof partsOf.get>>['target']
-  const p = new TablePredictor(model, table).values(rows)
-  // Logarithms of probabilities are logits as good as the model's own.
-  const z =
-    table.task === 'labels'
-      ? p.map((q) => Math.log(Math.max(q, 1e-300)) - Math.log(Math.max(1 - q, 1e-300)))
-      : p.map((q) => Math.log(Math.max(q, 1e-300)))
-  const y = target.encode(rows, 'float64').data
-  const cost = table.task === 'labels' ? labelCost(z, y) : classCost(z, y, table.outputs)
-  // A few rows that are told apart by chance would ask for certainty: ln T is drawn to 0, as by one more row or two.
-  const pull = (logT: number) => (2 * logT * logT) / rows.length
-  return Math.exp(minimum((logT) => cost(Math.exp(logT)) + pull(logT), Math.log(0.05), Math.log(20)))
+  return withMemoryErrors('calibrate', () => {
+    if (table.task === 'numbers')
+      throw new WengertError('ERR_OPTION', 'calibrate: the target is a number; probabilities are of classes and labels')
+    const target = partsOf.get(table)?.target as NonNullable<ReturnType<typeof partsOf.get>>['target']
+    const p = new TablePredictor(model, table).values(rows)
+    // Logarithms of probabilities are logits as good as the model's own.
+    const z =
+      table.task === 'labels'
+        ? p.map((q) => Math.log(Math.max(q, 1e-300)) - Math.log(Math.max(1 - q, 1e-300)))
+        : p.map((q) => Math.log(Math.max(q, 1e-300)))
+    const y = target.encode(rows, 'float64').data
+    const cost = table.task === 'labels' ? labelCost(z, y) : classCost(z, y, table.outputs)
+    // A few rows that are told apart by chance would ask for certainty: ln T is drawn to 0, as by one more row or two.
+    const pull = (logT: number) => (2 * logT * logT) / rows.length
+    return Math.exp(minimum((logT) => cost(Math.exp(logT)) + pull(logT), Math.log(0.05), Math.log(20)))
+  })
 }
 
 function classCost(z: ArrayLike<number>, y: ArrayLike<number>, k: number): (temperature: number) => number {
@@ -108,38 +111,40 @@ export function chooseThreshold(
   positive: ArrayLike<number | boolean>,
   options: ThresholdOptions = {},
 ): number {
-  checkOptions('chooseThreshold', options, ['for'])
-  const aim = options.for ?? 'f1'
-  if (typeof aim !== 'object') checkChoice('chooseThreshold', 'for', aim, ['f1', 'accuracy', 'balanced'] as const)
-  else if (!(aim?.falsePositive >= 0 && aim?.falseNegative >= 0))
-    throw new WengertError('ERR_OPTION', `chooseThreshold: expected for to name two costs, got ${describe(aim)}`)
-  const n = probabilities.length
-  if (positive.length !== n)
-    throw new WengertError('ERR_DATA', `chooseThreshold: expected one truth for each of ${n} probabilities, got ${positive.length}`)
-  const order = Uint32Array.from({ length: n }, (_, i) => i).sort((a, b) => (probabilities[b] as number) - (probabilities[a] as number))
-  const good = goodness(aim)
-  const positives = Array.from(positive).filter(Boolean).length
-  if (positives === 0 || positives === n)
-    throw new WengertError('ERR_DATA', `chooseThreshold: expected rows of both classes, got ${positives} of ${n} of the second`)
-  const counts: Counts = { tp: 0, fp: 0, fn: positives, tn: n - positives }
-  let best = Number.NEGATIVE_INFINITY
-  let threshold = 0.5
-  for (let i = 0; i < n; ) {
-    const p = probabilities[order[i] as number] as number
-    for (; i < n && probabilities[order[i] as number] === p; i++) {
-      if (positive[order[i] as number]) {
-        counts.tp++
-        counts.fn--
-      } else {
-        counts.fp++
-        counts.tn--
+  return withMemoryErrors('chooseThreshold', () => {
+    checkOptions('chooseThreshold', options, ['for'])
+    const aim = options.for ?? 'f1'
+    if (typeof aim !== 'object') checkChoice('chooseThreshold', 'for', aim, ['f1', 'accuracy', 'balanced'] as const)
+    else if (!(aim?.falsePositive >= 0 && aim?.falseNegative >= 0))
+      throw new WengertError('ERR_OPTION', `chooseThreshold: expected for to name two costs, got ${describe(aim)}`)
+    const n = probabilities.length
+    if (positive.length !== n)
+      throw new WengertError('ERR_DATA', `chooseThreshold: expected one truth for each of ${n} probabilities, got ${positive.length}`)
+    const order = Uint32Array.from({ length: n }, (_, i) => i).sort((a, b) => (probabilities[b] as number) - (probabilities[a] as number))
+    const good = goodness(aim)
+    const positives = Array.from(positive).filter(Boolean).length
+    if (positives === 0 || positives === n)
+      throw new WengertError('ERR_DATA', `chooseThreshold: expected rows of both classes, got ${positives} of ${n} of the second`)
+    const counts: Counts = { tp: 0, fp: 0, fn: positives, tn: n - positives }
+    let best = Number.NEGATIVE_INFINITY
+    let threshold = 0.5
+    for (let i = 0; i < n; ) {
+      const p = probabilities[order[i] as number] as number
+      for (; i < n && probabilities[order[i] as number] === p; i++) {
+        if (positive[order[i] as number]) {
+          counts.tp++
+          counts.fn--
+        } else {
+          counts.fp++
+          counts.tn--
+        }
       }
+      const value = good(counts)
+      if (value <= best) continue
+      best = value
+      const next = i < n ? (probabilities[order[i] as number] as number) : 0
+      threshold = (p + next) / 2
     }
-    const value = good(counts)
-    if (value <= best) continue
-    best = value
-    const next = i < n ? (probabilities[order[i] as number] as number) : 0
-    threshold = (p + next) / 2
-  }
-  return Math.min(Math.max(threshold, 1e-9), 1 - 1e-9)
+    return Math.min(Math.max(threshold, 1e-9), 1 - 1e-9)
+  })
 }

@@ -2,6 +2,7 @@
 
 import { WengertError } from '../errors.js'
 import type { Module } from '../nn/module.js'
+import { withMemoryErrors } from '../util/dtype.js'
 import { areaUnderRoc, averagePrecision, brierScore, calibrationError, meanLogLoss } from '../util/scores.js'
 import { type AnswerOptions, classAt } from './answers.js'
 import { type FittedTable, partsOf } from './fit.js'
@@ -139,28 +140,30 @@ export async function scoreTable(
   rows: Table | AsyncIterable<Table>,
   options: AnswerOptions = {},
 ): Promise<TableScores> {
-  const predictor = new TablePredictor(model, table, options)
-  const target = partsOf.get(table)?.target as Target
-  const values: Float64Array[] = []
-  const targets: ArrayLike<number>[] = []
-  const add = (batch: Table) => {
-    const known = batch.complete(...target.columns)
-    if (known.length === 0) return
-    values.push(predictor.values(known))
-    targets.push(target.encode(known, 'float64').data)
-  }
-  if (Symbol.asyncIterator in rows) for await (const batch of rows) add(batch)
-  else add(rows)
-  if (values.length === 0)
-    throw new WengertError('ERR_DATA', `scoreTable: no row has a value of the target '${target.columns.join("', '")}'`)
-  const joined = (parts: readonly ArrayLike<number>[]) => {
-    const out = new Float64Array(parts.reduce((sum, { length }) => sum + length, 0))
-    let at = 0
-    for (const part of parts) {
-      out.set(part, at)
-      at += part.length
+  return withMemoryErrors('scoreTable', async () => {
+    const predictor = new TablePredictor(model, table, options)
+    const target = partsOf.get(table)?.target as Target
+    const values: Float64Array[] = []
+    const targets: ArrayLike<number>[] = []
+    const add = (batch: Table) => {
+      const known = batch.complete(...target.columns)
+      if (known.length === 0) return
+      values.push(predictor.values(known))
+      targets.push(target.encode(known, 'float64').data)
     }
-    return out
-  }
-  return scoresOf(target, joined(values), joined(targets), options.threshold)
+    if (Symbol.asyncIterator in rows) for await (const batch of rows) add(batch)
+    else add(rows)
+    if (values.length === 0)
+      throw new WengertError('ERR_DATA', `scoreTable: no row has a value of the target '${target.columns.join("', '")}'`)
+    const joined = (parts: readonly ArrayLike<number>[]) => {
+      const out = new Float64Array(parts.reduce((sum, { length }) => sum + length, 0))
+      let at = 0
+      for (const part of parts) {
+        out.set(part, at)
+        at += part.length
+      }
+      return out
+    }
+    return scoresOf(target, joined(values), joined(targets), options.threshold)
+  })
 }

@@ -2,7 +2,7 @@
 
 import type { Module } from '../nn/module.js'
 import { Tensor } from '../tensor/tensor.js'
-import { allocate } from '../util/dtype.js'
+import { allocate, withMemoryErrors } from '../util/dtype.js'
 import { checkNumber, checkOptions } from '../util/options.js'
 import { permutation, purposes } from '../util/random.js'
 import { meanLogLoss } from '../util/scores.js'
@@ -94,32 +94,34 @@ function lossOf(target: Target, values: Float64Array, y: ArrayLike<number>, own:
  * @example for (const { column, importance } of permutationImportance(model, table, test)) console.log(column, importance)
  */
 export function permutationImportance(model: Module, table: FittedTable, rows: Table, options: ImportanceOptions = {}): Importance[] {
-  checkOptions('permutationImportance', options, ['repeats', 'rows', 'seed', 'outputs', 'threshold', 'temperature'])
-  const { repeats = 3, rows: most = 2000, seed = 0, ...answer } = options
-  checkNumber('permutationImportance', 'repeats', repeats, { integer: true, min: 1, max: 100 })
-  checkNumber('permutationImportance', 'rows', most, { integer: true, min: 2 })
-  const part = spaced(rows, most)
-  const features = new Features(model, table, part, answer)
-  const { target, predictor } = features
-  const y = target.encode(part, 'float64').data
-  const own = target.task === 'numbers' ? predictor.inUnits(y) : new Float64Array(0)
-  const base = lossOf(target, predictor.valuesOf(features.x), y, own)
-  const order = new Int32Array(part.length)
-  const found: Importance[] = []
-  let column = 0
-  for (const { encoding, at } of features.columns()) {
-    const width = encoding.features.length
-    const losses = Array.from({ length: repeats }, (_, r) => {
-      permutation(order, { seed, purpose: purposes.split, a: column * repeats + r, b: 2 })
-      const x = features.changed(at, width, (i, k) => features.x.data[(order[i] as number) * features.width + at + k] as number)
-      return lossOf(target, predictor.valuesOf(x), y, own) - base
-    })
-    const importance = losses.reduce((a, b) => a + b, 0) / repeats
-    const spread = Math.sqrt(losses.reduce((a, b) => a + (b - importance) ** 2, 0) / repeats)
-    found.push({ column: encoding.name, importance, spread })
-    column++
-  }
-  return found.sort((a, b) => b.importance - a.importance)
+  return withMemoryErrors('permutationImportance', () => {
+    checkOptions('permutationImportance', options, ['repeats', 'rows', 'seed', 'outputs', 'threshold', 'temperature'])
+    const { repeats = 3, rows: most = 2000, seed = 0, ...answer } = options
+    checkNumber('permutationImportance', 'repeats', repeats, { integer: true, min: 1, max: 100 })
+    checkNumber('permutationImportance', 'rows', most, { integer: true, min: 2 })
+    const part = spaced(rows, most)
+    const features = new Features(model, table, part, answer)
+    const { target, predictor } = features
+    const y = target.encode(part, 'float64').data
+    const own = target.task === 'numbers' ? predictor.inUnits(y) : new Float64Array(0)
+    const base = lossOf(target, predictor.valuesOf(features.x), y, own)
+    const order = new Int32Array(part.length)
+    const found: Importance[] = []
+    let column = 0
+    for (const { encoding, at } of features.columns()) {
+      const width = encoding.features.length
+      const losses = Array.from({ length: repeats }, (_, r) => {
+        permutation(order, { seed, purpose: purposes.split, a: column * repeats + r, b: 2 })
+        const x = features.changed(at, width, (i, k) => features.x.data[(order[i] as number) * features.width + at + k] as number)
+        return lossOf(target, predictor.valuesOf(x), y, own) - base
+      })
+      const importance = losses.reduce((a, b) => a + b, 0) / repeats
+      const spread = Math.sqrt(losses.reduce((a, b) => a + (b - importance) ** 2, 0) / repeats)
+      found.push({ column: encoding.name, importance, spread })
+      column++
+    }
+    return found.sort((a, b) => b.importance - a.importance)
+  })
 }
 
 /** How a model's answer moves with a column, all else as it is. */
@@ -167,39 +169,41 @@ export function partialDependence(
   column: string,
   options: AnswerOptions & { rows?: number } = {},
 ): Dependence | undefined {
-  checkOptions('partialDependence', options, ['rows', 'outputs', 'threshold', 'temperature'])
-  const { rows: most = 500, ...answer } = options
-  const part = spaced(rows, most)
-  const features = new Features(model, table, part, answer)
-  const all = [...features.columns()]
-  const found = all.find(({ encoding }) => encoding.name === column)
-  if (!found)
-    throw unknownColumn(
-      'partialDependence',
-      'column',
-      column,
-      all.map(({ encoding }) => encoding.name),
-    )
-  const { encoding, at } = found
-  const grid = gridOf(encoding, part)
-  if (!grid || grid.at.length < 2) return undefined
-  const { target } = features
-  const names = target.classes ?? target.columns
-  const width = encoding.features.length
-  const block = new Float32Array(width)
-  const means = grid.raw.map((raw) => {
-    encoding.write(raw, block, 0)
-    const values = features.predictor.valuesOf(features.changed(at, width, (_, k) => block[k] as number))
-    return names.map((_, j) => {
-      let sum = 0
-      for (let i = j; i < values.length; i += names.length) sum += values[i] as number
-      return sum / part.length
+  return withMemoryErrors('partialDependence', () => {
+    checkOptions('partialDependence', options, ['rows', 'outputs', 'threshold', 'temperature'])
+    const { rows: most = 500, ...answer } = options
+    const part = spaced(rows, most)
+    const features = new Features(model, table, part, answer)
+    const all = [...features.columns()]
+    const found = all.find(({ encoding }) => encoding.name === column)
+    if (!found)
+      throw unknownColumn(
+        'partialDependence',
+        'column',
+        column,
+        all.map(({ encoding }) => encoding.name),
+      )
+    const { encoding, at } = found
+    const grid = gridOf(encoding, part)
+    if (!grid || grid.at.length < 2) return undefined
+    const { target } = features
+    const names = target.classes ?? target.columns
+    const width = encoding.features.length
+    const block = new Float32Array(width)
+    const means = grid.raw.map((raw) => {
+      encoding.write(raw, block, 0)
+      const values = features.predictor.valuesOf(features.changed(at, width, (_, k) => block[k] as number))
+      return names.map((_, j) => {
+        let sum = 0
+        for (let i = j; i < values.length; i += names.length) sum += values[i] as number
+        return sum / part.length
+      })
     })
+    return {
+      column,
+      kind: encoding.kind === 'number' ? 'number' : encoding.kind === 'date' ? 'date' : 'category',
+      at: grid.at,
+      answers: names.map((name, j) => ({ name, values: means.map((row) => row[j] as number) })),
+    }
   })
-  return {
-    column,
-    kind: encoding.kind === 'number' ? 'number' : encoding.kind === 'date' ? 'date' : 'category',
-    at: grid.at,
-    answers: names.map((name, j) => ({ name, values: means.map((row) => row[j] as number) })),
-  }
 }

@@ -6,7 +6,7 @@ import type { Loss } from '../nn/loss-contract.js'
 import { TableInput } from '../nn/table-input.js'
 import type { Random } from '../tensor/random.js'
 import { Tensor } from '../tensor/tensor.js'
-import { bytesPerElement, type FloatDtype, viewOf } from '../util/dtype.js'
+import { allocateShared, type FloatDtype, withMemoryErrors } from '../util/dtype.js'
 import { checkChoice, checkOptions, describe } from '../util/options.js'
 import { isPlainObject } from '../util/tree.js'
 import { type ColumnSpec, type Encoding, Fields } from './encoding.js'
@@ -103,19 +103,14 @@ function assemble(parts: Parts): FittedTable {
         actual: rows,
       })
     const y = target.encode(rows, dtype)
-    const data = viewOf(
-      dtype,
-      new SharedArrayBuffer(Math.max(1, rows.length * features.length) * bytesPerElement[dtype]),
-      0,
-      rows.length * features.length,
-    )
+    const data = allocateShared(dtype, rows.length * features.length)
     encodeRows(encodings, rows, data as Float32Array, { known: records.names, unknown })
     return new Dataset(new Tensor([rows.length, features.length], dtype, data), y, {
       features,
       ...(target.task === 'classes' && target.classes && { classes: target.classes }),
     })
   }
-  const table: FittedTable = Object.assign(call, {
+  const table: FittedTable = Object.assign((rows: Table) => withMemoryErrors('table', () => call(rows)), {
     kind: 'table' as const,
     task: target.task,
     target: target.columns,
@@ -129,7 +124,7 @@ function assemble(parts: Parts): FittedTable {
       checkOptions('table.input', options, ['rng'])
       return TableInput.of(dense, sizes, options.rng)
     },
-    encode: (list: Iterable<unknown>) => records.encode(list),
+    encode: (list: Iterable<unknown>) => withMemoryErrors('table.encode', () => records.encode(list)),
     toJSON: () => ({
       kind: 'table',
       version,
@@ -168,48 +163,52 @@ function reportText(report: readonly ColumnReport[]): string {
  * await trainer.fit(table(train), { epochs: 30, validation: table(validation) })
  */
 export function fitTable(rows: Table, options: FitTableOptions): FittedTable {
-  if (!(rows instanceof Table))
-    throw new WengertError('ERR_VALUE', `fitTable: expected rows of readTable, got ${describe(rows)}`, { actual: rows })
-  checkOptions('fitTable', options ?? {}, ['target', 'columns', 'unknown', 'dtype'])
-  const { target: named, columns = {}, unknown = 'refuse', dtype = 'float32' } = options ?? {}
-  const targets = Array.isArray(named) ? (named as readonly unknown[]) : [named]
-  if (targets.length === 0 || !targets.every((name) => typeof name === 'string') || new Set(targets).size !== targets.length)
-    throw new WengertError('ERR_OPTION', `fitTable: expected target to be the name of a column, got ${describe(named)}`, { actual: named })
-  if (!isPlainObject(columns))
-    throw new WengertError('ERR_OPTION', `fitTable: expected columns by name, got ${describe(columns)}`, { actual: columns })
-  checkChoice('fitTable', 'unknown', unknown, ['refuse', 'ignore'] as const)
-  checkChoice('fitTable', 'dtype', dtype, ['float32', 'float64'] as const)
-  const specs = new Map(Object.entries(columns).map(([name, spec]) => [name, checkSpec(name, spec)]))
-  for (const name of specs.keys()) if (!rows.has(name)) throw unknownColumn('fitTable', 'column', name, rows.names)
-  const target = fitTarget(rows, targets as string[], specs)
-  const encodings: Encoding[] = []
-  const report: ColumnReport[] = []
-  for (const name of rows.names) {
-    if (target.columns.includes(name)) {
-      const spec = specs.get(name)
-      report.push({ name, role: 'target', kind: target.task, guessed: !spec, says: target.says, ...(spec && { spec }) })
-      continue
+  return withMemoryErrors('fitTable', () => {
+    if (!(rows instanceof Table))
+      throw new WengertError('ERR_VALUE', `fitTable: expected rows of readTable, got ${describe(rows)}`, { actual: rows })
+    checkOptions('fitTable', options ?? {}, ['target', 'columns', 'unknown', 'dtype'])
+    const { target: named, columns = {}, unknown = 'refuse', dtype = 'float32' } = options ?? {}
+    const targets = Array.isArray(named) ? (named as readonly unknown[]) : [named]
+    if (targets.length === 0 || !targets.every((name) => typeof name === 'string') || new Set(targets).size !== targets.length)
+      throw new WengertError('ERR_OPTION', `fitTable: expected target to be the name of a column, got ${describe(named)}`, {
+        actual: named,
+      })
+    if (!isPlainObject(columns))
+      throw new WengertError('ERR_OPTION', `fitTable: expected columns by name, got ${describe(columns)}`, { actual: columns })
+    checkChoice('fitTable', 'unknown', unknown, ['refuse', 'ignore'] as const)
+    checkChoice('fitTable', 'dtype', dtype, ['float32', 'float64'] as const)
+    const specs = new Map(Object.entries(columns).map(([name, spec]) => [name, checkSpec(name, spec)]))
+    for (const name of specs.keys()) if (!rows.has(name)) throw unknownColumn('fitTable', 'column', name, rows.names)
+    const target = fitTarget(rows, targets as string[], specs)
+    const encodings: Encoding[] = []
+    const report: ColumnReport[] = []
+    for (const name of rows.names) {
+      if (target.columns.includes(name)) {
+        const spec = specs.get(name)
+        report.push({ name, role: 'target', kind: target.task, guessed: !spec, says: target.says, ...(spec && { spec }) })
+        continue
+      }
+      const view = rows.column(name)
+      const given = specs.get(name)
+      const { spec, reason } = given ? { spec: given, reason: undefined } : guessColumn(view)
+      const guessed = given === undefined
+      if (spec.kind === 'ignore') {
+        report.push({ name, role: 'left out', kind: 'ignore', guessed, says: reason ?? 'as told', spec })
+        continue
+      }
+      const encoding = fitColumn(view, spec)
+      encodings.push(encoding)
+      const mixed = guessed ? rows.mixed.get(name) : undefined
+      const why = mixed ? `text because of ${describe(mixed.cell)} in row ${mixed.row}, where ${mixed.was}s were before` : reason
+      report.push({ name, role: 'feature', kind: spec.kind, guessed, says: `${encoding.says}${why ? `; ${why}` : ''}`, spec })
     }
-    const view = rows.column(name)
-    const given = specs.get(name)
-    const { spec, reason } = given ? { spec: given, reason: undefined } : guessColumn(view)
-    const guessed = given === undefined
-    if (spec.kind === 'ignore') {
-      report.push({ name, role: 'left out', kind: 'ignore', guessed, says: reason ?? 'as told', spec })
-      continue
-    }
-    const encoding = fitColumn(view, spec)
-    encodings.push(encoding)
-    const mixed = guessed ? rows.mixed.get(name) : undefined
-    const why = mixed ? `text because of ${describe(mixed.cell)} in row ${mixed.row}, where ${mixed.was}s were before` : reason
-    report.push({ name, role: 'feature', kind: spec.kind, guessed, says: `${encoding.says}${why ? `; ${why}` : ''}`, spec })
-  }
-  if (encodings.every(({ features }) => features.length === 0))
-    throw new WengertError('ERR_DATA', `fitTable: no column beside the target says anything:\n${reportText(report)}`)
-  if (encodings.reduce((sum, { features }) => sum + features.length, 0) > mostFeatures)
-    throw new WengertError('ERR_DATA', `fitTable: the columns become more than ${mostFeatures} features:\n${reportText(report)}`)
-  const leftOut = report.flatMap(({ name, role }) => (role === 'left out' ? [name] : []))
-  return assemble({ encodings, target, leftOut, unknown, dtype, report })
+    if (encodings.every(({ features }) => features.length === 0))
+      throw new WengertError('ERR_DATA', `fitTable: no column beside the target says anything:\n${reportText(report)}`)
+    if (encodings.reduce((sum, { features }) => sum + features.length, 0) > mostFeatures)
+      throw new WengertError('ERR_DATA', `fitTable: the columns become more than ${mostFeatures} features:\n${reportText(report)}`)
+    const leftOut = report.flatMap(({ name, role }) => (role === 'left out' ? [name] : []))
+    return assemble({ encodings, target, leftOut, unknown, dtype, report })
+  })
 }
 
 /**

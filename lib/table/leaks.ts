@@ -1,6 +1,7 @@
 /** Columns that give the target away: each alone, looked at on rows that it was not fitted on. */
 
 import { WengertError } from '../errors.js'
+import { withMemoryErrors } from '../util/dtype.js'
 import { describe } from '../util/options.js'
 import { textOf } from './category.js'
 import { NumericColumn } from './column.js'
@@ -114,26 +115,28 @@ function explainedNumbers(codes: Int32Array, count: number, y: Float64Array): Ex
  * @example for (const { column } of findLeaks(train, 'churned')) console.warn(`${column} gives the target away`)
  */
 export function findLeaks(rows: Table, target: string): Leak[] {
-  if (!(rows instanceof Table)) throw new WengertError('ERR_VALUE', `findLeaks: expected rows of readTable, got ${describe(rows)}`)
-  const goal = rows.column(target, 'target')
-  const step = Math.max(1, rows.length / most)
-  const positions: number[] = []
-  for (let i = 0; i < rows.length; i += step) if (goal.at(Math.floor(i)) !== undefined) positions.push(Math.floor(i))
-  if (positions.length < 20) return []
-  const { codes: classes, count } = codesOf(goal, positions)
-  const numbers = goal.type === 'number' && new Set(positions.map((i) => goal.at(i))).size > 20
-  const y = numbers ? Float64Array.from(positions, (i) => goal.at(i) as number) : undefined
-  return rows.names
-    .flatMap((name): Leak[] => {
-      if (name === target) return []
-      const column = codesOf(rows.column(name), positions)
-      // Nearly every row with a value of its own: it says nothing of other rows.
-      if (column.count > positions.length / 2 && rows.column(name).type === 'text') return []
-      if (!y && column.count * count > mostCounts) return []
-      const { share, atLeast } = y
-        ? explainedNumbers(column.codes, column.count, y)
-        : explainedClasses(column.codes, column.count, classes, count)
-      return atLeast >= 0.97 ? [{ column: name, explains: share }] : []
-    })
-    .sort((a, b) => b.explains - a.explains)
+  return withMemoryErrors('findLeaks', () => {
+    if (!(rows instanceof Table)) throw new WengertError('ERR_VALUE', `findLeaks: expected rows of readTable, got ${describe(rows)}`)
+    const goal = rows.column(target, 'target')
+    const step = Math.max(1, rows.length / most)
+    const positions: number[] = []
+    for (let i = 0; i < rows.length; i += step) if (goal.at(Math.floor(i)) !== undefined) positions.push(Math.floor(i))
+    if (positions.length < 20) return []
+    const { codes: classes, count } = codesOf(goal, positions)
+    const numbers = goal.type === 'number' && new Set(positions.map((i) => goal.at(i))).size > 20
+    const y = numbers ? Float64Array.from(positions, (i) => goal.at(i) as number) : undefined
+    return rows.names
+      .flatMap((name): Leak[] => {
+        if (name === target) return []
+        const column = codesOf(rows.column(name), positions)
+        // Nearly every row with a value of its own: it says nothing of other rows.
+        if (column.count > positions.length / 2 && rows.column(name).type === 'text') return []
+        if (!y && column.count * count > mostCounts) return []
+        const { share, atLeast } = y
+          ? explainedNumbers(column.codes, column.count, y)
+          : explainedClasses(column.codes, column.count, classes, count)
+        return atLeast >= 0.97 ? [{ column: name, explains: share }] : []
+      })
+      .sort((a, b) => b.explains - a.explains)
+  })
 }

@@ -4,7 +4,7 @@ import { WengertError } from '../errors.js'
 import { meaningOf } from '../nn/meaning.js'
 import type { Module } from '../nn/module.js'
 import { Tensor } from '../tensor/tensor.js'
-import { allocate, type TypedArray } from '../util/dtype.js'
+import { allocate, type TypedArray, withMemoryErrors } from '../util/dtype.js'
 import { type AnswerOptions, answering, checkAnswerOptions, probabilitiesOf, type TablePrediction } from './answers.js'
 import { type FittedTable, partsOf } from './fit.js'
 import { type Scaling, unscaled } from './number.js'
@@ -46,8 +46,10 @@ export class TablePredictor {
   /** The answers to records or rows. Errors: ERR_DATA naming record and column. */
   predict(records: Iterable<unknown> | Table): TablePrediction[] {
     if (Array.isArray(records) && records.length === 1) return this.#one(records[0])
-    const { values, m } = this.#outputs(records)
-    return this.#answer(values, m)
+    return withMemoryErrors('predictRecords', () => {
+      const { values, m } = this.#outputs(records)
+      return this.#answer(values, m)
+    })
   }
 
   /** As `values`, of features that the table has encoded, [m, features]. */

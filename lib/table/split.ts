@@ -4,6 +4,7 @@ import type { AnyData, DataLike, Dataset } from '../data/dataset.js'
 import { type SplitOptions, split as splitData } from '../data/split.js'
 import { WengertError } from '../errors.js'
 import type { InputsLike } from '../tensor/inputs.js'
+import { withMemoryErrors } from '../util/dtype.js'
 import { checkNumber, checkOptions, describe } from '../util/options.js'
 import { permutation, purposes } from '../util/random.js'
 import { textOf } from './category.js'
@@ -170,7 +171,7 @@ function tables(where: string, rows: Table, positions: readonly (readonly number
 export function split<const Parts extends readonly number[]>(rows: Table, options: TableSplitOptions<Parts>): PartsOf<Parts>
 export function split<X extends InputsLike>(data: DataLike<X>, options: SplitOptions): [train: Dataset<X>, test: Dataset<X>]
 export function split(data: AnyData | Table, options: SplitOptions | TableSplitOptions): unknown {
-  if (!(data instanceof Table)) return splitData(data, options as SplitOptions)
+  if (!(data instanceof Table)) return withMemoryErrors('split', () => splitData(data, options as SplitOptions))
   checkOptions('split', options, ['parts', 'seed', 'stratify', 'by', 'groups'])
   const { parts } = (options ?? {}) as TableSplitOptions
   const valid = Array.isArray(parts) && parts.length > 1 && parts.every((share) => typeof share === 'number' && share > 0 && share < 1)
@@ -182,7 +183,7 @@ export function split(data: AnyData | Table, options: SplitOptions | TableSplitO
         actual: parts,
       },
     )
-  return tables('split', data, positionsOf('split', data, options as TableSplitOptions, parts))
+  return withMemoryErrors('split', () => tables('split', data, positionsOf('split', data, options as TableSplitOptions, parts)))
 }
 
 /**
@@ -198,12 +199,14 @@ export function folds(rows: Table, options: FoldOptions = {}): { train: Table; t
   checkOptions('folds', options, ['folds', 'seed', 'stratify', 'by', 'groups'])
   const k = checkNumber('folds', 'folds', options.folds ?? 5, { integer: true, min: 2, max: 1000 })
   const n = options.by === undefined ? k : k + 1
-  const positions = positionsOf('folds', rows, options, new Array(n).fill(1 / n))
-  tables('folds', rows, positions)
   const joined = (parts: readonly (readonly number[])[]) => Uint32Array.from(parts.flat()).sort()
-  return Array.from({ length: k }, (_, i) => {
-    const test = options.by === undefined ? i : i + 1
-    const train = positions.filter((_, j) => (options.by === undefined ? j !== test : j < test))
-    return { train: rows.take(joined(train)), test: rows.take(positions[test] as number[]) }
+  return withMemoryErrors('folds', () => {
+    const positions = positionsOf('folds', rows, options, new Array(n).fill(1 / n))
+    tables('folds', rows, positions)
+    return Array.from({ length: k }, (_, i) => {
+      const test = options.by === undefined ? i : i + 1
+      const train = positions.filter((_, j) => (options.by === undefined ? j !== test : j < test))
+      return { train: rows.take(joined(train)), test: rows.take(positions[test] as number[]) }
+    })
   })
 }

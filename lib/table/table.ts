@@ -1,6 +1,7 @@
 /** A table: named columns of one length, of which a part may be looked at without being copied. */
 
 import { WengertError } from '../errors.js'
+import { withMemoryErrors } from '../util/dtype.js'
 import { describe, nearest } from '../util/options.js'
 import { cellOf, type TableRecord } from './cell.js'
 import { ByteSet, type CellBytes } from './cells.js'
@@ -41,11 +42,13 @@ export class ColumnView {
 
   /** The numbers, or milliseconds of dates, in a list of their own; NaN where one is missing. */
   numbers(): Float64Array {
-    const { column, length } = this
-    if (!(column instanceof NumericColumn)) throw new WengertError('ERR_DATA', `column '${this.name}': expected numbers, got text`)
-    const out = new Float64Array(length)
-    for (let i = 0; i < length; i++) out[i] = column.values[this.place(i)] as number
-    return out
+    return withMemoryErrors('table', () => {
+      const { column, length } = this
+      if (!(column instanceof NumericColumn)) throw new WengertError('ERR_DATA', `column '${this.name}': expected numbers, got text`)
+      const out = new Float64Array(length)
+      for (let i = 0; i < length; i++) out[i] = column.values[this.place(i)] as number
+      return out
+    })
   }
 }
 
@@ -100,14 +103,18 @@ export class Table {
 
   /** The rows at the given positions, in that order. Errors: ERR_INDEX. */
   take(positions: ArrayLike<number>): Table {
-    const rows = new Uint32Array(positions.length)
-    for (let i = 0; i < positions.length; i++) {
-      const at = positions[i] as number
-      if (!Number.isInteger(at) || at < 0 || at >= this.length)
-        throw new WengertError('ERR_INDEX', `table.take: expected positions in 0 … ${this.length - 1}, got ${describe(at)}`, { actual: at })
-      rows[i] = this.rows ? (this.rows[at] as number) : at
-    }
-    return new Table(this.columns, rows.length, rows, this.mixed)
+    return withMemoryErrors('table.take', () => {
+      const rows = new Uint32Array(positions.length)
+      for (let i = 0; i < positions.length; i++) {
+        const at = positions[i] as number
+        if (!Number.isInteger(at) || at < 0 || at >= this.length)
+          throw new WengertError('ERR_INDEX', `table.take: expected positions in 0 … ${this.length - 1}, got ${describe(at)}`, {
+            actual: at,
+          })
+        rows[i] = this.rows ? (this.rows[at] as number) : at
+      }
+      return new Table(this.columns, rows.length, rows, this.mixed)
+    })
   }
 
   /** The first `n` rows, or fewer where there are fewer. */

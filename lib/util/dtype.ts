@@ -60,8 +60,25 @@ export function obtained<T>(bytes: number, make: () => T): T {
 
 /** JavaScript says by a RangeError that it has no memory for an array: that as ERR_MEMORY, any other error as it is. */
 export function memoryError(where: string, error: unknown): unknown {
-  if (!(error instanceof RangeError) || !/allocation|array (buffer )?length|ArrayBuffer/i.test(error.message)) return error
+  if (
+    !(error instanceof RangeError) ||
+    !/allocation|(array|string) (buffer )?length|ArrayBuffer|(map|set) maximum size|create a Buffer/i.test(error.message)
+  )
+    return error
   return new WengertError('ERR_MEMORY', `${where}: ${error.message}`, { cause: error })
+}
+
+/** Runs `body`, of which a refusal of the system's to give memory is ERR_MEMORY. */
+export function withMemoryErrors<T>(where: string, body: () => T): T {
+  const failed = (error: unknown): never => {
+    throw memoryError(where, error)
+  }
+  try {
+    const made = body()
+    return made instanceof Promise ? (made.catch(failed) as T) : made
+  } catch (error) {
+    return failed(error)
+  }
 }
 
 /** Runs `body`, in which tensors of `bytes` bytes in all may be made: what a file describes must not cost more than the file can fill. */
