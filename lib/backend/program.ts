@@ -40,6 +40,8 @@
  * | maxPool        | y[n,p,q,c] F ← x[n,h,w,c] F                 | n, h, w, c, p, q, kh, kw, strides[2], paddings[2], dilations[2] | |
  * | poolTake       | y F ← t F, x F (t as x)                     | those of maxPool                  |              |
  * | poolPut        | out F ← g F, x F (g as y, out as x)         | those of maxPool                  |              |
+ * | convInputPooled | x F ← g[n,p′,q′,d] F, y F, w F             | those of conv without groups, p′, q′, ph, pw, strides[2] | |
+ * | convWeightPooled | w F ← x F, g[n,p′,q′,d] F, y F            | those of convInputPooled          |              |
  *
  * - matmul: c[i] = alpha · s · op(a[i]) · op(b[i]) + beta · c[i]; op(a) is [m,k] (stored [k,m] if transA), op(b) is [k,n]
  *   (stored [n,k] if transB); a starts at i·strideA, b at i·strideB (a stride of 0 repeats one matrix). beta = 0 never
@@ -73,6 +75,8 @@
  *   convInput and convWeight are its transposes by x and by w.
  * - maxPool: the largest of a window's cells on the image, NaN where any is; −∞ where there is none. poolTake gives t and
  *   poolPut adds g, from zero, where that cell stands: the first of equals in row-major order, the last NaN.
+ * - convInputPooled and convWeightPooled are convInput and convWeight, of one group, of the gradient that poolPut gives of g and y: windows
+ *   of ph × pw cells that all lie on y. What is 0 there is skipped, so it meets no infinity.
  */
 
 import type { Dtype, TypedArray } from '../util/dtype.js'
@@ -83,6 +87,7 @@ export const kernelNames = [
   'softmax', 'logSoftmax', 'logSumExp', 'copy', 'concat', 'gather', 'scatterAdd', 'takeAlong', 'putAlong', 'oneHot',
   'softmaxCrossEntropy', 'softmaxCrossEntropyGrad', 'accumulate', 'dropout', 'toIndex', 'random',
   'conv', 'convInput', 'convWeight', 'maxPool', 'poolTake', 'poolPut', 'argsort', 'allReduce',
+  'convInputPooled', 'convWeightPooled',
 ] as const
 export type KernelName = (typeof kernelNames)[number]
 

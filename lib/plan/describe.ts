@@ -3,6 +3,10 @@
 import { elementwiseOps, type Loop, type Program, type Slot, type Step, spaces } from '../backend/program.js'
 import { bytesPerElement } from '../util/dtype.js'
 
+/** Multiply-adds of a convolution or of its transposes: every cell of every window, over the zeros around the image too. */
+const windowsOf = ([batch, , , c, p, q, d, kh, kw]: readonly number[], groups: number): number =>
+  [batch, p, q, d, kh, kw].reduce<number>((product, size) => product * (size as number), 1) * ((c as number) / groups)
+
 const elementwiseNames = Object.keys(elementwiseOps)
 
 const timesOf = (step: Step): number => step.loop?.length ?? 1
@@ -17,9 +21,34 @@ export function flopsOf(step: Step): number {
       return 2 * (n[0] as number) * (n[1] as number) * (n[2] as number) * (n[3] as number)
     case 'elementwise':
       return (n[1] as number) * (n[2] as number) * (n[6] as number)
+    case 'conv':
+    case 'convInput':
+    case 'convWeight':
+      return 2 * windowsOf(n, n[15] as number)
+    // One position in a window of pooling.
+    case 'convInputPooled':
+    case 'convWeightPooled':
+      return 2 * windowsOf([...n.slice(0, 4), n[15] as number, n[16] as number, ...n.slice(6)], 1)
     default:
       return 0
   }
+}
+
+/** The sizes of a convolution, of its transposes, of pooling: images, windows, where they lie. */
+function imagesOf(kernel: Step['kernel'], n: readonly number[]): string | undefined {
+  const size = (...sizes: (number | undefined)[]) => sizes.join(' × ')
+  const unless = (usual: number, name: string, [a, b]: readonly number[]) => (a === usual && b === usual ? '' : `, ${name} ${size(a, b)}`)
+  const lie = (from: number) =>
+    unless(1, 'stride', n.slice(from)) + unless(0, 'padding', n.slice(from + 2)) + unless(1, 'dilation', n.slice(from + 4))
+  const [batch, h, w, c, p, q] = n
+  if (kernel.startsWith('conv')) {
+    const pooled = kernel.endsWith('Pooled')
+    const groups = pooled || n[15] === 1 ? '' : `, ${n[15]} groups`
+    const pools = pooled ? `, at the largest of windows ${size(n[17], n[18])}` : ''
+    return `${batch} of ${size(h, w, c)} ∗ ${size(n[7], n[8])} → ${size(p, q, n[6])}${lie(9)}${groups}${pools}`
+  }
+  const pool = kernel === 'maxPool' || kernel === 'poolTake' || kernel === 'poolPut'
+  return pool ? `${batch} of ${size(h, w, c)}, windows ${size(n[6], n[7])} → ${size(p, q)}${lie(8)}` : undefined
 }
 
 /** Bytes of a call's operands, each counted once: what it moves at least where nothing is in a cache. A gather sees part of its first. */
@@ -50,7 +79,7 @@ export function detailOf(step: Step): string {
     const names = Array.from({ length: ops }, (_, i) => elementwiseNames[n[start + 4 * i] as number])
     return `[${rows}, ${cols}] ${names.join(' ')}`
   }
-  return `[${n.join(', ')}]`
+  return imagesOf(step.kernel, n) ?? `[${n.join(', ')}]`
 }
 
 const spaceNames = ['arena', 'state', 'report']

@@ -4,6 +4,7 @@ import { barrierRows } from './barrier.js'
 import { broadcastRows } from './broadcast.js'
 import { collectiveRows } from './collective.js'
 import { convolutionRows } from './convolution.js'
+import { pooledRows } from './convolution-pooled.js'
 import { dropoutRows } from './dropout.js'
 import * as elementwise from './elementwise.js'
 import { indexingRows } from './indexing.js'
@@ -41,4 +42,5 @@ export const opTable: readonly Primitive[] = [
   ...convolutionRows,
   ...poolingRows,
   ...collectiveRows,
+  ...pooledRows,
 ]

@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include "elementwise_ops.h"
 
@@ -144,6 +145,44 @@ struct ConvTable {
   void (*put_row)(const PoolRow& row, const F* g, const F* x, F* out);
 };
 
+// Where gradients of windows lie that carry one at their largest cell alone: one number a window and channel.
+template <class F>
+struct PooledTable {
+  // A whole number as wide as F.
+  using Place = std::conditional_t<sizeof(F) == 4, std::int32_t, std::int64_t>;
+  struct Entry {
+    Place offset;
+    F g;
+  };
+  // A row of windows: `count` cells each, `cells` from a window's corner, `step` from window to window; `stride` elements from
+  // position to position.
+  struct Row {
+    std::size_t windows, count;
+    const std::ptrdiff_t* cells;
+    std::ptrdiff_t step, stride;
+    std::size_t channels;
+  };
+  // Runs of elements that are added together: `runs` of them, at `from`, each of some whole vectors, the last of which is at
+  // `last` and may lie over the one before.
+  struct Runs {
+    const std::ptrdiff_t* from;
+    std::ptrdiff_t last;
+  };
+  static constexpr int kMost = 8;
+  std::size_t lanes;  // elements of a vector
+  int most;           // vectors of a run
+  // places[windows, width] = marks[the largest cell of y], −1 where g is 0
+  void (*places)(const Row& row, const Place* marks, const F* y, const F* g, std::size_t width, Place* places);
+  // bits[windows, count, words]: the channels whose place is the cell
+  void (*bits)(std::size_t windows, std::size_t count, std::size_t words, const Place* places, std::uint64_t* bits);
+  // sums[runs] += Σ g · x[offset + runs] over the entries; of one run or three, by vectors
+  using Gather = void (*)(std::size_t count, const Entry* entries, const F* x, const Runs& runs, F* sums);
+  Gather gather[2][kMost];
+  // x[cell + runs] += Σ g · w[channel, runs] over the channels in bits, for every cell of a row
+  using Scatter = void (*)(const Row& row, const std::uint64_t* bits, std::size_t words, const F* g, const F* w, const Runs& runs, F* x);
+  Scatter scatter[2][kMost];
+};
+
 #define WENGERT_DECLARE(ns)                              \
   namespace ns {                                         \
   extern const ElementwiseTable<float> kElementwiseF32;  \
@@ -158,6 +197,8 @@ struct ConvTable {
   extern const SoftmaxTable<double> kSoftmaxF64;         \
   extern const ConvTable<float> kConvF32;                \
   extern const ConvTable<double> kConvF64;               \
+  extern const PooledTable<float> kPooledF32;            \
+  extern const PooledTable<double> kPooledF64;           \
   }
 WENGERT_DECLARE(isa_baseline)
 #if WENGERT_HAS_X86_ISAS

@@ -6,14 +6,13 @@
 
 #include "isa.h"
 #include "rooms.h"
+#include "thresholds.h"
 #include "windows.h"
 #include "../program/pool.h"
 
 namespace wengert {
 
 namespace {
-
-constexpr double kLeastForPool = 200000;  // comparisons
 
 enum class Way { kMax, kTake, kPut };
 
@@ -22,7 +21,7 @@ class Pooling final : public Instruction {
  public:
   Pooling(const Windows& s, Way way) : s_(s), way_(way), table_(WENGERT_TABLE(Conv, F)) {
     const double work = static_cast<double>(s.n) * static_cast<double>(s.result()) * static_cast<double>(s.kh * s.kw);
-    const std::int64_t most = work < kLeastForPool ? 1 : Pool::threads();
+    const std::int64_t most = work < thresholds::kSplitPooling ? 1 : Pool::threads();
     parts_ = static_cast<int>(std::max<std::int64_t>(1, std::min(most, s.n)));
     whole_p_ = Whole(s.p, s.stride_h, s.pad_h, (s.kh - 1) * s.step_h, s.h);
     whole_q_ = Whole(s.q, s.stride_w, s.pad_w, (s.kw - 1) * s.step_w, s.w);

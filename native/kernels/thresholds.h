@@ -38,6 +38,15 @@ constexpr double kSplitBatch = 500000;
 constexpr double kStretch = 1e9;
 constexpr std::int64_t kStretchRows = 96;
 
+// Convolutions: multiply-adds, and pooling: comparisons, from which a second thread is worth waking.
+constexpr double kSplitConvolution = 400000;
+constexpr double kSplitPooling = 200000;
+
+// Gradients at the largest cells of windows: bytes of weights that every position reads again, and of the part of the image
+// that every channel does. What a first-level cache holds beside what streams.
+constexpr std::size_t kScatterBytes = 24 * 1024;
+constexpr double kGatherBytes = 28 * 1024;
+
 // The pool: how long an idle worker looks for the next job before it sleeps. About the pause between two products of a step.
 constexpr std::chrono::microseconds kSpin(40);
 

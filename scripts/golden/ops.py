@@ -142,7 +142,22 @@ def pool_put(p, g, x):
     return torch.autograd.grad(pool_take(p, t, x.detach()), t, g, create_graph=True)[0] + 0 * x.sum()
 
 
+def put_of(p, g, y):
+    """The gradient of what was pooled; the rows made of it have no derivatives."""
+    windows = {"window": p["window"], "stride": p["steps"], "padding": [0, 0], "dilation": [1, 1], "size": list(g.shape[1:3])}
+    return pool_put(windows, g, y)
+
+
+def conv_input_pooled(p, g, y, w):
+    return conv_input({**p, "groups": 1}, put_of(p, g, y), w).detach()
+
+
+def conv_weight_pooled(p, x, g, y):
+    return conv_weight({**p, "groups": 1}, x, put_of(p, g, y)).detach()
+
+
 ROWS = {
+    "convInputPooled": conv_input_pooled, "convWeightPooled": conv_weight_pooled,
     "conv": conv, "convInput": conv_input, "convWeight": conv_weight,
     "maxPool": lambda p, x: pool_take(p, x, x), "poolTake": pool_take, "poolPut": pool_put,
     "neg": unary(torch.neg), "abs": unary(torch.abs), "sign": unary(torch.sign), "floor": unary(torch.floor),

@@ -107,3 +107,54 @@ export function poolCase(draw: Draw, kernel: 'maxPool' | 'poolTake' | 'poolPut',
   const before = allocate(dtype, expected.length).fill(1)
   return { name: `${dtype} [${ints}]`, call: call(kernel, ints), inputs, before, expected }
 }
+
+/** Windows of pooling on `size` positions: how many, of how many cells, how far apart. */
+function pooling(draw: Draw, size: number): { windows: number; cells: number; stride: number } {
+  const cells = draw.int(1, Math.min(3, size))
+  const stride = draw.int(1, 4)
+  return { windows: draw.int(0, Math.floor((size - cells) / stride) + 1), cells, stride }
+}
+
+/** Of the pieces that reference is made of: poolPut, then a transpose of conv. */
+export function pooledCase(draw: Draw, kernel: 'convInputPooled' | 'convWeightPooled', dtype: Dtype): Case {
+  const [rows, columns] = [axisOf(draw), axisOf(draw)]
+  const [n, c, d] = [draw.int(0, 2), draw.of([1, 3, 8, 17, 31, 33]), draw.of([1, 3, 8, 17, 31, 33, 70])]
+  const [tall, wide] = [pooling(draw, rows.windows), pooling(draw, columns.windows)]
+  const x = draw.array(dtype, n * rows.size * columns.size * c)
+  const w = draw.array(dtype, rows.cells * columns.cells * c * d)
+  const y = draw.array(dtype, n * rows.windows * columns.windows * d)
+  const g = draw.array(dtype, n * tall.windows * wide.windows * d)
+  // Ties and NaN, which have rules; zeros, which are skipped.
+  for (let i = 0; i < y.length; i++) y[i] = Math.round(at(y, i))
+  if (draw.int(0, 3) === 0) for (let i = 0; i < y.length; i += 5) y[i] = Number.NaN
+  for (let i = 0; i < g.length; i += 3) g[i] = 0
+  const [dx, dw] = [x.length, w.length].map((length) => new Array<number>(length).fill(0)) as [number[], number[]]
+  for (let to = 0; to < g.length; to++) {
+    const [k, j] = [to % d, Math.floor(to / d) % wide.windows]
+    const [i, b] = [Math.floor(to / (d * wide.windows)) % tall.windows, Math.floor(to / (d * wide.windows * tall.windows))]
+    const cells: [row: number, column: number][] = []
+    for (let u = 0; u < tall.cells; u++) for (let v = 0; v < wide.cells; v++) cells.push([i * tall.stride + u, j * wide.stride + v])
+    const value = ([p, q]: [number, number]) => at(y, ((b * rows.windows + p) * columns.windows + q) * d + k)
+    const best = Math.max(...cells.map(value))
+    const [p, q] = cells.findLast((cell) => Number.isNaN(value(cell))) ?? (cells.find((cell) => value(cell) === best) as [number, number])
+    for (let u = 0; u < rows.cells; u++) {
+      for (let v = 0; v < columns.cells; v++) {
+        const [row, column] = [place(rows, p, u), place(columns, q, v)]
+        if (row < 0 || column < 0) continue
+        for (let e = 0; e < c; e++) {
+          const from = ((b * rows.size + row) * columns.size + column) * c + e
+          const cell = ((u * columns.cells + v) * c + e) * d + k
+          dx[from] = (dx[from] as number) + at(g, to) * at(w, cell)
+          dw[cell] = (dw[cell] as number) + at(g, to) * at(x, from)
+        }
+      }
+    }
+  }
+  const two = (key: 'stride' | 'pad' | 'step') => [rows[key], columns[key]]
+  const sizes = [n, rows.size, columns.size, c, rows.windows, columns.windows, d, rows.cells, columns.cells]
+  const pools = [tall.windows, wide.windows, tall.cells, wide.cells, tall.stride, wide.stride]
+  const ints = [...sizes, ...two('stride'), ...two('pad'), ...two('step'), ...pools]
+  const [inputs, expected] = kernel === 'convInputPooled' ? [[g, y, w], dx] : [[x, g, y], dw]
+  const before = allocate(dtype, expected.length).fill(Number.NaN)
+  return { name: `${dtype} [${ints}]`, call: call(kernel, ints), inputs, before, expected }
+}

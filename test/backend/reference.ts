@@ -7,7 +7,7 @@ import { type Call, type ElementwiseOp, elementwiseCodes, elementwiseOps, type K
 import { allocate, type Dtype, type TypedArray } from '../../lib/util/dtype.js'
 import { type DrawKind, drawKinds, fillDraws, Stream } from '../../lib/util/random.js'
 import { call } from './engines.js'
-import { convCase, poolCase } from './reference-windows.js'
+import { convCase, poolCase, pooledCase } from './reference-windows.js'
 
 /** A call with its inputs, the type and length of its output, and what the output should be. */
 export interface Case {
@@ -465,6 +465,9 @@ export function random(kernel: KernelName, draw: Draw): Case {
     case 'convInput':
     case 'convWeight':
       return convCase(draw, kernel, float)
+    case 'convInputPooled':
+    case 'convWeightPooled':
+      return pooledCase(draw, kernel, float)
     case 'maxPool':
     case 'poolTake':
     case 'poolPut':

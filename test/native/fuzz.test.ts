@@ -53,6 +53,9 @@ function everyKernel(dtype: 'float32' | 'float64'): Program {
   b.step(call('maxPool', pools), [b.scratch(4)], [x])
   b.step(call('poolTake', pools), [b.scratch(4)], [t(), x])
   b.step(call('poolPut', pools), [t()], [b.scratch(4), x])
+  const pooled = [...windows.slice(0, -1), 1, 1, 2, 2, 2, 2]
+  b.step(call('convInputPooled', pooled), [t()], [b.scratch(3), b.scratch(18), s])
+  b.step(call('convWeightPooled', pooled), [t()], [x, b.scratch(3), b.scratch(18)])
   b.step(call('accumulate', [24]), [b.entry(0)], [x])
   b.step(call('dropout', [4, 6, 1, 0], [0.5]), [t()], [x, index])
   b.step(call('toIndex', [4, 6]), [b.scratch(4, 'int32')], [b.scratch(4)])

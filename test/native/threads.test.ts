@@ -64,6 +64,23 @@ onNative('threads', (native) => {
       const x = draw.array(dtype, 700 * 333) as Float32Array
       expect(one(outcomes(grid, 700 * 333, x, x.subarray(0, 333)))).toBe(1)
     })
+
+    test(`${dtype} convolutions and their transposes, of pooled gradients too`, () => {
+      const [n, c, d] = [5, 24, 35]
+      const ints = [n, 12, 11, c, 12, 11, d, 3, 3, 1, 1, 1, 1, 1, 1]
+      const [x, w, y, g] = [n * 132 * c, 9 * c * d, n * 132 * d, n * 30 * d].map((size) => draw.array(dtype, size) as Float32Array) as [
+        Float32Array,
+        Float32Array,
+        Float32Array,
+        Float32Array,
+      ]
+      expect(one(outcomes(call('conv', [...ints, 1]), y.length, x, w))).toBe(1)
+      expect(one(outcomes(call('convInput', [...ints, 1]), x.length, y, w))).toBe(1)
+      expect(one(outcomes(call('convWeight', [...ints, 1]), w.length, x, y))).toBe(1)
+      const pooled = [...ints, 6, 5, 2, 2, 2, 2]
+      expect(one(outcomes(call('convInputPooled', pooled), x.length, g, y, w))).toBe(1)
+      expect(one(outcomes(call('convWeightPooled', pooled), w.length, x, g, y))).toBe(1)
+    })
   }
 
   // Cores on which products may be cut at multiples of twelve rows; on others the tiles are fixed.

@@ -20,7 +20,8 @@ import {
 
 type Eleven = [number, number, number, number, number, number, number, number, number, number, number]
 
-interface Geometry {
+/** Windows on images: see `conv` in program.ts. */
+export interface Geometry {
   n: number
   h: number
   w: number
@@ -55,7 +56,7 @@ function poolGeometry(call: Call): Geometry {
 }
 
 /** Every row and column that a window reaches is a safe integer, and windows and cells go forwards. */
-function checkReach(call: Call, g: Geometry): Geometry {
+export function checkReach(call: Call, g: Geometry): Geometry {
   const least = Math.min(g.strideH, g.strideW, g.stepH, g.stepW)
   if (least < 1) throw malformed(call.kernel, 'strides and dilations of 1 or more', least)
   for (const [count, stride, cells, step] of [

@@ -3,6 +3,7 @@
 import type { KernelName } from '../../program.js'
 import { allReduce } from './collective.js'
 import { conv, convInput, convWeight, maxPool, poolPut, poolTake } from './convolution.js'
+import { convInputPooled, convWeightPooled } from './convolution-pooled.js'
 import { random } from './draws.js'
 import { dropout } from './dropout.js'
 import { elementwise } from './elementwise.js'
@@ -50,4 +51,6 @@ export const registry: Readonly<Record<KernelName, Prepare>> = {
   poolPut,
   argsort,
   allReduce,
+  convInputPooled,
+  convWeightPooled,
 }
