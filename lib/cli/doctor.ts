@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import type { BackendName } from '../backend/backend.js'
 import { loadNativeBackend } from '../backend/native/engine.js'
 import { setBackend } from '../backend/select.js'
+import { findLaunchers } from '../distributed/launchers.js'
 import type { Description } from '../native/addon.js'
 import { installation, packageFolder } from '../native/find.js'
 import { type Attempt, addonAttempts, addonFile, loadAddon } from '../native/load.js'
@@ -40,6 +41,8 @@ interface Report {
   loaded?: string
   failure?: string
   native?: Pick<Description, 'blas' | 'isa' | 'threads' | 'processors'>
+  /** The launchers of several processes. */
+  mpi: string[]
   environment: Record<string, string>
   learned: Partial<Record<BackendName, Learned | string>>
   /** The largest relative difference between the costs of the two engines. */
@@ -134,7 +137,7 @@ function remedies(report: Report): string[] {
 async function examine(): Promise<Report> {
   const folder = packageFolder()
   const manifest = createRequire(import.meta.url)(join(folder, 'package.json')) as { version: string }
-  const names = ['WENGERT_BACKEND', 'WENGERT_THREADS', 'WENGERT_ADDON']
+  const names = ['WENGERT_BACKEND', 'WENGERT_THREADS', 'WENGERT_ADDON', 'WENGERT_MPI']
   const report: Report = {
     version: manifest.version,
     platform: `${process.platform}-${process.arch}, kernel ${release()}`,
@@ -145,6 +148,7 @@ async function examine(): Promise<Report> {
     processors: availableParallelism(),
     binaries: binaries(folder),
     tried: addonAttempts(),
+    mpi: findLaunchers().map(({ command, family, version }) => `${family} ${version} (${command})`),
     environment: Object.fromEntries(names.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : []))),
     learned: {},
     remedies: [],
@@ -202,6 +206,7 @@ function print(report: Report): string {
           ] as [string, string],
         ]
       : []),
+    ['MPI', report.mpi.join(', ') || 'none: to train on several processes install Open MPI (Debian: openmpi-bin)'],
     ...Object.entries(report.environment).map(([name, value]): [string, string] => [name, value]),
     ...Object.entries(learned).map(([name, outcome]): [string, string] => [
       `XOR, ${name}`,

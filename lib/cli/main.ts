@@ -21,6 +21,10 @@ const commands: Record<string, Command> = {
     run: async (args) => (await import('./predict.js')).predict(args),
   },
   inspect: { says: 'what a model file holds', run: async (args) => (await import('./inspect.js')).inspect(args) },
+  launch: {
+    says: 'a program as several processes that train together, over MPI',
+    run: async (args) => (await import('./launch.js')).launch(args),
+  },
   doctor: {
     says: 'what the library found on this machine, whether both engines learn, and what to do',
     run: async (args) => {

@@ -57,6 +57,17 @@ function worldOver(addon: Addon, { rank, size }: NativeWorld, hosts: readonly st
   }
 }
 
+/** For a launcher that names processes alone: `wengert launch` knows from this file which rank each is. */
+function nameFor(rank: number, hostname: string): void {
+  const { WENGERT_RANKS: file } = process.env
+  if (!file) return
+  try {
+    builtin.fs().appendFileSync(file, `${rank} ${process.pid} ${hostname}\n`)
+  } catch {
+    // On another machine there is no such file.
+  }
+}
+
 /** What this process died of, where that is known before it exits. */
 let fatal: unknown
 
@@ -117,6 +128,7 @@ async function join({ stallSeconds }: { stallSeconds: number }): Promise<void> {
   addon.worldWatch([], stallSeconds, true)
   const { processors } = addon.describe()
   const share = `${hostname} ${processorsAllowed()}`
+  nameFor(native.rank, hostname)
   const all = await exchangeTexts('control', JSON.stringify({ hostname, share, family: native.version }))
   const ranks = all.map((text) => JSON.parse(text) as { hostname: string; share: string; family: string })
   const hosts = ranks.map((one) => one.hostname)

@@ -187,7 +187,9 @@ export class FitLoop {
       const moments = await Moments.begin(whole)
       this.#moments = moments
       // Callbacks may have taken their time before the first block.
+      const before = ranks && (await settle('fit', { aborted: signal })).aborted
       signal?.throwIfAborted()
+      if (before) throw before
       while (course.epoch < last && stopped === 'epochs') {
         const before = performance.now()
         const { updates } = course
@@ -486,7 +488,7 @@ export class FitLoop {
         ? undefined
         : (await this.#blocks.run({ epochs: failing - course.epoch + 1, from, to }, { checked: true })).result
     moments.back(moments.last)
-    const found = again?.status === 'failed' ? again.failure : failure
+    const found = plan.parts.ranks ? undefined : again?.status === 'failed' ? again.failure : failure
     return notFinite(where, found && plan.labelOf(found), kept, optimizer.learningRate)
   }
 }

@@ -16,12 +16,13 @@ namespace {
 
 constexpr int kMultiple = 3;  // MPI_THREAD_MULTIPLE
 constexpr int kNoteTag = 7;
-enum NoteKind : std::int32_t { kWaits = 0, kElsewhere = 1 };
+enum NoteKind : std::int32_t { kWaits = 0, kElsewhere = 1, kLeft = 2 };
 
 constexpr std::int64_t kMostElements = std::int64_t{1} << 28;
 constexpr std::size_t kMostBytes = std::size_t{1} << 30;
 constexpr std::chrono::milliseconds kRead{250};
 constexpr std::chrono::milliseconds kLook{100};
+constexpr double kLeftSeconds = 2;  // for one that has left
 constexpr std::chrono::milliseconds kAnswer{800};  // for the others' notes
 constexpr std::chrono::milliseconds kInstead{1500};  // until another rank ends the world in the place of the first
 
@@ -194,8 +195,33 @@ void World::Finalize() {
     stop_ = true;
   }
   wake_.notify_one();
-  if (thread_.joinable()) thread_.join();
+  if (thread_.joinable()) {
+    thread_.join();
+    if (concurrent_) Part();
+  }
   mpi_.Finalize();
+}
+
+// Tells the others that nothing more comes from here.
+void World::Part() {
+  sends_.clear();
+  sends_.reserve(static_cast<std::size_t>(size_));
+  const Note note{rank_, kLeft, -1, 0, -1};
+  for (int to = 0; to < size_; to++) {
+    if (to == rank_) continue;
+    sends_.push_back(0);
+    mpi_.Isend(&note, sizeof(Note), mpi_.byte, to, kNoteTag, notes_, &sends_.back());
+  }
+  for (int polls = 0; polls < 100; polls++) {
+    bool all = true;
+    for (MpiHandle& send : sends_) {
+      int done = 0;
+      mpi_.Test(&send, &done, mpi_.no_status);
+      all = all && done != 0;
+    }
+    if (all) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
 }
 
 // On the watching thread.
@@ -208,12 +234,14 @@ void World::Live(double stall_seconds) {
       if (wake_.wait_for(lock, kLook, [this] { return stop_; })) return;
     }
     if (concurrent_) Receive();
+    const bool left = std::any_of(heard_.begin(), heard_.end(), [](const Note& note) { return note.kind == kLeft; });
+    const double patience = left ? std::min(stall_seconds, kLeftSeconds) : stall_seconds;
     for (int c = 0; c < kChannels; c++) {
       const Channel channel = static_cast<Channel>(c);
       const std::int64_t call = calls(channel);
       const std::int64_t since = since_[c].load();
       const std::int64_t now = Now();
-      if (since == 0 || static_cast<double>(now - since) < stall_seconds * 1e9) continue;
+      if (since == 0 || static_cast<double>(now - since) < patience * 1e9) continue;
       if (asked[c] != call) {
         asked[c] = call;
         asked_at[c] = now;
@@ -274,6 +302,7 @@ std::string World::Absent(Channel channel, std::int64_t call, bool& first) {
       continue;
     }
     const char* const how = !concurrent_ ? " may be stalled"
+                            : note.kind == kLeft ? " has come to its end while others go on"
                             : about      ? " does something else: a loop without end, a promise never kept, a long callback"
                                          : " does not answer: it is stopped, or cannot be reached";
     names += (names.empty() ? "" : "; ") + Name(r) + how;

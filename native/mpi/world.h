@@ -67,6 +67,7 @@ class World {
   // Waits until all have come, without spinning for long.
   bool Gather(Channel channel);
   void Live(double stall_seconds);
+  void Part();
   void Ask(Channel channel, std::int64_t call);
   void Receive();
   std::string Absent(Channel channel, std::int64_t call, bool& first);

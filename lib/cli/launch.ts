@@ -1,0 +1,110 @@
+/** `wengert launch`: a program as several processes that train together, by the MPI launcher of this machine. */
+
+import { spawn } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { remedyOf } from '../distributed/launcher.js'
+import { type FoundLauncher, findLaunchers } from '../distributed/launchers.js'
+import { answered, type Flag, given, helpOf, Misuse } from './arguments.js'
+import { written } from './source.js'
+
+const flags: Readonly<Record<string, Flag>> = {
+  ranks: { short: 'n', value: 'N', says: 'how many processes' },
+  hostfile: { value: 'FILE', says: "machines, one a line, as the launcher's documentation has it" },
+  mpi: { value: 'openmpi|mpich', says: 'whose launcher, where there are both' },
+  stall: { value: 'SECONDS', says: 'end all when one has let the others wait for so long; 30' },
+  help: { short: 'h', says: 'this text' },
+}
+const usage = 'wengert launch -n <ranks> [--hostfile FILE] <program.js> [arguments]'
+
+const families: Record<string, FoundLauncher['family']> = { openmpi: 'Open MPI', mpich: 'MPICH' }
+
+/** The arguments before the program are this command's own. */
+function parted(args: readonly string[]): { own: readonly string[]; program: readonly string[] } {
+  for (let i = 0; i < args.length; i++) {
+    const arg = args[i] as string
+    if (!arg.startsWith('-')) return { own: args.slice(0, i), program: args.slice(i) }
+    if (arg === '--help' || arg === '-h' || arg.includes('=') || /^-n\d/.test(arg)) continue
+    i++
+  }
+  return { own: args, program: [] }
+}
+
+function chosen(wanted: string | undefined): FoundLauncher {
+  if (wanted !== undefined && !families[wanted]) throw new Misuse(`--mpi is openmpi or mpich, not ${wanted}`)
+  const family = wanted === undefined ? undefined : families[wanted]
+  const found = findLaunchers().find((one) => family === undefined || one.family === family)
+  if (!found) throw new Error(`no launcher of ${family ?? 'Open MPI or MPICH'} was found; ${remedyOf(family)}`)
+  return found
+}
+
+/** Runs it, and says which rank was meant where the launcher names a process alone. */
+function started(file: string, args: readonly string[], environment: NodeJS.ProcessEnv, ranks: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(file, args, { stdio: ['inherit', 'pipe', 'inherit'], env: environment })
+    let tail = ''
+    child.stdout.on('data', (piece: Buffer) => {
+      process.stdout.write(piece)
+      tail = (tail + piece.toString('latin1')).slice(-4000)
+    })
+    child.on('error', reject)
+    child.on('close', (code, signal) => {
+      const died = /PID (\d+) RUNNING AT (\S+)[\s\S]*?EXIT STRING: ([^\n]+)/.exec(tail)
+      if (died) {
+        const [, pid, host, how] = died
+        const rank = namedIn(ranks).find((one) => one.pid === pid && one.host.split('.')[0] === host?.split('.')[0])
+        if (rank) process.stderr.write(`wengert: rank ${rank.rank} on ${rank.host}: ${how}\n`)
+      }
+      resolve(code ?? (signal ? 1 : 0))
+    })
+  })
+}
+
+/** What the ranks of this machine wrote of themselves: rank, process, host. */
+function namedIn(file: string): { rank: string; pid: string; host: string }[] {
+  try {
+    return readFileSync(file, 'utf8')
+      .split('\n')
+      .flatMap((line) => {
+        const [rank, pid, host] = line.split(' ')
+        return rank && pid && host ? [{ rank, pid, host }] : []
+      })
+  } catch {
+    return []
+  }
+}
+
+export const launch = (args: readonly string[]): Promise<number> =>
+  answered('launch', async () => {
+    const { own, program } = parted(args)
+    const options = given(own, flags)
+    if (options.on('help')) {
+      await written(helpOf(usage, 'Starts a program as several processes; it calls `await distributed.init()` and trains as ever.', flags))
+      return 0
+    }
+    if (program.length === 0) throw new Misuse('which program? Give the path of one after the flags')
+    const ranks = options.number('ranks', { integer: true, min: 1 })
+    if (ranks === undefined) throw new Misuse('how many processes? Give -n')
+    const stall = options.number('stall', { min: 0 })
+    const hostfile = options.text('hostfile')
+    const { command, family } = chosen(options.text('mpi'))
+    const open = family === 'Open MPI'
+    const hosts = hostfile === undefined ? (open ? ['--oversubscribe'] : []) : [open ? '--hostfile' : '-f', hostfile]
+    const folder = mkdtempSync(join(tmpdir(), 'wengert-launch-'))
+    const names = join(folder, 'ranks')
+    const root = process.getuid?.() === 0 && open ? { OMPI_ALLOW_RUN_AS_ROOT: '1', OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: '1' } : {}
+    const environment = {
+      ...process.env,
+      ...root,
+      WENGERT_RANKS: names,
+      ...(stall !== undefined && { WENGERT_STALL_SECONDS: String(stall) }),
+    }
+    // Open MPI hands its own variables on to other machines, and those that it is told to.
+    const handed = open && hostfile !== undefined && stall !== undefined ? ['-x', 'WENGERT_STALL_SECONDS'] : []
+    try {
+      return await started(command, ['-n', String(ranks), ...hosts, ...handed, process.execPath, ...program], environment, names)
+    } finally {
+      rmSync(folder, { recursive: true, force: true })
+    }
+  })
