@@ -80,6 +80,8 @@ export interface RandomTask {
   /** A fresh optimiser. */
   optimizer(): ReturnType<typeof w.optim.adam>
   clipNorm: number | undefined
+  /** Whether x holds indices. */
+  looksUp: boolean
   /** Whether it draws in training. */
   draws: boolean
   description: string
@@ -166,6 +168,7 @@ export function randomTask(number: number, dtype: FloatDtype): RandomTask {
     loss: losses[kind] as Loss,
     optimizer,
     clipNorm,
+    looksUp,
     draws: model.modules().some((layer) => layer instanceof nn.Dropout),
     description: text.join(' '),
     narrow: dtype === 'float32' || model.modules().some((layer) => layer instanceof Elsewhere),
