@@ -26,11 +26,10 @@ function guarded(tree: object, path: string): object {
   })
 }
 
-/** Values to predict from, as the model was trained with. Errors: ERR_DATA for other fields; what `tensor` throws. */
-export function inputsFor(where: string, model: object & { readonly dtype: FloatDtype }, x: unknown): Inputs {
+/** Values to predict from, as the model, of this floating type, was trained with; a tensor that fits is taken as it is. Errors: ERR_DATA for other fields; what `tensor` throws. */
+export function inputsFor(where: string, model: object, dtype: FloatDtype, x: unknown): Inputs {
   const { fields } = meaningOf(model)
-  const { dtype } = model
-  if (!fields && !hasFields(x)) return asTensor(where, x, { dtype })
+  if (!fields && !hasFields(x)) return x instanceof Tensor && x.dtype === dtype ? x : asTensor(where, x, { dtype })
   const given = fieldsOf(where, x)
   if (fields)
     checkNames(

@@ -12,6 +12,7 @@ import { allocate, type TypedArray } from '../util/dtype.js'
 import { describe } from '../util/options.js'
 import { formatShape, sameShape } from '../util/shape.js'
 import { pathTo } from './fields.js'
+import { noteFlagChange } from './flags.js'
 
 /** A trainer that holds a parameter's values. */
 export interface Home {
@@ -30,8 +31,7 @@ export interface Home {
 
 /** A tensor that a module trains. */
 export class Parameter extends Bindable {
-  /** Excluded from training: its gradient is not even computed. */
-  frozen = false
+  #frozen = false
   #home: Home | undefined
   readonly #values: TypedArray
   readonly #plain: Tensor
@@ -47,6 +47,16 @@ export class Parameter extends Bindable {
     this.#plain = new Tensor(initial.shape, initial.dtype, own)
     // What deep equality and structured cloning see: the newest values.
     Object.defineProperty(this, 'values', { get: () => this.peek(), enumerable: true })
+  }
+
+  /** Excluded from training: its gradient is not even computed. */
+  get frozen(): boolean {
+    return this.#frozen
+  }
+
+  set frozen(value: boolean) {
+    noteFlagChange()
+    this.#frozen = value
   }
 
   /**

@@ -16,9 +16,9 @@ import { type Dtype, dtypeOf, type FloatDtype, isDetached, type TypedArray } fro
 import { formatShape, type Shape, sameShape, sizeOf } from '../util/shape.js'
 import { withBatchesOnly } from './batches.js'
 import { type Meaning, meaningOf } from './meaning.js'
-import { Outline } from './outline.js'
 import { outputOf } from './output.js'
 import { type Parameter, withBindings } from './parameter.js'
+import { Signature } from './signature.js'
 
 interface Compiled {
   backend: unknown
@@ -28,8 +28,9 @@ interface Compiled {
   /** What was known of one sample then. */
   sample: Meaning['sample']
   fields: Meaning['fields']
-  /** The module as it was traced, with its parameters and buffers. */
-  outline: Outline
+  /** The module as it was traced, with its parameters and buffers, and their floating type. */
+  signature: Signature
+  own: FloatDtype
   /** Of the output, as the forward function makes it and as it is given. */
   result: Shape
   output: Shape
@@ -126,6 +127,12 @@ export class Predictor {
     this.#meaning = meaningOf(module)
   }
 
+  /** The floating type of the module's parameters: found by going through its fields, so it is remembered while they are the same. */
+  get dtype(): FloatDtype {
+    const [latest] = this.#cache
+    return latest?.signature.holds ? latest.own : this.module.dtype
+  }
+
   predict(x: Inputs): Tensor {
     const fields = tensorsOf(x)
     const compiled = this.#compiledFor(fields)
@@ -143,10 +150,10 @@ export class Predictor {
     return this.#known(fields) ?? this.#trace(fields.map(([name, { shape, dtype }]) => ({ name, shape: [...shape], dtype })))
   }
 
-  #arrays(fields: readonly Named<Tensor>[], { outline }: Compiled, out: Tensor): TypedArray[] {
+  #arrays(fields: readonly Named<Tensor>[], { signature }: Compiled, out: Tensor): TypedArray[] {
     const arrays: TypedArray[] = []
     for (const [, t] of fields) arrays.push(t.data)
-    for (const parameter of outline.parameters) arrays.push(parameter.peek())
+    for (const parameter of signature.parameters) arrays.push(parameter.peek())
     arrays.push(out.data)
     return arrays
   }
@@ -159,7 +166,7 @@ export class Predictor {
       )
     const given = dtypeOf(x)
     const known = given && this.#known([['', { shape, dtype: given }]])
-    const dtype = known ? given : this.module.dtype
+    const dtype = known ? given : this.dtype
     if (given !== dtype || dtypeOf(out) === undefined) {
       throw new WengertError('ERR_DTYPE', `predictInto: expected typed arrays of ${dtype}, got ${given} and ${dtypeOf(out)}`, {
         expected: dtype,
@@ -189,9 +196,9 @@ export class Predictor {
       out.set(this.#eagerly(compiled, [x]).data)
       return
     }
-    const { outline, plan } = compiled
+    const { signature, plan } = compiled
     const arrays: TypedArray[] = [x]
-    for (const parameter of outline.parameters) arrays.push(parameter.peek())
+    for (const parameter of signature.parameters) arrays.push(parameter.peek())
     arrays.push(out)
     plan.run(undefined, arrays)
   }
@@ -213,7 +220,7 @@ export class Predictor {
     for (let i = 0; i < this.#cache.length; i++) {
       const entry = this.#cache[i] as Compiled
       if (entry.backend !== backend || !isFor(entry.given, fields)) continue
-      if (entry.sample !== sample || entry.fields !== forms || !entry.outline.holds) continue
+      if (entry.sample !== sample || entry.fields !== forms || !entry.signature.holds) continue
       if (i > 0) {
         this.#cache.splice(i, 1)
         this.#cache.unshift(entry)
@@ -226,7 +233,7 @@ export class Predictor {
   #trace(given: readonly FieldSpec[]): Compiled {
     const parameters = this.module.namedState().map(([, value]) => value)
     // Taken afterwards: a field that the forward function itself changes is a note of its own.
-    const entry = { ...this.#read(given, parameters), outline: this.#outline(parameters) }
+    const entry = { ...this.#read(given, parameters), signature: this.#signature(parameters), own: this.module.dtype }
     this.#cache.unshift(entry)
     this.#trim()
     return entry
@@ -247,12 +254,12 @@ export class Predictor {
   }
 
   /** Modules predict as in use, whatever their flag says. */
-  #outline(parameters: readonly Parameter[]): Outline {
-    return new Outline(this.module, this.module.modules(), parameters, 'training')
+  #signature(parameters: readonly Parameter[]): Signature {
+    return new Signature(this.module, this.module.modules(), parameters, 'training')
   }
 
   /** Compiled by the first reading of the inputs that the forward function takes. */
-  #read(given: readonly FieldSpec[], parameters: readonly Parameter[]): Omit<Compiled, 'outline'> {
+  #read(given: readonly FieldSpec[], parameters: readonly Parameter[]): Omit<Compiled, 'signature' | 'own'> {
     const { sample, fields } = this.#meaning
     const misfits = new Map<readonly FieldSpec[], WengertError>()
     for (const seen of readings(given, this.#meaning)) {
@@ -274,18 +281,19 @@ export class Predictor {
     throw misfits.get(given) ?? [...misfits.values()][0]
   }
 
+  /** On copies: what a forward function hands on as it is must not be the caller's. */
   #eagerly(compiled: Compiled, values: readonly TypedArray[]): Tensor {
-    const { seen, output, outline } = compiled
-    const x = treeOf(seen.map(({ name, shape, dtype }, i) => [name, new Tensor(shape, dtype, values[i])]))
+    const { seen, output, signature } = compiled
+    const x = treeOf(seen.map(({ name, shape, dtype }, i) => [name, new Tensor(shape, dtype, values[i]?.slice() as TypedArray)]))
     const { dtype: outputDtype, data } = inEvalMode(this.module, () => outputOf(this.module, x))
-    compiled.outline = this.#outline(outline.parameters)
+    compiled.signature = this.#signature(signature.parameters)
     return new Tensor(output, outputDtype, data)
   }
 
   #compile(
     seen: readonly FieldSpec[],
     parameters: readonly Parameter[],
-  ): Omit<Compiled, 'given' | 'sample' | 'fields' | 'output' | 'outline'> {
+  ): Omit<Compiled, 'given' | 'sample' | 'fields' | 'output' | 'signature' | 'own'> {
     const forward = (of: (field: FieldSpec, i: number) => Tensor, bound: readonly Tensor[]) => {
       const x = treeOf(seen.map((field, i) => [field.name, of(field, i)]))
       return withBatchesOnly(() =>

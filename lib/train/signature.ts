@@ -4,10 +4,11 @@
  */
 
 import { draws } from '../nn/draws.js'
+import { flagChanges } from '../nn/flags.js'
 import type { Module } from '../nn/module.js'
-import { Outline } from '../nn/outline.js'
 import type { Parameter } from '../nn/parameter.js'
 import { outputShape } from '../nn/predictor.js'
+import { Signature as TreeSignature } from '../nn/signature.js'
 import { type FieldSpec, type Inputs, sameFields, specsOf } from '../tensor/inputs.js'
 import type { FloatDtype } from '../util/dtype.js'
 import type { Shape } from '../util/shape.js'
@@ -23,24 +24,38 @@ export class Signature {
   readonly #parameters: readonly Parameter[]
   readonly #frozen: readonly boolean[]
   readonly #outputs: { input: readonly FieldSpec[]; output: Shape }[] = []
-  #outline: Outline
+  #tree: { readonly layers: TreeSignature; readonly modules: readonly Module[]; readonly training: readonly boolean[] }
+  /** When the flags were last found to be as they were. */
+  #flagsAt: number
 
   constructor(readonly model: Module) {
     this.dtype = model.dtype
     this.draws = draws(model)
     this.#parameters = model.namedState().map(([, value]) => value)
     this.#frozen = this.#parameters.map(({ frozen }) => frozen)
-    this.#outline = this.#look()
+    this.#tree = this.#look()
+    this.#flagsAt = flagChanges
   }
 
-  #look(): Outline {
-    return new Outline(this.model, this.model.modules(), this.#parameters)
+  #look() {
+    const modules = this.model.modules()
+    return { layers: new TreeSignature(this.model, modules, this.#parameters), modules, training: modules.map(({ training }) => training) }
   }
 
-  /** Whether the model is as it was. */
+  /** Whether the model is as it was: asked before every update, so flags are looked at only where any was set since. */
   get holds(): boolean {
-    for (let i = 0; i < this.#parameters.length; i++) if (this.#parameters[i]?.frozen !== this.#frozen[i]) return false
-    return this.#outline.holds
+    if (this.#flagsAt !== flagChanges) {
+      if (!this.#sameFlags) return false
+      this.#flagsAt = flagChanges
+    }
+    return this.#tree.layers.holds
+  }
+
+  get #sameFlags(): boolean {
+    const { modules, training } = this.#tree
+    return (
+      modules.every((module, i) => module.training === training[i]) && this.#parameters.every(({ frozen }, i) => frozen === this.#frozen[i])
+    )
   }
 
   /** Runs the model's forward function: a field that it changes itself is a note of its own, and no change of the model. */
@@ -49,7 +64,7 @@ export class Signature {
     try {
       return body()
     } finally {
-      if (held && !this.holds && this.#sameParameters) this.#outline = this.#look()
+      if (held && !this.holds && this.#sameParameters) this.#tree = this.#look()
     }
   }
 

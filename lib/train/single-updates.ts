@@ -28,8 +28,9 @@ export class SingleUpdates {
 
   /** One update on a batch; the cost before it. Errors: those of `Trainer.step`. */
   step(x: InputsLike, y: TensorLike, options: Pick<StreamItem, 'weights'>): number {
-    const { model } = this.training.recipe
-    const data = this.training.prepare('step', { ...options, x: inputsFor('step', model, x), y })
+    const { training } = this
+    const given = inputsFor('step', training.recipe.model, training.signatures.now().dtype, x)
+    const data = training.prepare('step', { ...options, x: given, y })
     return this.#learn(this.#stepFor(data), data)
   }
 

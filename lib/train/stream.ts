@@ -57,7 +57,7 @@ export function asBatch(item: unknown, model: Module): StreamItem {
   const more = weights === undefined ? {} : { weights }
   const y1 = () => (y instanceof Tensor ? y.reshape([1, ...(y.size === 1 ? [] : y.shape)]) : ([y] as TensorLike))
   if (hasFields(x)) {
-    const inputs = inputsFor('fitStream', model, x)
+    const inputs = inputsFor('fitStream', model, model.dtype, x)
     if (!isSample(inputs, y, meaningOf(model).fields)) return { x: inputs, y, ...more }
     return { x: mapInputs(inputs, (t) => t.reshape([1, ...t.shape])), y: y1(), ...more }
   }

@@ -308,23 +308,25 @@ export abstract class Trainer {
 
   /**
    * Writes the whole training state (parameters, optimiser state, running statistics, counters, schedule) to one file, whole
-   * or not at all. For checkpoints during a fit see its option `checkpoint`.
+   * or not at all. It is the state at the call: large ones are copied in slices between which the event loop turns, and an update
+   * made meanwhile waits for the rest of the copy. For checkpoints during a fit see its option `checkpoint`.
    *
    * @throws (rejects) ERR_FILE; ERR_BUSY during a fit
    */
   async save(path: string): Promise<void> {
     checkPath('save', path)
     const { state } = this.#training.parts([], 'save')
-    state.claim('save')
     const { schedule } = this
+    const slots = state.snapshot('save')
     const { tensors, metadata } = encodeCheckpoint({
       trainer: this.name,
       optimizer: this.optimizer.name,
       course: this.#training.course,
       ...(schedule?.state && { schedule: schedule.state() }),
-      slots: state.slots(),
+      slots: slots.tensors,
       lagging: state.lagging(this.#training.course.updates),
     })
+    await slots.done
     const write = () => writeSafetensors(path, tensors, { metadata })
     await (together() ? writeTogether('save', { tensors, metadata }, write) : write())
   }

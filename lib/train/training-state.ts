@@ -11,8 +11,9 @@ import type { Home, Parameter } from '../nn/parameter.js'
 import type { Optimizer } from '../optim/optimizer.js'
 import { StateLayout, type StateSlot } from '../plan/state-layout.js'
 import { Tensor } from '../tensor/tensor.js'
-import { allocate, type Dtype, type TypedArray } from '../util/dtype.js'
+import { allocate, type Dtype } from '../util/dtype.js'
 import { type Shape, sizeOf } from '../util/shape.js'
+import { inTurn, type Piece, readPieces, Snapshot } from './slices.js'
 
 /** One parameter's slots: its own, the optimiser's, and the accumulator of its gradient, or −1. */
 export interface ParameterSlots {
@@ -35,46 +36,6 @@ export interface Memory {
   made(name: string, parameter: Parameter): number
   /** The layout before, whose optimiser state is carried over, parameter by parameter. */
   readonly before?: TrainingState | undefined
-}
-
-/** Of one version. */
-function readPieces(state: State, pieces: readonly Piece[]): void {
-  state.readAll(
-    pieces.map(({ offset }) => offset),
-    pieces.map(({ values }) => values),
-  )
-}
-
-/** What is copied at once on the JavaScript thread: about a millisecond. */
-const sliceBytes = 1 << 22
-
-/** Lets the event loop turn. */
-const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
-
-/** A part of a slot and the array that it is copied from or to. */
-interface Piece {
-  readonly offset: number
-  readonly values: TypedArray
-}
-
-/** The pieces of arrays that lie at offsets of a block, in groups of about `sliceBytes`. */
-function slices(whole: readonly Piece[]): Piece[][] {
-  const groups: Piece[][] = []
-  let room = 0
-  for (const { offset, values } of whole) {
-    const each = values.BYTES_PER_ELEMENT
-    for (let from = 0; from < values.length; ) {
-      if (room < each) {
-        groups.push([])
-        room = sliceBytes
-      }
-      const to = Math.min(values.length, from + Math.floor(room / each))
-      groups[groups.length - 1]?.push({ offset: offset + from * each, values: values.subarray(from, to) })
-      room -= (to - from) * each
-      from = to
-    }
-  }
-  return groups
 }
 
 let layouts = 0
@@ -103,6 +64,8 @@ export class TrainingState implements Home {
   #bringing = false
   /** Whether this is the home of all its parameters. */
   #complete = false
+  /** Being taken: they come before any change of the block. */
+  readonly #snapshots = new Set<Snapshot>()
 
   /** @param accumulates whether gradients are added up from run to run */
   constructor(
@@ -174,6 +137,7 @@ export class TrainingState implements Home {
 
   /** Gives the parameters back, with their newest values, and frees the block. */
   release(): void {
+    this.#finishSnapshots()
     for (const { parameter } of this.parameters) if (parameter.home === this) parameter.moveTo(undefined)
     this.#state?.release()
     this.#state = undefined
@@ -202,7 +166,8 @@ export class TrainingState implements Home {
 
   /** Whether the block claimed last may be worked on as it is: nothing was assigned or taken away since, and no fit runs. */
   get #upToDate(): boolean {
-    return this.#complete && !this.busy && this.#dirty.size === 0 && this.#state !== undefined && this.#backend === engine()
+    const settled = this.#complete && !this.busy && this.#dirty.size === 0 && this.#snapshots.size === 0
+    return settled && this.#state !== undefined && this.#backend === engine()
   }
 
   left(): void {
@@ -229,6 +194,7 @@ export class TrainingState implements Home {
     if (this.#upToDate) return this.#state as State
     this.refuseWhileBusy(where)
     this.refuseForeign(where)
+    this.#finishSnapshots()
     const state = this.#current()
     for (const { parameter } of this.parameters) {
       if (parameter.home === this) continue
@@ -246,23 +212,18 @@ export class TrainingState implements Home {
    */
   bring(): Promise<void> | undefined {
     const state = this.#claimed
-    const groups = slices(this.#newer())
-    const write = (group: readonly Piece[]) => {
+    const copied = inTurn(this.#newer(), (group) => {
       for (const { offset, values } of group) state.write(offset, values)
-    }
-    if (groups.length > 1) return this.#inTurn(state, groups, write)
-    groups.forEach(write)
+    })
+    if (copied) return this.#until(copied, state)
     this.#brought(state)
     return undefined
   }
 
-  async #inTurn(state: State, groups: readonly Piece[][], write: (group: readonly Piece[]) => void): Promise<void> {
+  async #until(copied: Promise<void>, state: State): Promise<void> {
     this.#bringing = true
     try {
-      for (const group of groups) {
-        write(group)
-        await turn()
-      }
+      await copied
       this.#brought(state)
     } finally {
       this.#bringing = false
@@ -322,18 +283,25 @@ export class TrainingState implements Home {
   slotsInTurn(into?: Readonly<Record<string, Tensor>>): Record<string, Tensor> | Promise<Record<string, Tensor>> {
     const state = this.#claimed
     const { tensors, pieces } = this.#copies(into)
-    const groups = slices(pieces)
-    if (groups.length > 1) {
-      return (async () => {
-        for (const group of groups) {
-          readPieces(state, group)
-          await turn()
-        }
-        return tensors
-      })()
-    }
-    readPieces(state, pieces)
-    return tensors
+    const copied = inTurn(pieces, (group) => readPieces(state, group))
+    return copied ? copied.then(() => tensors) : tensors
+  }
+
+  /**
+   * As `slots`, as they are now, with a promise for when all are there: they are copied in slices, and what would change the block
+   * meanwhile copies the rest first. Errors: ERR_BUSY.
+   */
+  snapshot(where: string): { tensors: Record<string, Tensor>; done: Promise<void> } {
+    const state = this.claim(where)
+    const { tensors, pieces } = this.#copies(undefined)
+    const snapshot = new Snapshot(tensors, state, pieces)
+    this.#snapshots.add(snapshot)
+    return { tensors, done: snapshot.inTurn().finally(() => this.#snapshots.delete(snapshot)) }
+  }
+
+  #finishSnapshots(): void {
+    for (const snapshot of this.#snapshots) snapshot.finish()
+    this.#snapshots.clear()
   }
 
   /** What is trained, remembered or counted, as arrays to be filled. */
@@ -351,6 +319,7 @@ export class TrainingState implements Home {
   restore(slots: Readonly<Record<string, Tensor>>): void {
     const state = this.#claimed
     this.#held = false
+    this.#finishSnapshots()
     for (const { name, offset } of this.#lasting()) state.write(offset, (slots[name] as Tensor).data)
   }
 
@@ -380,6 +349,11 @@ export class TrainingState implements Home {
     const state = this.#state
     if (!state || this.#held) return
     // Between two fits nothing changes under a reader.
+    if (!this.busy && !this.#bringing) {
+      if (this.#seen.get(parameter) !== state.version)
+        this.#seen.set(parameter, state.readAll([this.#offset(parameter)], [parameter.array]))
+      return
+    }
     const all = this.busy ? this.parameters.flatMap(({ parameter: p }) => (p.home === this ? [p] : [])) : [parameter]
     // What is still to be brought into the block is newer than it.
     const wanted = this.#bringing ? all.filter((p) => !this.#dirty.has(p)) : all

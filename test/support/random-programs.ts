@@ -44,6 +44,8 @@ const distinct = (like: Tensor): Tensor =>
 const aside = (a: Tensor): Tensor => a.mul(2.137).add(0.3171)
 const bounded = (a: Tensor): Tensor => a.mul(0.4).tanh()
 const back = (reduced: Tensor, like: Tensor): Tensor => reduced.add(like.mul(0.25))
+/** NaN is no index, and is refused. */
+const finite = (x: Tensor): Tensor => w.where(w.isFinite(x), x, 0)
 const indices = (a: Tensor, n: number): Tensor => aside(a).cast('int32').mod(n)
 const asFloat = (a: Tensor, dtype: FloatDtype): Tensor => (isFloat(a.dtype) ? a : a.mod(64).cast(dtype).mul(0.1))
 
@@ -168,8 +170,7 @@ const onFloats: Step[] = [
   (a, p) => w.takeAlong(a, indices(p.float(), rows), 0),
   (a, p) => w.putAlong(a, indices(p.float(), cols), 1, cols).mul(0.5),
   (a, p) => w.scatterAdd(a, indices(p.float(), rows).slice(null, 1), rows).mul(0.5),
-  // NaN is no index, and is refused.
-  (a, p) => w.gather(a, toIndex(w.floor(w.where(w.isFinite(p.float()), p.float(), 0).tanh().mul(1.7).add(2.013)).slice(null, 0), rows)),
+  (a, p) => w.gather(a, toIndex(w.floor(finite(p.float()).tanh().mul(1.7).add(2.013)).slice(null, 0), rows)),
   (a, p) => a.mul(w.oneHot(indices(p.float(), cols).slice(null, 2), cols, { dtype: a.dtype as FloatDtype })),
   // Loops over the rows, also backwards, with products by what is closed over, and one in another.
   (a, p) => {

@@ -3,11 +3,17 @@
  * read in between, and what is trained, is as ever.
  */
 
-import { describe, expect, test } from 'vitest'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
 import { loss, MBSGD, nn, optim, Random, type Tensor, tensor } from '../../lib/index.js'
 import { announce, present, using } from '../support/engines.js'
 
 announce('slices of large models')
+
+const folder = mkdtempSync(join(tmpdir(), 'wengert-slices-'))
+afterAll(() => rmSync(folder, { recursive: true }))
 
 /** 8 MB of parameters, and Adam's twice that: several slices each. */
 const large = () => {
@@ -89,4 +95,51 @@ describe.each(present.map((name) => [name] as const))('%s engine', (name) => {
       expect(trainer.updates).toBe(1)
     })
   })
+
+  test.each(['an update', 'a fit', 'another trainer', 'nothing'])(
+    'save keeps the state at the call, with %s meanwhile',
+    async (meanwhile) => {
+      await using(name, async () => {
+        const [model, other] = [large(), large()]
+        const trainer = trainerOf(model)
+        const step = (by: MBSGD) => by.step(data.x, data.y)
+        step(trainer)
+        step(trainer)
+        const path = join(folder, `${name}-${meanwhile.replace(/ /g, '-')}.ckpt`)
+        const saved = trainer.save(path)
+        const whole = model.stateDict()
+        // The first slice is copied at the call; the rest has its turn, or is overtaken.
+        const turned = turnsUntil(saved)
+        await new Promise((resolve) => setImmediate(resolve))
+        if (meanwhile === 'an update') for (let i = 0; i < 3; i++) step(trainer)
+        else if (meanwhile === 'a fit') await trainer.fit(data, { epochs: 2, seed: 1 })
+        else if (meanwhile === 'another trainer') step(trainerOf(model))
+        await saved
+        expect(await turned).toBeGreaterThan(4)
+
+        const resumed = trainerOf(other)
+        await resumed.resume(path)
+        expect(resumed.updates).toBe(2)
+        const read = other.stateDict()
+        for (const key of Object.keys(whole)) expect(differs(read[key], whole[key]), key).toBe(-1)
+        // The optimiser's state is of that moment too: the next update is the third of a training that never stopped.
+        const straight = large()
+        const beside = trainerOf(straight)
+        for (let i = 0; i < 3; i++) step(beside)
+        step(resumed)
+        const [a, b] = [other.stateDict(), straight.stateDict()]
+        for (const key of Object.keys(a)) expect(differs(a[key], b[key]), key).toBe(-1)
+      })
+    },
+  )
 })
+
+/** How often the event loop turns until a promise settles. */
+async function turnsUntil(promise: Promise<unknown>): Promise<number> {
+  let [turns, over] = [0, false]
+  promise.finally(() => {
+    over = true
+  })
+  for (; !over && turns < 100_000; turns++) await new Promise((resolve) => setImmediate(resolve))
+  return turns
+}

@@ -11,6 +11,10 @@ export class NativeState implements State {
   readonly handle: StateHandle
   readonly #addon: Addon
   #released = false
+  /** As last asked for, while nothing can have changed it: readers of parameters ask for each of them. */
+  #version: number | undefined
+  /** Blocks that run on it now. */
+  #blocks = 0
 
   constructor(
     addon: Addon,
@@ -27,10 +31,29 @@ export class NativeState implements State {
   }
 
   get version(): number {
-    return this.#addon.stateVersion(this.handle)
+    if (this.#blocks > 0) return this.#addon.stateVersion(this.handle)
+    this.#version ??= this.#addon.stateVersion(this.handle)
+    return this.#version
+  }
+
+  /** A program is about to run on it. */
+  disturb(): void {
+    this.#version = undefined
+  }
+
+  /** Runs a block on it, on a thread of its own. */
+  async during<T>(block: () => Promise<T>): Promise<T> {
+    this.#blocks++
+    try {
+      return await block()
+    } finally {
+      this.#blocks--
+      this.#version = undefined
+    }
   }
 
   write(offset: number, source: TypedArray): void {
+    this.#version = undefined
     try {
       this.#addon.writeState(this.handle, offset, source)
     } catch (error) {
@@ -60,10 +83,10 @@ export class NativeState implements State {
   }
 }
 
-/** The addon's state behind a state. */
-export function handleOf(op: string, state: State): StateHandle {
+/** Errors: ERR_PROGRAM for another engine's state. */
+export function nativeState(op: string, state: State): NativeState {
   if (!(state instanceof NativeState)) throw malformed(op, 'a state made by the native engine', 'another')
-  return state.handle
+  return state
 }
 
 export class NativeExecutable implements Executable {
@@ -86,9 +109,10 @@ export class NativeExecutable implements Executable {
   }
 
   run(state: State | undefined, inputs: readonly TypedArray[], report?: Float64Array): void {
-    const handle = state === undefined ? undefined : handleOf('program', state)
+    const own = state === undefined ? undefined : nativeState('program', state)
+    own?.disturb()
     try {
-      this.#addon.run(this.handle, handle, report, ...inputs)
+      this.#addon.run(this.handle, own?.handle, report, ...inputs)
     } catch (error) {
       throw coded(error)
     }

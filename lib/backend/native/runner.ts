@@ -6,7 +6,7 @@ import type { Executable, Runner, State } from '../backend.js'
 import type { Block, BlockResult, ProgramInput } from '../program.js'
 import { encodeBlock } from './encode.js'
 import { coded, malformed } from './errors.js'
-import { handleOf, NativeExecutable } from './program.js'
+import { NativeExecutable, type NativeState, nativeState } from './program.js'
 
 /** The binary knows inputs by number; that their names agree is seen to here. */
 function checkNames(programs: readonly NativeExecutable[]): void {
@@ -20,6 +20,7 @@ function checkNames(programs: readonly NativeExecutable[]): void {
 export class NativeRunner implements Runner {
   readonly #addon: Addon
   readonly #handle: RunnerHandle
+  readonly #state: NativeState
   readonly #inputs: readonly ProgramInput[]
   readonly #progress = new Float64Array(3)
 
@@ -31,10 +32,10 @@ export class NativeRunner implements Runner {
     checkNames(native)
     this.#addon = addon
     this.#inputs = native[0]?.program.inputs ?? []
-    const handle = handleOf('runner', state)
+    this.#state = nativeState('runner', state)
     try {
       this.#handle = addon.createRunner(
-        handle,
+        this.#state.handle,
         native.map((executable) => executable.handle),
         ...inputs,
       )
@@ -58,7 +59,7 @@ export class NativeRunner implements Runner {
     }
     try {
       const words = encodeBlock(block)
-      return (await this.#addon.runBlock(this.#handle, words, ...windows)) as BlockResult
+      return await this.#state.during(() => this.#addon.runBlock(this.#handle, words, ...windows) as Promise<BlockResult>)
     } catch (error) {
       throw coded(error)
     }
