@@ -17,9 +17,9 @@ import { emptyTensor, Tensor } from '../tensor/tensor.js'
 import { allocate, type Dtype, dtypeOf, isDetached, type TypedArray } from '../util/dtype.js'
 import { checkNumber, checkOptions, describe } from '../util/options.js'
 import { formatShape, type Shape, sameShape, sizeOf } from '../util/shape.js'
-import { Outline } from './outline.js'
 import { type Parameter, withBindings } from './parameter.js'
 import { inEvalMode, type Predictable } from './predictor.js'
+import { Signature } from './signature.js'
 import type { StepMemory } from './step-memory.js'
 
 /** Of `stepper`. */
@@ -40,7 +40,7 @@ export interface Steppable extends Predictable {
 /** A step as it is done now: what is kept, in order, starting with the position. */
 interface Recorded {
   readonly backend: unknown
-  readonly outline: Outline
+  readonly signature: Signature
   readonly first: readonly Tensor[]
   readonly bounded: boolean
   readonly output: Shape
@@ -254,7 +254,7 @@ export class Stepper {
   /** What was recorded, where the model is what it was then. */
   #known(): Recorded | undefined {
     const recorded = this.#recorded
-    return recorded && recorded.backend === engine() && recorded.outline.holds ? recorded : undefined
+    return recorded && recorded.backend === engine() && recorded.signature.holds ? recorded : undefined
   }
 
   /** The step of the model as it is now: recorded again where it has changed; what was kept stays. */
@@ -297,7 +297,7 @@ export class Stepper {
     }
     const unknown = parameters.map((p) => new Abstract(p.shape, p.dtype))
     const backend = engine()
-    const common = () => ({ backend, outline: new Outline(module, module.modules(), parameters, 'training'), kept: [] })
+    const common = () => ({ backend, signature: new Signature(module, module.modules(), parameters, 'training'), kept: [] })
     try {
       const { y, memory } = shapesOnly(() =>
         run(new Abstract(element.shape, element.dtype), unknown, (_, { shape, dtype }) => new Abstract(shape, dtype)),
