@@ -191,7 +191,11 @@ export class GlobalAvgPool2d extends Module {
   }
 }
 
-/** Images or signals on a finer or coarser grid: `upsample`. Errors: ERR_RANGE, ERR_OPTION; in `forward` ERR_SHAPE. */
+/**
+ * Images [m, C, H, W] or signals [m, C, L] on a finer or coarser grid: `upsample`. Three axes are a batch of signals: one image is
+ * [1, C, H, W] where no other layer, and no training, says that there are images. Errors: ERR_RANGE, ERR_OPTION; in `forward`
+ * ERR_SHAPE.
+ */
 export class Upsample extends Module {
   constructor(readonly options: UpsampleOptions) {
     super()

@@ -390,9 +390,13 @@ export function upsample(x: Tensor, options: UpsampleOptions): Tensor {
   checkOptions(where, options, ['size', 'scale', 'mode', 'alignCorners'])
   const rank = x.rank - 2
   if (rank !== 1 && rank !== 2)
-    throw new WengertError('ERR_SHAPE', `${where}: expected x of shape [N, C, L] or [N, C, H, W], got ${formatShape(x.shape)}`, {
-      actual: x.shape,
-    })
+    throw new WengertError(
+      'ERR_SHAPE',
+      `${where}: expected x of shape [N, C, L] or [N, C, H, W], got ${formatShape(x.shape)}; one image is [1, C, H, W]`,
+      {
+        actual: x.shape,
+      },
+    )
   const { size, scale, alignCorners = false } = options
   const mode = checkChoice(where, 'mode', options.mode ?? 'nearest', ['nearest', 'linear', 'bilinear'] as const)
   if ((size === undefined) === (scale === undefined))

@@ -1,5 +1,6 @@
 /** How a tensor looks in a terminal: a line of type and shape, then values, aligned, the middle left out when large. */
 
+import { WengertError } from '../errors.js'
 import type { TypedArray } from '../util/dtype.js'
 import { formatShape, type Shape, sizeOf, stridesOf } from '../util/shape.js'
 
@@ -32,8 +33,9 @@ export function printTensor(t: Printable): string {
   let data: TypedArray
   try {
     data = t.data
-  } catch {
-    return `${head} (no values: recorded, not computed)`
+  } catch (error) {
+    const donated = error instanceof WengertError && error.code === 'ERR_DONATED'
+    return `${head} (no values: ${donated ? 'donated to a compiled function, whose result has its memory' : 'recorded, not computed'})`
   }
   if (sizeOf(t.shape) === 0) return `${head} (empty)`
   const cut = sizeOf(t.shape) > threshold

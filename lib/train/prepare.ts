@@ -1,7 +1,7 @@
 /** Data made ready for a model and its loss: everything that can be refused is refused here, before anything is changed. */
 
 import { checkFinite } from '../data/checks.js'
-import { checkData, converted, refuseNoWeight } from '../data/dataset.js'
+import { checkData, converted, Dataset, refuseNoWeight } from '../data/dataset.js'
 import { WengertError } from '../errors.js'
 import { checkLabels, checkProbabilities, checkSigns, type Loss, type OutputKind } from '../nn/loss-contract.js'
 import { outputsOf } from '../nn/loss-outputs.js'
@@ -90,6 +90,18 @@ function field(where: string, name: string, values: Tensor, dtype: FloatDtype, w
   return t
 }
 
+let warned = false
+
+/** Says once that a data set holds less than the model could take: its numbers were rounded when it was made. */
+function warnOfDigits(where: string, tensors: readonly Tensor[]): void {
+  if (warned || tensors.every((t) => t.dtype !== 'float32')) return
+  warned = true
+  process.emitWarning(
+    `${where}: the model is float64, but the data set holds float32: its numbers were rounded to about 7 digits when it was made. Make it with { dtype: 'float64' } (new Dataset, readCsv, Dataset.fromRecords) to keep all of them`,
+    { type: 'WengertPrecision' },
+  )
+}
+
 export class Preparation {
   constructor(
     readonly signatures: Signatures,
@@ -101,6 +113,7 @@ export class Preparation {
     const signature = this.signatures.now()
     const { dtype, model } = signature
     const { x: rawX, y: rawY, weights: rawWeights } = checkData(where, data, dtype)
+    if (dtype === 'float64' && data instanceof Dataset) warnOfDigits(where, [...tensorsOf(rawX).map(([, t]) => t), rawY])
     const meaning = meaningOf(model)
     const x = this.#inputs(where, rawX, dtype, meaning)
     const weights = rawWeights && { weights: normalized(where, rawWeights, dtype) }

@@ -358,6 +358,7 @@ describe.each(present)('donated arguments on %s', (engine) => {
         expect([next.w.data === memory[0], next.b.data === memory[1]]).toEqual([true, true])
         for (const gone of [given.w, given.b]) {
           expect(code(() => gone.data)).toMatch(/^ERR_DONATED/)
+          expect(String(gone)).toContain('donated')
           expect(code(() => gone.add(1))).toMatch(/^ERR_DONATED/)
         }
         expect(code(() => step(given, x, y))).toMatch(/^ERR_DONATED/)

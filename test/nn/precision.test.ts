@@ -158,3 +158,28 @@ test('a parameter has memory of its own', async () => {
   expect(twin.weight.toArray()).not.toEqual([[9, 9]])
   expect(Tensor.from(p)).not.toBe(p)
 })
+
+test('a float64 model says once that a data set has lost digits, and nothing of one that has not', async () => {
+  const told: string[] = []
+  const hear = (warning: Error) => {
+    if (warning.name === 'WengertPrecision') told.push(warning.message)
+  }
+  process.on('warning', hear)
+  try {
+    const [x, y] = [
+      [[16777217], [3]],
+      [[16777217], [1]],
+    ]
+    const trainer = new FBGD(new nn.Linear(1, 1, { dtype: 'float64', init: 'zeros' }), { loss: loss.mse, learningRate: 1e-30 })
+    const costOf = async (data: Parameters<typeof trainer.evaluate>[0]) => (await trainer.evaluate(data)).cost
+    expect(await costOf({ x, y })).toBe((16777217 ** 2 + 1) / 2)
+    expect(await costOf(new Dataset(x, y, { dtype: 'float64' }))).toBe((16777217 ** 2 + 1) / 2)
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(told).toEqual([])
+    for (let i = 0; i < 2; i++) expect(await costOf(new Dataset(x, y))).toBe((16777216 ** 2 + 1) / 2)
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(told).toEqual([expect.stringMatching(/float64.*float32.*dtype: 'float64'/)])
+  } finally {
+    process.off('warning', hear)
+  }
+})

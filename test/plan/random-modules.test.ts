@@ -84,7 +84,7 @@ async function unsure(task: RandomTask, way: string, number: number, left: reado
 
 test.each(floats)(
   `${count} modules through every way of updating, on ${present.join(' and ')}, %s`,
-  { timeout: 240_000 },
+  { timeout: Math.max(240_000, 1000 * count) },
   async (dtype) => {
     const wrong: string[] = []
     let open = 0

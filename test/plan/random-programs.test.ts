@@ -51,32 +51,36 @@ function unsure(program: RandomProgram, results: readonly Tensor[]): boolean {
   })
 }
 
-test.each(floats)(`${count} programs, compiled and eager, on ${present.join(' and ')}, %s`, { timeout: 240_000 }, (dtype) => {
-  const wrong: string[] = []
-  let open = 0
-  for (let number = from; number < from + count && wrong.length < 20; number++) {
-    const program = randomProgram(number, dtype)
-    try {
-      const eager = present.map((engine) => using(engine, () => program.results(...program.inputs)))
-      const compiled = present.map((engine, i) => using(engine, () => replayed(program, eager[i] as Tensor[])))
-      const findings = present.map((engine, i) => {
-        const found = differ(compiled[i] as Tensor[], eager[i] as Tensor[], program.narrow)
-        return found && `${engine}, compiled against eager: ${found}`
-      })
-      if (present.length > 1) {
-        const found = differ(eager[1] as Tensor[], eager[0] as Tensor[], program.narrow)
-        findings.push(found && `${present[1]} against ${present[0]}: ${found}`)
+test.each(floats)(
+  `${count} programs, compiled and eager, on ${present.join(' and ')}, %s`,
+  { timeout: Math.max(240_000, 200 * count) },
+  (dtype) => {
+    const wrong: string[] = []
+    let open = 0
+    for (let number = from; number < from + count && wrong.length < 20; number++) {
+      const program = randomProgram(number, dtype)
+      try {
+        const eager = present.map((engine) => using(engine, () => program.results(...program.inputs)))
+        const compiled = present.map((engine, i) => using(engine, () => replayed(program, eager[i] as Tensor[])))
+        const findings = present.map((engine, i) => {
+          const found = differ(compiled[i] as Tensor[], eager[i] as Tensor[], program.narrow)
+          return found && `${engine}, compiled against eager: ${found}`
+        })
+        if (present.length > 1) {
+          const found = differ(eager[1] as Tensor[], eager[0] as Tensor[], program.narrow)
+          findings.push(found && `${present[1]} against ${present[0]}: ${found}`)
+        }
+        const found = findings.filter(Boolean)
+        if (found.length === 0) continue
+        if (unsure(program, eager[0] as Tensor[])) open++
+        else wrong.push(`program ${number}: ${found.join('; ')}`)
+      } catch (error) {
+        wrong.push(`program ${number}: ${(error as Error).stack?.split('\n').slice(0, 4).join(' ')}`)
       }
-      const found = findings.filter(Boolean)
-      if (found.length === 0) continue
-      if (unsure(program, eager[0] as Tensor[])) open++
-      else wrong.push(`program ${number}: ${found.join('; ')}`)
-    } catch (error) {
-      wrong.push(`program ${number}: ${(error as Error).stack?.split('\n').slice(0, 4).join(' ')}`)
+      if (count > 5000 && number % 5000 === 4999) console.log(`${dtype}: ${number + 1 - from} programs`)
     }
-    if (count > 5000 && number % 5000 === 4999) console.log(`${dtype}: ${number + 1 - from} programs`)
-  }
-  console.log(`${dtype}: ${count} programs, ${open} of them at points where a rounding decides`)
-  expect(wrong).toEqual([])
-  expect(open).toBeLessThan(Math.max(5, count / 10))
-})
+    console.log(`${dtype}: ${count} programs, ${open} of them at points where a rounding decides`)
+    expect(wrong).toEqual([])
+    expect(open).toBeLessThan(Math.max(5, count / 10))
+  },
+)
