@@ -13,8 +13,8 @@ import type { Dtype, TypedArray } from '../util/dtype.js'
 import { listed, short } from '../util/options.js'
 import { formatShape, type Shape, sameShape } from '../util/shape.js'
 import { isPlainObject } from '../util/tree.js'
-import type { Course, Unfinished } from './course.js'
 import type { Prepared } from './prepare.js'
+import type { TrainingProgress, Unfinished } from './training-progress.js'
 
 const format = 'wengert-checkpoint'
 const version = '1'
@@ -23,7 +23,7 @@ const version = '1'
 export interface Checkpoint {
   trainer: string
   optimizer: string
-  course: Course
+  progress: TrainingProgress
   /** What the schedule remembers, where it remembers anything. */
   schedule?: Record<string, number>
   slots: Record<string, Tensor>
@@ -32,8 +32,8 @@ export interface Checkpoint {
 }
 
 /** The tensors and metadata of a checkpoint. */
-export function encodeCheckpoint({ trainer, optimizer, course, schedule, slots, lagging }: Checkpoint): Safetensors {
-  const { epoch, updates, baseline, seed, unfinished, seen } = course
+export function encodeCheckpoint({ trainer, optimizer, progress, schedule, slots, lagging }: Checkpoint): Safetensors {
+  const { epoch, updates, baseline, seed, unfinished, seen } = progress
   const { partial, callbacks, policies, best } = unfinished ?? {}
   const kept = callbacks?.flatMap(({ tensors = {} }, i) =>
     Object.entries(tensors).map(([name, t]) => [`callback.${i}.${name}`, t] as const),
@@ -109,7 +109,7 @@ export function decodeCheckpoint({ tensors, metadata }: Safetensors, file: strin
   return {
     trainer,
     optimizer,
-    course: { epoch, updates, baseline, seed, unfinished, seen },
+    progress: { epoch, updates, baseline, seed, unfinished, seen },
     ...(schedule === undefined ? {} : { schedule: schedule as Record<string, number> }),
     slots,
     lagging: lagging as Record<string, number>,

@@ -4,10 +4,10 @@ import type { Runner } from '../backend/backend.js'
 import type { BlockResult } from '../backend/program.js'
 import type { Optimizer, Schedule } from '../optim/optimizer.js'
 import { allocate } from '../util/dtype.js'
-import { type Course, writeScalars } from './course.js'
 import type { EagerResult } from './eager.js'
 import type { FitPlan } from './fit-plan.js'
 import type { Position, Stretch } from './position.js'
+import { type TrainingProgress, writeScalars } from './training-progress.js'
 
 /** Scalars of a block's updates: those of update u begin at u · each. */
 export interface Rates {
@@ -20,7 +20,7 @@ export class Blocks {
   #ahead: { epoch: number; epochs: number; orders: Int32Array } | undefined
 
   constructor(
-    readonly host: { readonly course: Course; readonly optimizer: Optimizer; readonly schedule: Schedule | undefined },
+    readonly host: { readonly progress: TrainingProgress; readonly optimizer: Optimizer; readonly schedule: Schedule | undefined },
     readonly plan: FitPlan,
     readonly runner: Runner,
     readonly position: Position,
@@ -33,23 +33,23 @@ export class Blocks {
    */
   async run(stretch: Stretch, { checked = false, next = 0 } = {}): Promise<{ result: BlockResult & EagerResult; rates: Rates }> {
     const { plan, position } = this
-    const { course } = this.host
+    const { progress } = this.host
     const { epochs, from, to } = stretch
     const { timetable } = plan
     const scalars = this.#rates(stretch)
     const rates = allocate(plan.parts.dtype, scalars.table.length)
     rates.set(scalars.table)
     const seed = position.orderSeed(stretch)
-    const orders = this.#orders(seed, course.epoch, epochs)
+    const orders = this.#orders(seed, progress.epoch, epochs)
     const windows = plan.windows({
       order: orders.subarray(timetable.samplesBefore(from), to < timetable.updates ? timetable.samplesBefore(to) : undefined),
       rates,
-      draws: () => timetable.counters(seed, course.updates, stretch),
+      draws: () => timetable.counters(seed, progress.updates, stretch),
       carry: () => position.sums,
     })
     const running = this.runner.run({ epochs, segments: timetable.segmentsOf(stretch), windows, checked })
     if (next > 0) {
-      const epoch = course.epoch + epochs
+      const epoch = progress.epoch + epochs
       this.#ahead = { epoch, epochs: next, orders: plan.orders(position.seed, epoch, next) }
     }
     return { result: await running, rates: scalars }
@@ -65,20 +65,20 @@ export class Blocks {
   /** The scalars of a block's updates, or of one for all. */
   #rates({ epochs, from, to }: Stretch): Rates {
     const { host, plan } = this
-    const { course } = host
+    const { progress } = host
     const { steady, state } = plan.parts
     const perEpoch = plan.timetable.updates
     const each = host.optimizer.scalarCount * state.groups.length
     const updates = steady ? 1 : perEpoch * (epochs - 1) + to - from
     const table = allocate('float64', updates * each) as Float64Array
-    const progress = { epoch: course.epoch, update: course.updates }
+    const at = { epoch: progress.epoch, update: progress.updates }
     for (let u = 0, within = from; u < updates; u++, within++) {
       if (within === perEpoch) {
         within = 0
-        progress.epoch++
+        at.epoch++
       }
-      progress.update = course.updates + u
-      writeScalars(host, table, u * each, progress, state.groups)
+      at.update = progress.updates + u
+      writeScalars(host, table, u * each, at, state.groups)
     }
     return { table, each: steady ? 0 : each }
   }

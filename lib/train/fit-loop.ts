@@ -17,7 +17,6 @@ import { anyRank, fromFirst, settle, takeFromFirst, writeTogether } from './agre
 import { type Told, type Watched, warnOf } from './callbacks.js'
 import { encodeCheckpoint, fingerprint } from './checkpoint.js'
 import { CheckpointPolicy } from './checkpoint-policy.js'
-import type { Course, Unfinished } from './course.js'
 import { needsPredictions, putMeans, scoresOf } from './evaluation.js'
 import { badIndex, notFinite, ranAway } from './failures.js'
 import { Blocks, type Rates } from './fit-blocks.js'
@@ -32,13 +31,14 @@ import { Policies } from './policies.js'
 import { type PartialEpoch, Position, type Stretch } from './position.js'
 import { alikeWeighted, type Prepared, sampleOf } from './prepare.js'
 import { BlockRecords } from './records.js'
+import type { TrainingProgress, Unfinished } from './training-progress.js'
 
 /** The trainer as its fits see it. */
 export interface FitHost extends Watched {
   readonly loss: Loss
   readonly optimizer: Optimizer
   readonly schedule: Schedule | undefined
-  readonly course: Course
+  readonly progress: TrainingProgress
   prepare(where: string, data: AnyData): Prepared
   parts(metrics: readonly MeanMetric[]): StepParts
   batching(set: Prepared, parts: StepParts): Batching
@@ -94,7 +94,7 @@ export class FitLoop {
     this.#layout = reportLayout(metrics.means.length, true, this.#validation !== undefined, health ? trained.length : 0)
     this.#parts = health ? { ...parts, health: this.#layout.health } : parts
     const batching = host.batching(this.#set, this.#parts)
-    const { unfinished } = host.course
+    const { unfinished } = host.progress
     this.#before = unfinished
     this.#plan = new FitPlan({
       parts: this.#parts,
@@ -106,7 +106,7 @@ export class FitLoop {
       cache: host.cache,
     })
     this.#policies = new Policies(settings.tolerance, settings.divergence, unfinished?.policies)
-    this.#checkpoints = checkpoint && new CheckpointPolicy(checkpoint, host.course.epoch, unfinished?.best)
+    this.#checkpoints = checkpoint && new CheckpointPolicy(checkpoint, host.progress.epoch, unfinished?.best)
     this.#watch = health ? new HealthWatch(host.model, trained) : undefined
     let key: string | undefined
     this.#keyOnce = () => {
@@ -123,8 +123,8 @@ export class FitLoop {
     this.#runner = this.#plan.runner(parts.state.take())
     this.#blocks = new Blocks(host, this.#plan, this.#runner, this.#position)
     parts.state.busy = true
-    host.course.unfinished = undefined
-    host.course.seed = settings.seed
+    host.progress.unfinished = undefined
+    host.progress.seed = settings.seed
   }
 
   /** The unfinished epoch to go on with, where it is of the same data. */
@@ -162,13 +162,13 @@ export class FitLoop {
    */
   async *run(observed: boolean, tell: (records: BlockRecords) => Promise<Told>): AsyncGenerator<BlockRecords, Outcome> {
     const { host, settings } = this
-    const { course, schedule } = host
+    const { progress, schedule } = host
     const { timetable } = this.#plan
     const position = this.#position
     const { signal, callbacks } = settings
     const cancel = () => this.#runner.cancel()
     signal?.addEventListener('abort', cancel, { once: true })
-    const [made, last] = [course.updates, course.epoch + settings.epochs]
+    const [made, last] = [progress.updates, progress.epoch + settings.epochs]
     const most = Math.max(
       1,
       Math.min(Math.floor(blockUpdates / Math.max(1, timetable.updates)), Math.floor(blockIndices / this.#set.samples)),
@@ -180,7 +180,7 @@ export class FitLoop {
     let open = false
     let complete = false
     try {
-      const whole = { course, state: this.#parts.state, position, policies: this.#policies, schedule, callbacks }
+      const whole = { progress, state: this.#parts.state, position, policies: this.#policies, schedule, callbacks }
       await this.#parts.state.bring()
       if (ranks) await takeFromFirst(this.#parts.state)
       const perBlock = (ranks ? await anyRank(everyEpoch) : everyEpoch) ? 1 : most
@@ -190,15 +190,18 @@ export class FitLoop {
       const before = ranks && (await settle('fit', { aborted: signal })).aborted
       signal?.throwIfAborted()
       if (before) throw before
-      while (course.epoch < last && stopped === 'epochs') {
+      while (progress.epoch < last && stopped === 'epochs') {
         const before = performance.now()
-        const { updates } = course
+        const { updates } = progress
         let aborted: WengertError | undefined
         const room = await this.#room(updates)
-        const stretch = position.next(Math.min(perBlock, last - course.epoch, this.#checkpoints?.epochs(course.epoch) ?? Infinity), room)
+        const stretch = position.next(
+          Math.min(perBlock, last - progress.epoch, this.#checkpoints?.epochs(progress.epoch) ?? Infinity),
+          room,
+        )
         const cut = stretch.from > 0 || stretch.to < timetable.updates
         open = true
-        const running = this.#blocks.run(stretch, { next: cut ? 0 : Math.min(stretch.epochs, last - course.epoch - stretch.epochs) })
+        const running = this.#blocks.run(stretch, { next: cut ? 0 : Math.min(stretch.epochs, last - progress.epoch - stretch.epochs) })
         // Between what the ranks agreed on last and the block's beginning it may have been aborted here.
         if (ranks && signal?.aborted) cancel()
         const { result, rates } = await running
@@ -233,8 +236,8 @@ export class FitLoop {
           complete = true
           yield records
         }
-        complete = course.epoch >= last || stopped !== 'epochs'
-        const written = await this.#checkpoint(records, course.updates - updates, (performance.now() - before) / 1000)
+        complete = progress.epoch >= last || stopped !== 'epochs'
+        const written = await this.#checkpoint(records, progress.updates - updates, (performance.now() - before) / 1000)
         if ((ranks ? aborted : signal?.aborted) && !complete) {
           if (this.#checkpoints && !written) await this.#write(this.#checkpoints)
           signal?.throwIfAborted()
@@ -249,14 +252,14 @@ export class FitLoop {
       this.#runner.close()
       this.#plan.close()
       // The next fit goes on from here, as a resumed one does from a file.
-      if (!complete) course.unfinished = course.updates > made ? this.#left() : this.#before
+      if (!complete) progress.unfinished = progress.updates > made ? this.#left() : this.#before
     }
     return this.outcome(stopped)
   }
 
   outcome(stopped: StopReason): Outcome {
     const { host, settings } = this
-    return { trainer: host.name, updates: host.course.updates, seconds: this.#seconds, seed: settings.seed, stopped }
+    return { trainer: host.name, updates: host.progress.updates, seconds: this.#seconds, seed: settings.seed, stopped }
   }
 
   /** Gives back what the constructor took, for a fit that never ran. */
@@ -264,7 +267,7 @@ export class FitLoop {
     this.#parts.state.busy = false
     this.#runner.close()
     this.#plan.close()
-    this.host.course.unfinished = this.#before
+    this.host.progress.unfinished = this.#before
   }
 
   /** Decides after finished epochs whether to go on. Errors: ERR_DIVERGED. */
@@ -281,9 +284,9 @@ export class FitLoop {
 
   /** Takes note of an epoch's cost; whether it has run away. */
   #weigh(cost: number): boolean {
-    const { course } = this.host
-    course.baseline ??= cost
-    this.#policies.after(cost, course.baseline)
+    const { progress } = this.host
+    progress.baseline ??= cost
+    this.#policies.after(cost, progress.baseline)
     return this.#policies.diverged
   }
 
@@ -294,11 +297,11 @@ export class FitLoop {
 
   /** Counts what a block has done; false where it ended in the middle of what cannot be gone on with. */
   #advance(result: BlockResult, stretch: Stretch): boolean {
-    const { course } = this.host
+    const { progress } = this.host
     const position = this.#position
     const done = position.advance(result, stretch)
-    course.updates += done.updates
-    course.epoch += done.epochs
+    progress.updates += done.updates
+    progress.epoch += done.epochs
     const whole = done.updates === done.epochs * this.#plan.timetable.updates - (done.epochs > 0 ? stretch.from : 0)
     return whole || (position.at > 0 && position.at < this.#plan.timetable.updates)
   }
@@ -314,7 +317,7 @@ export class FitLoop {
     const { timetable } = plan
     const trained = plan.parts.state.parameters.filter((p) => p.trained)
     const [seconds, validation] = [this.#seconds, this.#validation]
-    const { epoch: epochsBefore, updates: updatesBefore } = host.course
+    const { epoch: epochsBefore, updates: updatesBefore } = host.progress
     const { length } = this.#layout
     const make = (i: number): EpochRecord => {
       const updates = (i + 1) * timetable.updates - stretch.from
@@ -374,10 +377,10 @@ export class FitLoop {
     return encodeCheckpoint({
       trainer: host.name,
       optimizer: host.optimizer.name,
-      course: { ...host.course, unfinished: this.#unfinished },
+      progress: { ...host.progress, unfinished: this.#unfinished },
       ...(schedule && { schedule }),
       slots,
-      lagging: this.#parts.state.lagging(host.course.updates),
+      lagging: this.#parts.state.lagging(host.progress.updates),
     })
   }
 
@@ -385,10 +388,10 @@ export class FitLoop {
   async #checkpoint({ last: latest }: BlockRecords, made: number, seconds: number): Promise<boolean> {
     const policy = this.#checkpoints
     if (!policy) return false
-    const { course } = this.host
+    const { progress } = this.host
     const better = latest !== undefined && policy.better(latest.validation?.cost ?? latest.cost)
     if (better) await this.#write(policy, true)
-    const own = policy.due(course.updates, course.epoch, made, seconds)
+    const own = policy.due(progress.updates, progress.epoch, made, seconds)
     const due = this.#clocked ? (await fromFirst(own ? 1 : 0)) === 1 : own
     if (due) await this.#write(policy)
     return due
@@ -414,7 +417,7 @@ export class FitLoop {
   /** What all processes that fit together have to have in common. */
   get facts(): Record<string, unknown> {
     const { host, settings } = this
-    const { course, name, optimizer, loss } = host
+    const { progress, name, optimizer, loss } = host
     const { epochs, tolerance, divergence, checkpoint, health } = settings
     const parameters = this.#parts.state.parameters.map((p) => `${p.name} ${p.trained} ${p.parameter.shape} ${p.parameter.dtype}`)
     return {
@@ -422,7 +425,7 @@ export class FitLoop {
       parameters,
       data: this.#keyOnce(),
       options: JSON.stringify({ epochs, tolerance, divergence, checkpoint, health }),
-      progress: `${course.epoch} epochs, ${course.updates} updates`,
+      progress: `${progress.epoch} epochs, ${progress.updates} updates`,
       collectives: this.#plan.collectives,
     }
   }
@@ -444,16 +447,16 @@ export class FitLoop {
 
   /** The cost of some epochs has run away: the parameters before the first of them stand. */
   async #ranAway(epoch: number, cost: number): Promise<WengertError> {
-    const { course, optimizer } = this.host
+    const { progress, optimizer } = this.host
     const { factor, epochs } = this.settings.divergence as { factor: number; epochs: number }
     await this.#return(epoch - this.#policies.high)
-    const limit = factor * Math.max(this.#policies.state.first ?? 0, course.baseline ?? 0)
+    const limit = factor * Math.max(this.#policies.state.first ?? 0, progress.baseline ?? 0)
     return ranAway(epoch, cost, limit, epochs, this.#kept(), optimizer.learningRate)
   }
 
   #kept(): string {
-    const { epoch } = this.host.course
-    if (this.#position.at > 0) return `parameters are those of update ${this.host.course.updates}`
+    const { epoch } = this.host.progress
+    if (this.#position.at > 0) return `parameters are those of update ${this.host.progress.updates}`
     return epoch > 0 ? `parameters are those of epoch ${epoch}` : 'parameters are those of the start'
   }
 
@@ -463,22 +466,22 @@ export class FitLoop {
    */
   async #failed(result: BlockResult, stretch: Stretch): Promise<WengertError> {
     const { failure } = result
-    const { course, optimizer } = this.host
+    const { progress, optimizer } = this.host
     const moments = this.#moments as Moments
     const plan = this.#plan
     const { timetable } = plan
     const { from, to } = stretch
     const at = failure?.epoch ?? result.epochs
     const made = failure ? timetable.updatesBefore(failure, stretch) + 1 : 0
-    const where = `update ${course.updates + at * timetable.updates + made} (epoch ${course.epoch + at + 1})`
-    const failing = course.epoch + at
+    const where = `update ${progress.updates + at * timetable.updates + made} (epoch ${progress.epoch + at + 1})`
+    const failing = progress.epoch + at
     if (failure?.kind === 'index') {
       await this.#return(failing)
       return badIndex(failure)
     }
     for (let i = 0; i < at; i++) {
       const cost = this.#costOf(result, i)
-      if (this.#weigh(cost)) return this.#ranAway(course.epoch + i + 1, cost)
+      if (this.#weigh(cost)) return this.#ranAway(progress.epoch + i + 1, cost)
     }
     await this.#return(failing - this.#policies.high)
     const kept = this.#kept()
@@ -486,7 +489,7 @@ export class FitLoop {
     const again =
       plan.eager || plan.parts.ranks
         ? undefined
-        : (await this.#blocks.run({ epochs: failing - course.epoch + 1, from, to }, { checked: true })).result
+        : (await this.#blocks.run({ epochs: failing - progress.epoch + 1, from, to }, { checked: true })).result
     moments.back(moments.last)
     const found = plan.parts.ranks ? undefined : again?.status === 'failed' ? again.failure : failure
     return notFinite(where, found && plan.labelOf(found), kept, optimizer.learningRate)

@@ -4,10 +4,10 @@ import type { AnyData } from '../data/dataset.js'
 import { WengertError } from '../errors.js'
 import type { Profile } from '../plan/profile.js'
 import { allocate, type TypedArray } from '../util/dtype.js'
-import { writeScalars } from './course.js'
 import type { FitHost } from './fit-loop.js'
 import { FitPlan } from './fit-plan.js'
 import { reportLayout } from './parts.js'
+import { writeScalars } from './training-progress.js'
 
 /** One program of an epoch, and how often it runs there. */
 export interface ProgramProfile {
@@ -52,7 +52,7 @@ export function profileTraining(host: FitHost, data: AnyData): TrainingProfile {
   const plan = planOf('profile', host, data)
   const { groups } = plan.parts.state
   const scalars = new Float64Array(host.optimizer.scalarCount * groups.length)
-  writeScalars(host, scalars, 0, { epoch: host.course.epoch, update: host.course.updates }, groups)
+  writeScalars(host, scalars, 0, { epoch: host.progress.epoch, update: host.progress.updates }, groups)
   const rates: TypedArray = allocate(plan.parts.dtype, scalars.length)
   rates.set(scalars)
   const state = plan.parts.state.copy()

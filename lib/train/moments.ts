@@ -6,9 +6,9 @@
 import type { Schedule } from '../optim/optimizer.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { Callback } from './callbacks.js'
-import type { CallbackMemory, Course } from './course.js'
 import type { Policies, PolicyState } from './policies.js'
 import type { Mark, Position } from './position.js'
+import type { CallbackMemory, TrainingProgress } from './training-progress.js'
 import type { TrainingState } from './training-state.js'
 
 export interface Moment {
@@ -25,7 +25,7 @@ export interface Moment {
 
 /** What moments are of. */
 export interface Whole {
-  readonly course: Course
+  readonly progress: TrainingProgress
   readonly state: TrainingState
   readonly position: Position
   readonly policies: Policies
@@ -74,11 +74,11 @@ export class Moments {
 
   /** Goes back: the training is as it was. */
   back(moment: Moment): void {
-    const { course, state, position, policies, schedule } = this.of
+    const { progress, state, position, policies, schedule } = this.of
     state.restore(moment.slots)
-    course.epoch = moment.epoch
-    course.updates = moment.updates
-    course.baseline = moment.baseline
+    progress.epoch = moment.epoch
+    progress.updates = moment.updates
+    progress.baseline = moment.baseline
     position.reset(moment.position)
     policies.restore(moment.policies)
     if (moment.schedule) schedule?.restore?.(moment.schedule)
@@ -86,11 +86,11 @@ export class Moments {
   }
 }
 
-function momentOf({ course, position, policies, schedule, callbacks }: Whole, slots: Record<string, Tensor>): Moment {
+function momentOf({ progress, position, policies, schedule, callbacks }: Whole, slots: Record<string, Tensor>): Moment {
   return {
-    epoch: course.epoch,
-    updates: course.updates,
-    baseline: course.baseline,
+    epoch: progress.epoch,
+    updates: progress.updates,
+    baseline: progress.baseline,
     slots,
     position: position.mark,
     policies: policies.state,

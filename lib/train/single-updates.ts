@@ -9,13 +9,13 @@ import { type FieldSpec, fieldName, type InputsLike, tensorsOf } from '../tensor
 import { nextSeed } from '../tensor/random.js'
 import { allocate, isFloat, type TypedArray } from '../util/dtype.js'
 import { sizeOf } from '../util/shape.js'
-import { writeScalars } from './course.js'
 import { notFinite } from './failures.js'
 import { type Prepared, sampleOf } from './prepare.js'
 import { RowCopy } from './rows.js'
 import { type Batch, type Step, stepFor } from './steps.js'
 import { asBatch, type Learned, type StreamItem } from './stream.js'
 import type { Training } from './training.js'
+import { writeScalars } from './training-progress.js'
 
 export class SingleUpdates {
   #seen: Seen | undefined
@@ -61,7 +61,7 @@ export class SingleUpdates {
 
   /** Errors: ERR_BUSY; ERR_DIVERGED. */
   #update(step: Step, batch: Batch): number {
-    const { course, recipe } = this.training
+    const { progress, recipe } = this.training
     const { state, signature } = step.parts
     const watched = this.most === undefined ? undefined : numbersOf(batch.x, step.samples)
     const seen = watched && this.#watched(watched, step.samples)
@@ -69,24 +69,24 @@ export class SingleUpdates {
     const block = state.claim('step')
     const { learningRate } = recipe.optimizer
     if (step.steadyRate !== learningRate) {
-      writeScalars(recipe, step.scalars, 0, { epoch: course.epoch, update: course.updates }, state.groups)
+      writeScalars(recipe, step.scalars, 0, { epoch: progress.epoch, update: progress.updates }, state.groups)
       step.prepared(learningRate)
     }
     if (signature.draws) {
-      course.seed ??= nextSeed()
-      writeCounter(step.counter, 0, course.seed, course.updates, 0)
+      progress.seed ??= nextSeed()
+      writeCounter(step.counter, 0, progress.seed, progress.updates, 0)
     }
     const cost = step.run(block, batch)
-    if (Number.isNaN(cost)) throw notFinite(`update ${course.updates + 1}`, undefined, 'nothing was changed', learningRate)
-    course.updates++
-    course.unfinished = undefined
+    if (Number.isNaN(cost)) throw notFinite(`update ${progress.updates + 1}`, undefined, 'nothing was changed', learningRate)
+    progress.updates++
+    progress.unfinished = undefined
     if (watched) seen?.take(watched)
     return cost
   }
 
   /** Takes note of the data of a first fit, where `maxDeviation` asks. */
   saw({ x, samples }: Prepared): void {
-    if (this.most === undefined || this.training.course.seen) return
+    if (this.most === undefined || this.training.progress.seen) return
     const watched = numbersOf(
       tensorsOf(x).map(([, t]) => t.data),
       samples,
@@ -96,12 +96,12 @@ export class SingleUpdates {
 
   /** What inputs like these have looked like: what a checkpoint brought, or what comes from now on. */
   #watched(x: TypedArray, samples: number): Seen {
-    const { course } = this.training
+    const { progress } = this.training
     const width = x.length / samples
-    const { seen } = course
+    const { seen } = progress
     if (this.#seen?.width === width && seen === this.#seen) return this.#seen
     this.#seen = new Seen(width, seen?.mean.length === width ? seen : undefined)
-    course.seen = this.#seen
+    progress.seen = this.#seen
     return this.#seen
   }
 }

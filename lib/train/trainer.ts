@@ -75,12 +75,12 @@ export abstract class Trainer {
 
   /** Epochs finished over the trainer's life. */
   get epoch(): number {
-    return this.#training.course.epoch
+    return this.#training.progress.epoch
   }
 
   /** Updates made over the trainer's life. */
   get updates(): number {
-    return this.#training.course.updates
+    return this.#training.progress.updates
   }
 
   constructor(where: string, model: Module, options: TrainerOptions, extra: readonly string[] = []) {
@@ -157,7 +157,7 @@ export abstract class Trainer {
   /** Yields each block's records: thousands of epochs at once where nobody watches them one by one. */
   async *#run(data: AnyData, options: FitOptions, observed: boolean): AsyncGenerator<BlockRecords, History> {
     this.#training.refuseWhileBusy()
-    const { unfinished } = this.#training.course
+    const { unfinished } = this.#training.progress
     const ranks = together()
     let settings = ranks
       ? await inAgreement('fit', true, () => checkFitOptions(options, unfinished?.seed))
@@ -215,19 +215,19 @@ export abstract class Trainer {
   /** This trainer as its fits see it. */
   #host(): ConstructorParameters<typeof FitLoop>[0] {
     const { name, model, loss, optimizer, schedule } = this
-    const course = this.#training.course
+    const progress = this.#training.progress
     return {
       name,
       model,
       loss,
       optimizer,
       schedule,
-      course,
+      progress,
       get epoch() {
-        return course.epoch
+        return progress.epoch
       },
       get updates() {
-        return course.updates
+        return progress.updates
       },
       prepare: (where, data) => {
         const prepared = this.#training.prepare(where, data)
@@ -321,10 +321,10 @@ export abstract class Trainer {
     const { tensors, metadata } = encodeCheckpoint({
       trainer: this.name,
       optimizer: this.optimizer.name,
-      course: this.#training.course,
+      progress: this.#training.progress,
       ...(schedule?.state && { schedule: schedule.state() }),
       slots: slots.tensors,
-      lagging: state.lagging(this.#training.course.updates),
+      lagging: state.lagging(this.#training.progress.updates),
     })
     await slots.done
     const write = () => writeSafetensors(path, tensors, { metadata })
@@ -344,10 +344,10 @@ export abstract class Trainer {
     const read = () => readBytes('resume', path)
     const bytes = together() ? await readTogether('resume', read) : await read()
     const checkpoint = naming(path, () => decodeCheckpoint(decodeSafetensors(bytes), path))
-    const { trainer, optimizer, schedule, slots, course, lagging } = checkpoint
+    const { trainer, optimizer, schedule, slots, progress, lagging } = checkpoint
     this.#training.refuseWhileBusy('resume')
-    const made = (name: string, { frozen }: Parameter) => lagging[name] ?? (frozen ? 0 : course.updates)
-    const state = this.#training.stateOf({ updates: course.updates, made })
+    const made = (name: string, { frozen }: Parameter) => lagging[name] ?? (frozen ? 0 : progress.updates)
+    const state = this.#training.stateOf({ updates: progress.updates, made })
     naming(path, () => {
       const [expected, actual] = [`${this.name} with ${this.optimizer.name}`, `${trainer} with ${optimizer}`]
       if (expected !== actual)
@@ -361,6 +361,6 @@ export abstract class Trainer {
     this.#training.replace(state)
     state.claim('resume')
     state.restore(slots)
-    Object.assign(this.#training.course, course)
+    Object.assign(this.#training.progress, progress)
   }
 }

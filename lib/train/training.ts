@@ -6,11 +6,11 @@ import type { Module } from '../nn/module.js'
 import { isLibraryModule } from '../nn/registry.js'
 import { isLibraryOptimizer, type Optimizer, type Schedule } from '../optim/optimizer.js'
 import { BoundedCache, type Held } from '../util/bounded-cache.js'
-import type { Course } from './course.js'
 import type { MeanMetric } from './metrics.js'
 import type { Clipping, StepParts } from './parts.js'
 import { Preparation, type Prepared } from './prepare.js'
 import { type Signature, Signatures } from './signature.js'
+import type { TrainingProgress } from './training-progress.js'
 import { type Memory, TrainingState } from './training-state.js'
 
 /** The most that a trainer's programs hold together, in bytes. */
@@ -26,7 +26,14 @@ export interface Recipe {
 }
 
 export class Training {
-  readonly course: Course = { epoch: 0, updates: 0, baseline: undefined, seed: undefined, unfinished: undefined, seen: undefined }
+  readonly progress: TrainingProgress = {
+    epoch: 0,
+    updates: 0,
+    baseline: undefined,
+    seed: undefined,
+    unfinished: undefined,
+    seen: undefined,
+  }
   /** The programs of steps and fits. */
   readonly cache = new BoundedCache<Held>(cacheBytes)
   readonly signatures: Signatures
@@ -55,7 +62,7 @@ export class Training {
     const signature = this.signatures.now()
     if (signature !== this.#fitted && !this.#state?.fits(made.model)) {
       this.refuseWhileBusy(where)
-      this.replace(this.stateOf(this.#state?.memory(this.course.updates)))
+      this.replace(this.stateOf(this.#state?.memory(this.progress.updates)))
     }
     this.#fitted = signature
     return {

@@ -27,7 +27,7 @@ export interface Unfinished {
   file?: string
 }
 
-export interface Course {
+export interface TrainingProgress {
   /** Epochs finished, and updates made, over the trainer's life. */
   epoch: number
   updates: number
