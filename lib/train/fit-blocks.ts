@@ -10,7 +10,7 @@ import type { Position, Stretch } from './position.js'
 import { type TrainingProgress, writeScalars } from './training-progress.js'
 
 /** Scalars of a block's updates: those of update u begin at u · each. */
-export interface Rates {
+export interface Hyperparameters {
   readonly table: Float64Array
   readonly each: number
 }
@@ -31,19 +31,22 @@ export class Blocks {
    *
    * @param next how many epochs are likely to follow: their orders are made while these run
    */
-  async run(stretch: Stretch, { checked = false, next = 0 } = {}): Promise<{ result: BlockResult & EagerResult; rates: Rates }> {
+  async run(
+    stretch: Stretch,
+    { checked = false, next = 0 } = {},
+  ): Promise<{ result: BlockResult & EagerResult; hyperparameters: Hyperparameters }> {
     const { plan, position } = this
     const { progress } = this.host
     const { epochs, from, to } = stretch
     const { timetable } = plan
-    const scalars = this.#rates(stretch)
-    const rates = allocate(plan.parts.dtype, scalars.table.length)
-    rates.set(scalars.table)
+    const scalars = this.#hyperparameters(stretch)
+    const hyperparameters = allocate(plan.parts.dtype, scalars.table.length)
+    hyperparameters.set(scalars.table)
     const seed = position.orderSeed(stretch)
     const orders = this.#orders(seed, progress.epoch, epochs)
     const windows = plan.windows({
       order: orders.subarray(timetable.samplesBefore(from), to < timetable.updates ? timetable.samplesBefore(to) : undefined),
-      rates,
+      hyperparameters,
       draws: () => timetable.counters(seed, progress.updates, stretch),
       carry: () => position.sums,
     })
@@ -52,7 +55,7 @@ export class Blocks {
       const epoch = progress.epoch + epochs
       this.#ahead = { epoch, epochs: next, orders: plan.orders(position.seed, epoch, next) }
     }
-    return { result: await running, rates: scalars }
+    return { result: await running, hyperparameters: scalars }
   }
 
   #orders(seed: number, epoch: number, epochs: number): Int32Array {
@@ -63,7 +66,7 @@ export class Blocks {
   }
 
   /** The scalars of a block's updates, or of one for all. */
-  #rates({ epochs, from, to }: Stretch): Rates {
+  #hyperparameters({ epochs, from, to }: Stretch): Hyperparameters {
     const { host, plan } = this
     const { progress } = host
     const { steady, state } = plan.parts

@@ -19,7 +19,7 @@ import { encodeCheckpoint, fingerprint } from './checkpoint.js'
 import { CheckpointPolicy } from './checkpoint-policy.js'
 import { needsPredictions, putMeans, scoresOf } from './evaluation.js'
 import { badIndex, notFinite, ranAway } from './failures.js'
-import { Blocks, type Rates } from './fit-blocks.js'
+import { Blocks, type Hyperparameters } from './fit-blocks.js'
 import type { FitOptions, FitSettings } from './fit-options.js'
 import { type Batching, FitPlan } from './fit-plan.js'
 import { HealthWatch, healthOf } from './health.js'
@@ -204,10 +204,10 @@ export class FitLoop {
         const running = this.#blocks.run(stretch, { next: cut ? 0 : Math.min(stretch.epochs, last - progress.epoch - stretch.epochs) })
         // Between what the ranks agreed on last and the block's beginning it may have been aborted here.
         if (ranks && signal?.aborted) cancel()
-        const { result, rates } = await running
+        const { result, hyperparameters } = await running
         await this.#plan.gather(result.report)
         if (result.status === 'failed') throw await this.#failed(result, stretch)
-        const records = this.#records(result, rates, stretch)
+        const records = this.#records(result, hyperparameters, stretch)
         if (this.#advance(result, stretch)) {
           await this.#judge(records)
           const told = records.length > 0 ? await tell(records) : undefined
@@ -311,7 +311,7 @@ export class FitLoop {
   }
 
   /** Of the epochs that a block has just brought to their end. */
-  #records(result: BlockResult, rates: Rates, stretch: Stretch): BlockRecords {
+  #records(result: BlockResult, hyperparameters: Hyperparameters, stretch: Stretch): BlockRecords {
     const { host, settings } = this
     const plan = this.#plan
     const { timetable } = plan
@@ -325,7 +325,7 @@ export class FitLoop {
         epoch: epochsBefore + i + 1,
         updates: updatesBefore + updates,
         cost: 0,
-        learningRate: rates.table[(updates - 1) * rates.each] as number,
+        learningRate: hyperparameters.table[(updates - 1) * hyperparameters.each] as number,
         seconds,
       }
       putMeans(record, result.report, i * length, settings.metrics, timetable.seen)

@@ -137,24 +137,24 @@ export class FitPlan {
   }
 
   /** Arrays that come with each block, where the programs have such inputs. */
-  windows(given: { order: Int32Array; rates: TypedArray; draws: () => Int32Array; carry: () => Float64Array }): Block['windows'] {
+  windows(given: { order: Int32Array; hyperparameters: TypedArray; draws: () => Int32Array; carry: () => Float64Array }): Block['windows'] {
     const windows: Record<number, TypedArray> = {}
     const put = (name: InputName, array: () => TypedArray) => {
       if (this.#table.has(name)) windows[this.#table.at(name)] = array()
     }
     put('order', () => given.order)
-    put('rates', () => given.rates)
+    put('hyperparameters', () => given.hyperparameters)
     put('draws', given.draws)
     put('carry', given.carry)
     return windows
   }
 
   /** The arrays of all programs: the samples, and of what changes from epoch to epoch the first one's. */
-  inputs(rates: TypedArray): TypedArray[] {
+  inputs(hyperparameters: TypedArray): TypedArray[] {
     const { timetable } = this
     const windows = this.windows({
       order: this.orders(0, 0, 1),
-      rates,
+      hyperparameters,
       draws: () => timetable.counters(0, 0, timetable.whole(1)),
       carry: () => new Float64Array(timetable.entries),
     })
@@ -203,7 +203,7 @@ export class FitPlan {
     predictions.set(await world().sum('control', all))
   }
 
-  /** Something that repeats the programs over a state; the order, the rates and sums carried over come with each block. */
+  /** Something that repeats the programs over a state; the order, the hyperparameters and sums carried over come with each block. */
   runner(state: State): Runner {
     return this.#execution.runner(state, this.#inputs())
   }

@@ -20,7 +20,7 @@ export type InputName =
   /** Indices of samples, update by update. */
   | 'order'
   /** The scalars of each update. */
-  | 'rates'
+  | 'hyperparameters'
   /** The counter of each run's random draws. */
   | 'draws'
   /** The report's sums of an epoch's earlier part. */
@@ -118,7 +118,7 @@ export function inputTable(
   const number = { row: [], dtype } as const
   const integer = { row: [], dtype: 'int32' } as const
   const columns: Partial<Record<InputName, Column>> = {
-    ...(training && { ...columnsOf('x'), y, rates: number }),
+    ...(training && { ...columnsOf('x'), y, hyperparameters: number }),
     ...(order && { order: integer }),
     ...(training && sample.weighted && { weights: number }),
     ...(training && parts.signature.draws && { draws: integer }),

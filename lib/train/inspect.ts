@@ -53,11 +53,13 @@ export function profileTraining(host: FitHost, data: AnyData): TrainingProfile {
   const { groups } = plan.parts.state
   const scalars = new Float64Array(host.optimizer.scalarCount * groups.length)
   writeScalars(host, scalars, 0, { epoch: host.progress.epoch, update: host.progress.updates }, groups)
-  const rates: TypedArray = allocate(plan.parts.dtype, scalars.length)
-  rates.set(scalars)
+  const hyperparameters: TypedArray = allocate(plan.parts.dtype, scalars.length)
+  hyperparameters.set(scalars)
   const state = plan.parts.state.copy()
   try {
-    return new TrainingProfile(plan.programs.map(({ plan: one, repeat }) => ({ repeat, profile: one.profile(state, plan.inputs(rates)) })))
+    return new TrainingProfile(
+      plan.programs.map(({ plan: one, repeat }) => ({ repeat, profile: one.profile(state, plan.inputs(hyperparameters)) })),
+    )
   } finally {
     state.release()
     plan.close()

@@ -65,7 +65,7 @@ export function updateProgram(
       draws: { rows: counterLength, advance: counterLength },
     }),
     ...(kind === 'gathered' && { order: { rows, advance: rows } }),
-    ...(kind !== 'chunk' && { rates: { rows: scalars, advance: parts.steady ? 0 : scalars } }),
+    ...(kind !== 'chunk' && { hyperparameters: { rows: scalars, advance: parts.steady ? 0 : scalars } }),
   }
   return {
     inputs: table.specs(seen),
@@ -81,7 +81,7 @@ function recordUpdate(r: Recorder, input: Inputs, parts: StepParts, cut: Cut, ta
   const meeting = parts.ranks && new Meeting(parts, parts.ranks, cut)
   if (kind === 'accumulated') {
     const sums = trained.map(({ gradient }) => r.state(gradient))
-    applyOptimizer(r, parts, meeting?.gradients(sums) ?? sums, input('rates'))
+    applyOptimizer(r, parts, meeting?.gradients(sums) ?? sums, input('hyperparameters'))
     return
   }
   const order = kind === 'gathered' ? input('order') : undefined
@@ -129,7 +129,7 @@ function recordUpdate(r: Recorder, input: Inputs, parts: StepParts, cut: Cut, ta
       const g = own[i] as Tensor
       r.assign(gradient, cut.first ? g : add(r.state(gradient), g))
     })
-  } else applyOptimizer(r, parts, met?.gradients ?? own, input('rates'))
+  } else applyOptimizer(r, parts, met?.gradients ?? own, input('hyperparameters'))
 }
 
 function reportAll(r: Recorder, parts: StepParts, first: number, losses: Tensor, prediction: Tensor, target: Tensor): void {
@@ -204,12 +204,14 @@ function clipped(gradients: readonly Tensor[], { norm, value }: Clipping): reado
 }
 
 /** Applies the optimiser to every trained parameter. */
-function applyOptimizer(r: Recorder, parts: StepParts, unbounded: readonly Tensor[], rates: Tensor): void {
+function applyOptimizer(r: Recorder, parts: StepParts, unbounded: readonly Tensor[], hyperparameters: Tensor): void {
   const { optimizer, state } = parts
   const gradients = clipped(unbounded, parts.clip ?? {})
   const { scalarCount } = optimizer
   const scalars = state.groups.map((_, group) =>
-    Array.from({ length: scalarCount }, (_, i) => (rates.size === 1 ? reshape(rates, []) : slice(rates, group * scalarCount + i))),
+    Array.from({ length: scalarCount }, (_, i) =>
+      hyperparameters.size === 1 ? reshape(hyperparameters, []) : slice(hyperparameters, group * scalarCount + i),
+    ),
   )
   state.parameters
     .filter((p) => p.trained)

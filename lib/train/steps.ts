@@ -32,7 +32,7 @@ export class Step implements Held {
   /** Of one sample's x. */
   readonly fields: readonly FieldSpec[]
   readonly #execution: Execution
-  readonly #rates: TypedArray
+  readonly #hyperparameters: TypedArray
   readonly #report = new Float64Array(1)
   readonly #arrays: TypedArray[]
   readonly #at: { readonly x: readonly number[]; readonly y: number; readonly weights: number }
@@ -49,9 +49,9 @@ export class Step implements Held {
     )
     this.fields = sample.x
     this.scalars = new Float64Array(parts.optimizer.scalarCount * parts.state.groups.length)
-    this.#rates = allocate(parts.dtype, this.scalars.length)
+    this.#hyperparameters = allocate(parts.dtype, this.scalars.length)
     // Those of the batch come with each run.
-    const arrays = table.list<TypedArray>({ rates: this.#rates, draws: this.counter })
+    const arrays = table.list<TypedArray>({ hyperparameters: this.#hyperparameters, draws: this.counter })
     this.#arrays = [...arrays.map((array) => array ?? this.counter), ...this.#execution.constants]
     this.#at = { x: table.namesOf('x').map((name) => table.at(name)), y: table.at('y'), weights: table.at('weights') }
   }
@@ -62,7 +62,7 @@ export class Step implements Held {
 
   /** Takes the scalars as they stand, written for this rate. */
   prepared(rate: number): void {
-    this.#rates.set(this.scalars)
+    this.#hyperparameters.set(this.scalars)
     if (this.parts.steady) this.steadyRate = rate
   }
 
