@@ -43,7 +43,11 @@ export function scanRow(loop: Loop): GeneralPrimitive {
   }
 }
 
-/** Iterations that a program has written out, one after the other. */
+/**
+ * Iterations that a program has written out, one after the other. The instruction takes less from two on: forward and gradient of an LSTM
+ * 16 → 128 (batch 32) at lengths 2, 4 and 8, by it 633, 993 and 1,866 µs, written out 655, 1,232 and 2,593; of a GRU 4 → 16 9.2, 11.5
+ * and 21 µs, 11.9, 17 and 30.
+ */
 const mostWritten = 1
 
 /** The loop for a program, which repeats it by an instruction of its own. */

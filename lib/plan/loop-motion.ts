@@ -19,6 +19,7 @@ import { sliceRow } from '../primitives/parts.js'
 import { apply } from '../primitives/primitive.js'
 import { sum } from '../primitives/reduce.js'
 import type { Tensor } from '../tensor/tensor.js'
+import { bytesPerElement } from '../util/dtype.js'
 import { sizeOf } from '../util/shape.js'
 import { isElementwise } from './fuse.js'
 import {
@@ -96,18 +97,18 @@ function moveBefore(graph: Graph, node: LoopNode): void {
   const motions = motionsOf(body)
   const fixed = new Set<Node>()
   const rows = new Set<Node>()
-  /** Of a value that stays, what leaves. What repeats a smaller value, or only looks at it, stays with who reads it. */
-  const visit = (inner: Node): void => {
-    if (!isOp(inner) || fixed.has(inner) || rows.has(inner)) return
+  // From the last to the first: what is read by something that stays either leaves or stays, too.
+  const read = new Set(body.effects.map(({ value }) => value))
+  for (const inner of body.nodes.slice().reverse()) {
     const motion = motions.get(inner)
-    const kept = applies(inner, broadcastRow) || applies(inner, reshapeRow)
-    if (motion === 'fixed' && !kept) fixed.add(inner)
-    else if (motion === 'row' && isProduct(inner) && inner.inputs.some((input) => motions.get(input) === 'fixed')) rows.add(inner)
-    else inner.inputs.forEach(visit)
+    if (motion !== 'carried' && !read.has(inner)) continue
+    // What repeats a smaller value, or only looks at it, stays with who reads it.
+    const light = applies(inner, broadcastRow) || applies(inner, reshapeRow)
+    if (isOp(inner) && motion === 'fixed' && !light) fixed.add(inner)
+    else if (motion === 'row' && isProduct(inner) && inner.inputs.some((input) => motions.get(input) === 'fixed') && canStack(loop, inner))
+      rows.add(inner)
+    else for (const input of inner.inputs) read.add(input)
   }
-  for (const inner of body.nodes) if (isOp(inner) && motions.get(inner) !== 'fixed') visit(inner)
-  for (const inner of body.nodes) if (!isOp(inner)) inner.inputs.forEach(visit)
-  for (const { value } of body.effects) visit(value)
   const leaving = [...fixed, ...rows]
   if (leaving.length === 0) return
   const { nodes, leaves } = coneOf(body, leaving)
@@ -156,6 +157,13 @@ function isStacked({ body }: Loop, value: Node): boolean {
   const base = seen(value)
   return base.origin.kind === 'row' || body.effects.some((effect) => effect.kind === 'output' && effect.value === base)
 }
+
+/** Bytes of a stack that passes add, at most. */
+const mostStacked = 2 ** 28
+
+/** Whether a value is small enough for a stack of it. */
+export const canStack = ({ length }: Loop, { shape, dtype }: Node): boolean =>
+  length * sizeOf(shape) * bytesPerElement[dtype] <= mostStacked
 
 /** Where what is made of the stacks of a loop can be put: behind all of its results. */
 function behind(graph: Graph, node: LoopNode): number {
@@ -274,7 +282,7 @@ function moveAfter(graph: Graph, node: LoopNode): void {
       if (!product || operands.some(isFixed)) continue
       // What the loop makes anew is stored and read once more; that of the sum is saved.
       const stored = operands.filter((x) => !isStacked(loop, x)).reduce((size, x) => size + sizeOf(x.shape), 0)
-      if (stored > 4 * sizeOf(start.shape)) continue
+      if (stored > 4 * sizeOf(start.shape) || !operands.every((x) => isStacked(loop, x) || canStack(loop, x))) continue
       instead(slot, chain, operands, begins, ([a, b], values) => end(product(a as Tensor, b as Tensor), values))
     }
     taken.add(effect)
@@ -288,7 +296,7 @@ function moveAfter(graph: Graph, node: LoopNode): void {
     if (effect.kind !== 'output' || needed.has(effect.value)) continue
     const chain = chainTo(effect.value, (inner) => applies(inner, matmulRow), passes, readers, motions)
     const [a, b] = chain?.start.inputs ?? []
-    if (!chain || !a || !b || isFixed(a) || !isFixed(b)) continue
+    if (!chain || !a || !b || isFixed(a) || !isFixed(b) || !(isStacked(loop, a) || canStack(loop, a))) continue
     const all = [chain.start, ...chain.then]
     instead(
       loop.carries.length + effect.input,

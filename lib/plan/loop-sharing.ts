@@ -8,7 +8,7 @@ import type { elementwiseOps } from '../backend/program.js'
 import { matmulRow } from '../primitives/linalg.js'
 import { sizeOf } from '../util/shape.js'
 import { type Graph, isLoop, isOp, type LoopNode, type Node, scalarConstant } from './graph.js'
-import { motionsOf, stackOf } from './loop-motion.js'
+import { canStack, motionsOf, stackOf } from './loop-motion.js'
 import { applies, microOf } from './patterns.js'
 import { isView } from './views.js'
 
@@ -140,15 +140,15 @@ function shareBetween(graph: Graph, ahead: LoopNode, back: LoopNode): void {
   const without = (stacked: ReadonlySet<Node>) => {
     const computed = new Set<Node>()
     const used = new Set<Node>()
-    const visit = (node: Node): void => {
-      if (!again(node) || computed.has(node)) return
+    const left = [...frontier]
+    for (let node = left.pop(); node !== undefined; node = left.pop()) {
+      if (!again(node) || computed.has(node)) continue
       if (stacked.has(node)) used.add(node)
       else {
         computed.add(node)
-        node.inputs.forEach(visit)
+        left.push(...node.inputs)
       }
     }
-    frontier.forEach(visit)
     return { computed, used }
   }
   const all = without(new Set()).computed
@@ -156,7 +156,8 @@ function shareBetween(graph: Graph, ahead: LoopNode, back: LoopNode): void {
   const cost = ({ computed, used }: { computed: ReadonlySet<Node>; used: ReadonlySet<Node> }) =>
     [...computed].reduce((sum, node) => sum + work(node), 0) + [...used].reduce((sum, node) => sum + 2 * sizeOf(node.shape), 0)
   // Computed again all of it, all but what is no elementwise operation, or nothing.
-  const ways = [new Set<Node>(), kernels, frontier].map(without)
+  const small = (nodes: Iterable<Node>) => new Set([...nodes].filter((node) => canStack(ahead.origin.loop, node)))
+  const ways = [new Set<Node>(), small(kernels), small(frontier)].map(without)
   const [recomputed, ...others] = ways.map(cost) as [number, number, number]
   const least = Math.min(recomputed, ...others)
   const chosen = ways[[recomputed, ...others].indexOf(least)] as ReturnType<typeof without>

@@ -6,7 +6,7 @@
 import { stopGradientRow } from '../primitives/movement.js'
 import type { Accumulation } from './fold-updates.js'
 import { type Cluster, operandsOf } from './fuse.js'
-import type { Effect, Graph, Node } from './graph.js'
+import { type Effect, type Graph, isLoop, type Node } from './graph.js'
 import { baseOf } from './views.js'
 
 /** One kernel call to be, or a view (no call). `writes` maps values to the state slots or outputs they are written to directly. */
@@ -107,6 +107,8 @@ export function schedule(graph: Graph, clusters: readonly Cluster[], accumulatio
     const producer = itemOf.get(base)
     const direct =
       producer?.kind === 'cluster' &&
+      // A loop that stops half way leaves the state as it was.
+      !(to.kind === 'state' && isLoop(producer.cluster.nodes[0] as Node)) &&
       !outsideValues.has(base) &&
       (to.kind === 'output' ||
         [...(readers.get(to.slot) ?? [])].every((reader) =>
