@@ -11,7 +11,6 @@ import { type ElementwiseOp, elementwiseLimits } from '../backend/program.js'
 import { chainOf, computesInFloat32, microOps } from '../primitives/micro-ops.js'
 import { foldGrid, type Shape, sameShape } from '../util/shape.js'
 import { consumersOf, type Graph, isLoop, isOp, type Node, scalarConstant } from './graph.js'
-import { applies } from './patterns.js'
 
 export interface Cluster {
   /** In graph order; one node unless elementwise, and the results of one that has several. */
@@ -92,27 +91,9 @@ export function fuse(graph: Graph): Cluster[] {
     }
   }
   sink(graph, clusterOf, consumers, kept, fits)
-  for (const cluster of new Set(clusterOf.values())) if (cluster.nodes.length > 1) spans.set(cluster, spanOf(cluster))
-  pairCompanions(graph, clusterOf, spans)
   const clusters = [...new Set(clusterOf.values())].filter((cluster) => cluster.nodes.length > 0)
   for (const cluster of clusters) if (cluster.elementwise) cluster.nodes.sort((a, b) => a.id - b.id)
   return clusters
-}
-
-/** Makes one call of two nodes where the kernel of one writes the value of the other too, in the order [main, companion]. */
-function pairCompanions(graph: Graph, clusterOf: Map<Node, Cluster>, spans: Spans): void {
-  for (const main of graph.nodes) {
-    const companion = isOp(main) ? main.origin.primitive.companion : undefined
-    if (companion === undefined) continue
-    const other = graph.nodes.find((node) => applies(node, companion) && node.inputs.every((input, i) => input === main.inputs[i]))
-    const own = clusterOf.get(main) as Cluster
-    if (!other || clusterOf.get(other)?.nodes.length !== 1 || reaches(own, clusterOf.get(other) as Cluster, clusterOf, spans)) continue
-    if (main.inputs.some((input) => input === other)) continue
-    ;(clusterOf.get(other) as Cluster).nodes = []
-    own.nodes = [main, other]
-    spans.set(own, spanOf(own))
-    clusterOf.set(other, own)
-  }
 }
 
 /**

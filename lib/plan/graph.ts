@@ -111,3 +111,10 @@ export function replace(graph: Graph, node: Node, other: Node): void {
   for (const reader of graph.nodes) reader.inputs = reader.inputs.map((input) => (input === node ? other : input))
   for (const effect of graph.effects) if (effect.value === node) effect.value = other
 }
+
+/** Numbers the nodes of a graph in their order, as passes expect it. */
+export function number(graph: Graph): void {
+  graph.nodes.forEach((node, id) => {
+    Object.assign(node, { id })
+  })
+}

@@ -31,11 +31,12 @@ import {
   type Loop,
   type LoopNode,
   type Node,
+  number,
   removeDead,
   replace,
 } from './graph.js'
 import { applies, microOf, type OpNode } from './patterns.js'
-import { number, reapply, reapplyToStacks, splice } from './splice.js'
+import { reapply, reapplyToStacks, splice } from './splice.js'
 
 /** From what a value of a body is computed: from what does not change alone, from rows too, from carries too. */
 type Motion = 'fixed' | 'row' | 'carried'

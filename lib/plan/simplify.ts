@@ -8,9 +8,10 @@ import { matmulRow } from '../primitives/linalg.js'
 import { reshapeRow, stopGradientRow, transposeRow } from '../primitives/movement.js'
 import { concatRow, placeRow } from '../primitives/parts.js'
 import type { Params, Primitive } from '../primitives/primitive.js'
+import { softmaxCrossEntropyGradRow, softmaxCrossEntropyRow } from '../primitives/softmax.js'
 import { full } from '../tensor/creation.js'
 import { foldGrid, sameShape, sizeOf } from '../util/shape.js'
-import { consumersOf, type Graph, isOp, type Node, removeDead } from './graph.js'
+import { consumersOf, type Graph, isOp, type Node, number, removeDead } from './graph.js'
 import { any, applies, type Bound, constant, microOf, type OpNode, op, type Pattern, symmetric, where } from './patterns.js'
 
 /** What a node becomes: another node, or an operation of its own shape and type. */
@@ -144,6 +145,12 @@ export function simplify(graph: Graph): void {
   const readers = (node: Node) => consumers.get(node)?.length ?? 0
   for (const node of graph.nodes) {
     node.inputs = node.inputs.map((input) => replaced.get(input) ?? input)
+    if (node.origin.kind === 'part') {
+      const key = `part ${node.origin.index} ${node.inputs[0]?.id}`
+      const earlier = known.get(key)
+      if (earlier) replaced.set(node, earlier)
+      else known.set(key, node)
+    }
     if (!isOp(node)) continue
     const other = rewrite(node, readers)
     if (other) {
@@ -159,6 +166,57 @@ export function simplify(graph: Graph): void {
   }
   for (const effect of graph.effects) effect.value = replaced.get(effect.value) ?? effect.value
   removeDead(graph)
+  takeWithGradient(graph)
+}
+
+/** A cross-entropy whose gradient is asked for, too, is a result of the same call, unless the gradient waits for it. */
+function takeWithGradient(graph: Graph): void {
+  let moved = false
+  for (const gradient of graph.nodes) {
+    if (!applies(gradient, softmaxCrossEntropyGradRow)) continue
+    const [z, labels, g] = gradient.inputs as [Node, Node, Node]
+    const value = graph.nodes.find((node) => applies(node, softmaxCrossEntropyRow) && node.inputs[0] === z && node.inputs[1] === labels)
+    if (value === undefined || reads(g, value)) continue
+    Object.assign(value, { origin: { kind: 'part', index: 1 }, inputs: [gradient] })
+    moved = true
+  }
+  if (moved) order(graph)
+}
+
+/** Whether a node is computed from another. */
+function reads(node: Node, other: Node): boolean {
+  const met = new Set<Node>()
+  const left = [node]
+  for (let next = left.pop(); next !== undefined; next = left.pop()) {
+    if (next === other) return true
+    // What is older than the other does not read it.
+    if (met.has(next) || next.id < other.id) continue
+    met.add(next)
+    left.push(...next.inputs)
+  }
+  return false
+}
+
+/** Puts every node after what it reads, and otherwise leaves them in their order. */
+function order(graph: Graph): void {
+  const placed = new Set<Node>()
+  const nodes: Node[] = []
+  for (const node of graph.nodes) {
+    const left = [node]
+    for (let next = left.at(-1); next !== undefined; next = left.at(-1)) {
+      const missing = placed.has(next) ? undefined : next.inputs.find((input) => !placed.has(input))
+      if (missing) {
+        left.push(missing)
+        continue
+      }
+      left.pop()
+      if (placed.has(next)) continue
+      placed.add(next)
+      nodes.push(next)
+    }
+  }
+  graph.nodes = nodes
+  number(graph)
 }
 
 /** Rewrites a node until no rule applies; gives the node that it repeats, where it comes to that. */

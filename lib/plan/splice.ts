@@ -6,7 +6,7 @@ import { apply, atNextLevel } from '../primitives/primitive.js'
 import { withScope } from '../primitives/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { sameShape } from '../util/shape.js'
-import { type Graph, isOp, type Node } from './graph.js'
+import { type Graph, isOp, type Node, number } from './graph.js'
 import { record } from './record.js'
 import { StateLayout } from './state-layout.js'
 
@@ -33,13 +33,6 @@ export function splice(graph: Graph, index: number, operands: readonly Node[], b
   graph.nodes.splice(index, 0, ...own)
   number(graph)
   return inner.effects.map((effect) => outside(effect.value))
-}
-
-/** Numbers the nodes of a graph in their order, as passes expect it. */
-export function number(graph: Graph): void {
-  graph.nodes.forEach((node, id) => {
-    Object.assign(node, { id })
-  })
 }
 
 /** Applies nodes again, to the values that are known of what they read, and adds theirs. */

@@ -57,11 +57,6 @@ interface Row<P extends Params> {
   readonly rowwise?: (inputs: readonly Aval[], output: Aval, params: P, rows: readonly boolean[]) => boolean
   /** How an application is written on a printed or drawn tape; a call of its name where left out. */
   readonly notation?: Notation
-  /**
-   * A row whose value this row's kernel writes as a second output, from the first of the same inputs: where a program
-   * needs both, they are one call.
-   */
-  readonly companion?: { readonly name: string }
   /** The application over a stack of samples (`vmap`). Elementwise rows need none: ranks are aligned. */
   readonly batch?: BatchRule<P>
   /** Multiplies the tests' tolerances, with its reason in a comment. */

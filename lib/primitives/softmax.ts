@@ -5,13 +5,15 @@ import type { Tensor } from '../tensor/tensor.js'
 import { isFloat } from '../util/dtype.js'
 import { checkOptions } from '../util/options.js'
 import { around, formatShape, normalizeAxes, normalizeAxis, type Shape } from '../util/shape.js'
-import { alongNext, overRows } from './batching.js'
+import { alongNext, folded, overRows, unfolded } from './batching.js'
+import { elements } from './elements.js'
 import { add, exp, mul, sub } from './elementwise.js'
 import { asIndices, type Indices, oneHot } from './indexing.js'
 import { noteAsLogarithm, noteLogarithm } from './logarithms.js'
 import { cast, reshape, transpose } from './movement.js'
 import { type Aval, apply, type GeneralPrimitive, type Primitive, type Sample } from './primitive.js'
 import { type Axis, type ReduceOptions, sum } from './reduce.js'
+import { Tuple, tupleOf } from './tuple.js'
 
 interface Along {
   axis: number
@@ -71,7 +73,7 @@ const logSumExpRow: GeneralPrimitive<Along> = {
   samples,
 }
 
-const softmaxCrossEntropyRow: GeneralPrimitive = {
+export const softmaxCrossEntropyRow: GeneralPrimitive = {
   name: 'softmaxCrossEntropy',
   kind: 'general',
   doc: 'y[i] = logSumExp(z[i]) − z[i, label[i]]; its derivative is softmax(z) − oneHot(label)',
@@ -79,7 +81,7 @@ const softmaxCrossEntropyRow: GeneralPrimitive = {
   infer: (inputs) => ({ shape: head(inputs).shape.slice(0, 1), dtype: head(inputs).dtype }),
   lower: (inputs) => ({ kernel: 'softmaxCrossEntropy', ints: head(inputs).shape, scalars: [] }),
   jvp: ([t], { inputs: [z, labels] }) => (t ? sum(mul(t, residual(z as Tensor, labels as Tensor)), 1) : undefined),
-  vjp: (g, { inputs: [z, labels] }) => [apply(softmaxCrossEntropyGradRow, [z as Tensor, labels as Tensor, g], {})],
+  vjp: (g, { inputs: [z, labels] }) => [gradientOf(z as Tensor, labels as Tensor, g)],
   batch: overRows,
   samples: () => [
     { inputs: [{ shape: [4, 3] }, { shape: [4], dtype: 'int32', below: 3 }] },
@@ -93,34 +95,47 @@ const softmaxCrossEntropyRow: GeneralPrimitive = {
   ],
 }
 
-const softmaxCrossEntropyGradRow: GeneralPrimitive = {
+/** The pullback of the cross-entropy. Its kernel has the value at hand, too: a program that wants both takes both from it. */
+export const softmaxCrossEntropyGradRow: GeneralPrimitive = {
   name: 'softmaxCrossEntropyGrad',
-  companion: softmaxCrossEntropyRow,
   kind: 'general',
-  doc: 'y[i] = g[i] · (softmax(z[i]) − oneHot(label[i]))',
+  doc: 'y[i] = g[i] · (softmax(z[i]) − oneHot(label[i])), and the cross-entropy itself',
   rowwise: (_inputs, _output, _params, rows) => rows.every(Boolean),
-  infer: head,
+  infer: (inputs) => tupleOf([head(inputs), { shape: head(inputs).shape.slice(0, 1), dtype: head(inputs).dtype }]),
   lower: (inputs) => ({ kernel: 'softmaxCrossEntropyGrad', ints: head(inputs).shape, scalars: [] }),
   jvp: ([tz, , tg], { inputs }) => {
     const [z, labels, g] = inputs as [Tensor, Tensor, Tensor]
     const y = softmax(z, 1)
     const fromZ = tz && mul(column(g), mul(y, sub(tz, total(mul(tz, y), 1))))
     const fromG = tg && mul(column(tg), residual(z, labels))
-    return fromZ && fromG ? add(fromZ, fromG) : (fromZ ?? fromG)
+    return new Tuple([fromZ && fromG ? add(fromZ, fromG) : (fromZ ?? fromG), tz && sum(mul(tz, residual(z, labels)), 1)])
   },
-  vjp: (c, { inputs }) => {
+  vjp: (cotangent, { inputs }) => {
     const [z, labels, g] = inputs as [Tensor, Tensor, Tensor]
+    const [c, ofValue] = (cotangent as Tuple).parts
+    const fromValue = ofValue && gradientOf(z, labels, ofValue)
+    if (c === undefined) return [fromValue]
     const y = softmax(z, 1)
     const weighted = mul(c, column(g))
-    return [mul(y, sub(weighted, total(mul(weighted, y), 1))), undefined, sum(mul(c, residual(z, labels)), 1)]
+    const ofZ = mul(y, sub(weighted, total(mul(weighted, y), 1)))
+    return [fromValue ? add(ofZ, fromValue) : ofZ, undefined, sum(mul(c, residual(z, labels)), 1)]
   },
-  batch: overRows,
+  batch: (batch) => {
+    const { row, params, size, full } = batch
+    const stacks = batch.inputs.map((_, i) => full(i))
+    const rows = (stacks[0] as Tensor).shape[1] as number
+    return new Tuple(elements(apply(row, stacks.map(folded), params), 2).map((y) => unfolded(y, size, rows)))
+  },
   samples: () => [
     { inputs: [{ shape: [4, 3] }, { shape: [4], dtype: 'int32', below: 3 }, { shape: [4] }] },
     { inputs: [{ shape: [2, 5] }, { shape: [2], dtype: 'int32', below: 5 }, { shape: [2] }] },
     { inputs: [{ shape: [0, 3] }, { shape: [0], dtype: 'int32', below: 3 }, { shape: [0] }] },
   ],
 }
+
+/** g · (softmax(z) − oneHot(label)), row by row. */
+const gradientOf = (z: Tensor, labels: Tensor, g: Tensor): Tensor =>
+  elements(apply(softmaxCrossEntropyGradRow, [z, labels, g], {}), 1)[0] as Tensor
 
 const column = (g: Tensor) => reshape(g, [g.size, 1])
 

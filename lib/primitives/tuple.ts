@@ -4,7 +4,8 @@
  */
 
 import { Tensor } from '../tensor/tensor.js'
-import { isFloat } from '../util/dtype.js'
+import { type Dtype, isFloat } from '../util/dtype.js'
+import type { Shape } from '../util/shape.js'
 
 /** Several tensors as one. Among cotangents and tangents an absent part is 0. */
 export class Tuple extends Tensor {
@@ -23,3 +24,7 @@ export class Tuple extends Tensor {
     )
   }
 }
+
+/** What a row of several results infers: their shapes and types. */
+export const tupleOf = (results: readonly { readonly shape: Shape; readonly dtype: Dtype }[]): Tuple =>
+  new Tuple(results.map(({ shape, dtype }) => new Tensor(shape, dtype)))

@@ -6,6 +6,7 @@
 #include "../kernels/random.h"
 #include "../program/pool.h"
 #include "../program/processors.h"
+#include "../program/program.h"
 #include "../program/words.h"
 #include "boundary.h"
 #include "errors.h"
@@ -16,8 +17,9 @@ namespace wengert {
 napi_value Describe(napi_env env, napi_callback_info) {
   return Guard(env, [&]() -> napi_value {
     Napi::Object description = Napi::Object::New(env);
-    Napi::Array kernels = Napi::Array::New(env, kKernelCount);
-    for (std::size_t i = 0; i < kKernelCount; i++) kernels.Set(static_cast<std::uint32_t>(i), kKernels[i].name);
+    // As programs number them: the loop comes last.
+    Napi::Array kernels = Napi::Array::New(env, kLoopKernel + 1);
+    for (std::size_t i = 0; i <= kLoopKernel; i++) kernels.Set(static_cast<std::uint32_t>(i), KernelName(i));
     Napi::Array elementwise = Napi::Array::New(env, kElementwiseCount);
     for (std::size_t i = 0; i < kElementwiseCount; i++)
       elementwise.Set(static_cast<std::uint32_t>(i), kElementwiseNames[i]);

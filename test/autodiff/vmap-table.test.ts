@@ -12,7 +12,7 @@ import { StateLayout } from '../../lib/plan/state-layout.js'
 import * as elementwise from '../../lib/primitives/elementwise.js'
 import { microOps } from '../../lib/primitives/micro-ops.js'
 import { stack } from '../../lib/primitives/parts.js'
-import { apply, type Primitive, type Sample } from '../../lib/primitives/primitive.js'
+import type { Primitive, Sample } from '../../lib/primitives/primitive.js'
 import { elementwiseRows, opTable } from '../../lib/primitives/table.js'
 import { emptyTensor, Tensor } from '../../lib/tensor/tensor.js'
 import { allocate, isFloat } from '../../lib/util/dtype.js'
@@ -20,6 +20,7 @@ import { Stream } from '../../lib/util/random.js'
 import { sizeOf } from '../../lib/util/shape.js'
 import { type Composite, composites } from '../support/composites.js'
 import { announce, present, using } from '../support/engines.js'
+import { resultOf } from '../support/rows.js'
 import { farthest, tolerances } from '../support/tolerance.js'
 
 const size = 3
@@ -67,7 +68,7 @@ class Case {
     axis: number,
   ) {
     const op = pointwise.has(row) ? functions.get(row.name) : undefined
-    this.f = op ?? ((...x) => apply(row, x, sample.params ?? {}))
+    this.f = op ?? ((...x) => resultOf(row, x, sample.params ?? {}))
     const stream = new Stream({ seed: row.name.length + 5, purpose: 0, a: axis, b: sample.inputs.length })
     const common = sample.inputs.map((spec) => draw(spec, stream))
     this.samples = Array.from({ length: size }, () =>

@@ -2,11 +2,13 @@
 
 import { describe, expect, test } from 'vitest'
 import type { Program, Step } from '../../lib/backend/program.js'
-import { compile, grad, nn, Random, scan, type Tensor, tensor, valueAndGrad, zeros } from '../../lib/index.js'
-import { lowerFunction } from '../../lib/plan/plan.js'
+import { engine } from '../../lib/backend/select.js'
+import { compile, gather, grad, nn, Random, scan, type Tensor, tensor, valueAndGrad, zeros } from '../../lib/index.js'
+import { compile as compilePlan, lowerFunction } from '../../lib/plan/plan.js'
 import { record } from '../../lib/plan/record.js'
 import { rowsApart } from '../../lib/plan/rows.js'
 import { StateLayout } from '../../lib/plan/state-layout.js'
+import { codeOf } from '../backend/engines.js'
 import { announce, during, present, using } from '../support/engines.js'
 import { farthest } from '../support/tolerance.js'
 
@@ -315,6 +317,29 @@ describe('programs', () => {
         }
       })
   })
+
+  test.each(present)('a loop that stops half way leaves the state as it was, on %s', (name) =>
+    using(name, () => {
+      const layout = new StateLayout()
+      layout.add('h', [2], 'float64')
+      const table = tensor([1, 2, 3, 4, 5, 6], { shape: [3, 2], dtype: 'float64' })
+      const plan = compilePlan([{ name: 'i', shape: [4], dtype: 'int32' }], layout, { dtype: 'float64' }, (r) => {
+        const next = (h: Tensor, i: Tensor) => [h.mul(0.5).add(gather(table, i.reshape([1])).reshape([2])), undefined] as const
+        r.assign(0, scan(next, r.state(0), r.input(0))[0])
+      })
+      const state = engine().createState(layout.bytes, [])
+      state.write(0, Float64Array.of(8, 8))
+      const values = () => {
+        const out = new Float64Array(2)
+        state.read(0, out)
+        return Array.from(out)
+      }
+      expect(codeOf(() => plan.run(state, [Int32Array.of(0, 1, 9, 2)]))).toBe('ERR_INDEX')
+      expect(values()).toEqual([8, 8])
+      plan.run(state, [Int32Array.of(0, 0, 0, 2)])
+      expect(values()).toEqual([0.5 + 0.125 + 0.25 + 0.5 + 5, 0.5 + 0.25 + 0.5 + 1 + 6])
+    }),
+  )
 
   test('a full batch is not cut across a loop over its samples', () => {
     const specs = [{ name: 'x', shape: [6, 2], dtype: 'float64' as const }]

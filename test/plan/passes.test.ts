@@ -115,6 +115,27 @@ describe('passes', () => {
     expect([Array.from(a), Array.from(b), report[0]]).toEqual([[3, 4], [1, 2], 3])
   })
 
+  it('shares the results of equal calls that have several', () => {
+    const inputs = [
+      input('z', [4, 3]),
+      { ...input('label', [4]), dtype: 'int32' as const },
+      input('a', [4, 3], true),
+      input('b', [4, 3], true),
+    ]
+    const { program, constants } = lowered(inputs, (r) => {
+      const g = full([4], 0.25)
+      const gradient = () => vjp((z: Tensor) => softmaxCrossEntropy(z, r.input(1)), r.input(0))[1](g)[0]
+      r.output(2, gradient())
+      r.output(3, gradient().mul(2))
+    })
+    expect(kernels(program)).toEqual(['softmaxCrossEntropyGrad', 'elementwise'])
+    const [a, b] = [new Float32Array(12), new Float32Array(12)]
+    const given = [new Float32Array([1, 2, 3, 0, 0, 0, -1, 5, 2, 9, 1, 1]), new Int32Array([2, 0, 1, 1]), a, b]
+    jsBackend.compile(program).run(undefined, [...given, ...constants])
+    expect(b).toEqual(a.map((x) => 2 * x))
+    expect(a.some((x) => x !== 0)).toBe(true)
+  })
+
   it('makes the loss and its gradient in one call where neither waits for the other', () => {
     const { program } = lowered([input('z', [4, 3]), { ...input('label', [4]), dtype: 'int32' }, input('out', [4, 3], true)], (r) => {
       const losses = (z: Tensor) => softmaxCrossEntropy(z, r.input(1))

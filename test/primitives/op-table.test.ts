@@ -7,7 +7,7 @@
 import { afterAll, describe, expect, test } from 'vitest'
 import '../../lib/primitives/methods.js'
 import * as elementwise from '../../lib/primitives/elementwise.js'
-import { apply, type Primitive, type Sample } from '../../lib/primitives/primitive.js'
+import type { Primitive, Sample } from '../../lib/primitives/primitive.js'
 import { elementwiseRows, opTable } from '../../lib/primitives/table.js'
 import { tensor } from '../../lib/tensor/creation.js'
 import { Tensor } from '../../lib/tensor/tensor.js'
@@ -28,6 +28,7 @@ import {
   type Subject,
   throughLoop,
 } from '../support/prove.js'
+import { resultOf } from '../support/rows.js'
 
 const { rows } = golden<{ rows: Record<string, GoldenCase[]> }>('ops')
 const { functions: composedGolden } = golden<{ functions: Record<string, GoldenCase> }>('composites')
@@ -55,7 +56,7 @@ function subject(row: Primitive, sample: Sample, c: GoldenCase, dtype: FloatDtyp
   const op = pointwise.has(row) ? functions.get(row.name) : undefined
   return {
     name: row.name,
-    f: op ?? ((...x) => apply(row, x, params)),
+    f: op ?? ((...x) => resultOf(row, x, params)),
     inputs: inputs(sample.inputs, c, dtype),
     golden: c,
     differentiable: row.kind !== 'nondifferentiable',

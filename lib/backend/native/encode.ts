@@ -91,10 +91,16 @@ export function encodeProgram(numbers: KernelNumbers, program: Program): Float64
   for (const { space, offset, length, dtype } of slots) out.put(space, offset, length, numberOfDtype('program', dtype))
   for (const step of steps) {
     if (step.loop) {
-      // After the last kernel; its numbers are the loop's.
+      // Its numbers are those of the loop.
       const { length, windows, steps: body } = step.loop
       const words = windows.flatMap(({ slot, advance }) => [slot, advance])
-      out.put(numbers.size, step.outputs.length, step.inputs.length, 2 + words.length + step.ints.length, step.scalars.length)
+      out.put(
+        numberOfKernel(numbers, 'program', 'loop'),
+        step.outputs.length,
+        step.inputs.length,
+        2 + words.length + step.ints.length,
+        step.scalars.length,
+      )
       out.putAll([...step.outputs, ...step.inputs, length, flatSteps(body).length, ...words, ...step.ints, ...step.scalars])
       continue
     }

@@ -16,7 +16,7 @@ function lacks(addon: Partial<Addon>): string | undefined {
   if (typeof addon.describe !== 'function') return 'expected the addon of this package, got another one'
   const { kernels, elementwise } = addon.describe()
   const lacking: string[] = addonFunctions.filter((name) => typeof addon[name] !== 'function')
-  lacking.push(...kernelNames.filter((name) => !kernels.includes(name)))
+  lacking.push(...[...kernelNames, 'loop'].filter((name) => !kernels.includes(name)))
   for (const [i, name] of Object.keys(elementwiseOps).entries()) if (elementwise[i] !== name) lacking.push(`elementwise ${name}`)
   if (lacking.length === 0) return undefined
   return `expected a binary of this version, got one without ${lacking.join(', ')}; it was built from other sources: build it again`
