@@ -118,6 +118,9 @@ export {
   unfold,
   upsample,
 } from './primitives/spatial.js'
+export { SweepResult, type SweepTrial } from './sweep/result.js'
+export type { SweepConfig, SweepContext, SweepOutcome, SweepRange, SweepSpace, SweepTrain } from './sweep/space.js'
+export { type SweepOptions, sweep } from './sweep/sweep.js'
 export type { AnswerOptions, TablePrediction } from './table/answers.js'
 export { calibrate, chooseThreshold, type ThresholdOptions } from './table/calibrate.js'
 export { type CategoryOptions, category } from './table/category.js'

@@ -13,7 +13,7 @@ const { standIns } = (await import(script)) as { standIns: Record<string, Record
 
 // biome-ignore format: a table
 const libRooms = [
-  'errors', 'util', 'native', 'backend', 'tensor', 'primitives', 'autodiff', 'plan', 'compile', 'nn', 'optim', 'distributed', 'data', 'table', 'io', 'train', 'web', 'index', 'cli',
+  'errors', 'util', 'native', 'backend', 'tensor', 'primitives', 'autodiff', 'plan', 'compile', 'nn', 'optim', 'distributed', 'data', 'table', 'io', 'train', 'sweep', 'web', 'index', 'cli',
 ]
 const nativeRooms = ['mpi', 'kernels', 'program', 'boundary', 'async', 'addon', 'harness']
 

@@ -75,7 +75,8 @@ function checkConfusion(counts: unknown, classes: readonly string[] | undefined)
 /** Colours that are told apart in light and dark, also by most who do not see all of them. */
 const colors = ['#3b6fd4', '#e07b1f', '#2f9e6b', '#c8453f', '#8a5cc2', '#1c9fb0', '#b8487f', '#8a7a1f']
 
-const style = `:root{color-scheme:light dark;--back:#fff;--text:#1d2430;--soft:#5d6675;--line:#d9dde4;--card:#f6f7f9;--hit:#3b6fd4;--miss:#c8453f}
+/** How pages look, light or dark as the reader's system is. */
+export const style = `:root{color-scheme:light dark;--back:#fff;--text:#1d2430;--soft:#5d6675;--line:#d9dde4;--card:#f6f7f9;--hit:#3b6fd4;--miss:#c8453f}
 @media(prefers-color-scheme:dark){:root{--back:#12151b;--text:#e6e9ef;--soft:#9aa4b4;--line:#2e3440;--card:#1a1f28;--hit:#5b8def;--miss:#e0625c}}
 *{box-sizing:border-box}body{margin:0 auto;max-width:1540px;padding:24px;background:var(--back);color:var(--text);font:15px/1.45 system-ui,"DejaVu Sans",sans-serif}
 h1{font-size:24px;margin:0 0 16px}.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,560px),1fr));gap:16px}

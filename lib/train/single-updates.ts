@@ -4,21 +4,26 @@ import { engine } from '../backend/select.js'
 import { Seen } from '../data/seen.js'
 import { writeCounter } from '../nn/dropout.js'
 import { inputsFor } from '../nn/inputs.js'
-import type { TensorLike } from '../tensor/creation.js'
+import { allReduce } from '../primitives/collective.js'
+import { type TensorLike, zeros } from '../tensor/creation.js'
 import { type FieldSpec, fieldName, type InputsLike, tensorsOf } from '../tensor/inputs.js'
 import { nextSeed } from '../tensor/random.js'
 import { allocate, isFloat, type TypedArray } from '../util/dtype.js'
 import { sizeOf } from '../util/shape.js'
 import { notFinite } from './failures.js'
+import type { StepParts } from './parts.js'
 import { type Prepared, sampleOf } from './prepare.js'
 import { RowCopy } from './rows.js'
 import { type Batch, type Step, stepFor } from './steps.js'
 import { asBatch, type Learned, type StreamItem } from './stream.js'
 import type { Training } from './training.js'
 import { writeScalars } from './training-progress.js'
+import type { TrainingState } from './training-state.js'
 
 export class SingleUpdates {
   #seen: Seen | undefined
+  /** The state that all processes are known to have alike. */
+  #same: TrainingState | undefined
 
   /** @param most deviations that an input may lie from what was seen */
   constructor(
@@ -66,6 +71,7 @@ export class SingleUpdates {
     const watched = this.most === undefined ? undefined : numbersOf(batch.x, step.samples)
     const seen = watched && this.#watched(watched, step.samples)
     if (watched && this.most !== undefined) seen?.check('step', watched, this.most, featureNames(step.fields))
+    if (step.parts.ranks) this.#takeFromFirst(step.parts)
     const block = state.claim('step')
     const { learningRate } = recipe.optimizer
     if (step.steadyRate !== learningRate) {
@@ -82,6 +88,19 @@ export class SingleUpdates {
     progress.unfinished = undefined
     if (watched) seen?.take(watched)
     return cost
+  }
+
+  /** Before the first of updates that several processes make together, each with rows of its own: all begin as the first is. */
+  #takeFromFirst({ state, ranks }: StepParts): void {
+    if (this.#same === state) return
+    state.claim('step')
+    const own = state.slots()
+    const values = Object.entries(own).map(([name, t]) => {
+      const counted = isFloat(t.dtype) && ranks?.rank !== 0 ? zeros(t.shape, { dtype: t.dtype }) : t
+      return [name, isFloat(t.dtype) ? allReduce(counted) : t] as const
+    })
+    state.restore(Object.fromEntries(values))
+    this.#same = state
   }
 
   /** Takes note of the data of a first fit, where `maxDeviation` asks. */

@@ -241,7 +241,8 @@ export abstract class Trainer {
   }
 
   /**
-   * One synchronous update on a batch; returns its cost before the update.
+   * One synchronous update on a batch; returns its cost before the update. Of several processes each gives rows of its own, as many
+   * as it likes: all have to call it, and the update and the cost are those of all rows together.
    *
    * @param x [m, …], or several inputs by name; nested and typed arrays are converted
    * @param y m targets
@@ -262,6 +263,13 @@ export abstract class Trainer {
    * @example await trainer.fitStream(events, { signal, onUpdate: ({ cost }) => gauge.set(cost) })
    */
   fitStream(source: Iterable<StreamItem> | AsyncIterable<StreamItem>, options: StreamOptions = {}): Promise<StreamProgress> {
+    if (together())
+      return Promise.reject(
+        new WengertError(
+          'ERR_DISTRIBUTED',
+          'fitStream: streams of several processes do not end together; call `step` on every rank with its own items, or train on a stream in one process',
+        ),
+      )
     return consume(source, options, this.#updates.learner())
   }
 

@@ -9,7 +9,7 @@
  */
 
 /** What a stream of numbers is for; part of the counter, so that streams never overlap. */
-export const purposes = { user: 0, order: 1, dropout: 2, init: 3, split: 4, directions: 5, draw: 6 } as const
+export const purposes = { user: 0, order: 1, dropout: 2, init: 3, split: 4, directions: 5, draw: 6, sweep: 7 } as const
 
 /** Identifies one stream: a 53-bit seed, a purpose, and two free coordinates such as epoch and update. */
 export interface StreamKey {
