@@ -94,6 +94,12 @@ export function short(value: number): string {
   return Math.abs(value) >= 1e6 || (value !== 0 && Math.abs(value) < 1e-3) ? value.toExponential(2) : String(Number(value.toPrecision(4)))
 }
 
+/** A size of a file for people. */
+export function bytes(n: number): string {
+  const [unit, name] = n >= 1e9 ? [1e9, 'GB'] : n >= 1e6 ? [1e6, 'MB'] : n >= 1e3 ? [1e3, 'KB'] : [1, 'bytes']
+  return `${Number((n / unit).toPrecision(3))} ${name}`
+}
+
 export const thousands = (n: number): string => n.toLocaleString('en')
 export const percent = (share: number): string => `${Number((100 * share).toFixed(share < 0.1 ? 1 : 0))} %`
 

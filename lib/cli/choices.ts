@@ -2,6 +2,7 @@
 
 import {
   boolean,
+  type ColumnReport,
   type ColumnSpec,
   category,
   date,
@@ -212,6 +213,18 @@ export function choicesOf(
   }
 }
 
+/** Columns of which the same is said are named together where more than three follow each other; the target is none of them. */
+function alike(columns: readonly ColumnReport[]): (Pick<ColumnReport, 'role' | 'says' | 'guessed'> & { names: string[] })[] {
+  const runs: (Pick<ColumnReport, 'role' | 'says' | 'guessed'> & { names: string[] })[] = []
+  for (const { name, role, says, guessed } of columns) {
+    if (role === 'target') continue
+    const last = runs[runs.length - 1]
+    if (last && last.role === role && last.says === says && last.guessed === guessed) last.names.push(name)
+    else runs.push({ names: [name], role, says, guessed })
+  }
+  return runs.flatMap((run) => (run.names.length > 3 ? [run] : run.names.map((name) => ({ ...run, names: [name] }))))
+}
+
 /** Says what was chosen before anything is trained. */
 export function heading(voice: Speaker, table: FittedTable, { split, recipe }: Choices, parts: readonly Table[]): void {
   const target = table.columns.filter(({ role }) => role === 'target')
@@ -233,12 +246,14 @@ export function heading(voice: Speaker, table: FittedTable, { split, recipe }: C
     `${train} to train, ${validation} to stop by, ${test} held out; ${by}`,
     '--time, --groups, --validation, --test, --seed',
   )
-  for (const { name, role, says, guessed } of table.columns) {
-    if (role === 'target') continue
+  for (const { names, role, says, guessed } of alike(table.columns)) {
+    const [name] = names
+    const several = names.length > 1
+    const kind = several ? 'column' : name
     voice.choice(
-      'column',
-      `${name}: ${role === 'left out' ? 'left out, ' : ''}${says}`,
-      guessed ? `--kind ${name}=…, --ignore ${name}` : '',
+      several ? 'columns' : 'column',
+      `${several ? `${name} … ${names[names.length - 1]} (${names.length})` : name}: ${role === 'left out' ? 'left out, ' : ''}${says}`,
+      guessed ? `--kind ${kind}=…, --ignore ${kind}` : '',
     )
   }
   if (recipe.weigh > 0)

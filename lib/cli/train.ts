@@ -20,7 +20,7 @@ import {
   type TableScores,
   WengertError,
 } from '../index.js'
-import { answered, columns, type Flag, type Given, given, helpOf, Misuse, percent, short, thousands } from './arguments.js'
+import { answered, bytes, columns, type Flag, type Given, given, helpOf, Misuse, percent, short, thousands } from './arguments.js'
 import { type Choices, checkColumns, choicesOf, heading, specsOf, splitOf } from './choices.js'
 import { ejected } from './eject.js'
 import { constantModel, type Recipe, settled, type Trained, trainNetwork } from './network.js'
@@ -77,7 +77,7 @@ async function read(path: string | undefined, options: Given, voice: Voice): Pro
   const sample = options.number('sample', { min: 20, integer: true })
   const rows = await readTable(sourceOf(path), { ...formatOf(options), memory, ...(sample !== undefined && { sample }) })
   const size = sizeOf(path)
-  const from = `${path === undefined || path === '-' ? 'stdin' : basename(path)}${size === undefined ? '' : `, ${short(size / 1e6)} MB`}`
+  const from = `${path === undefined || path === '-' ? 'stdin' : basename(path)}${size === undefined ? '' : `, ${bytes(size)}`}`
   voice.choice('rows', `${thousands(rows.length)} of ${rows.names.length} columns from ${from}`)
   if (rows.seen > rows.length) voice.choice('', `a random part: the source has ${thousands(rows.seen)}`, '--memory, --sample')
   return rows

@@ -61,8 +61,8 @@ function thinned({ x, y }: Pick<Line, 'x' | 'y'>): [number, number][] {
   return out
 }
 
-/** A chart; the vertical axis is logarithmic where all values are above 0 and span more than two powers of ten. */
-export function chart(title: string, xLabel: string, lines: readonly Line[]): string {
+/** A chart; the vertical axis is logarithmic where all values are above 0 and span more than two powers of ten, unless it is to be `linear`. */
+export function chart(title: string, xLabel: string, lines: readonly Line[], { linear = false } = {}): string {
   const drawn = lines.map((line) => ({ ...line, points: thinned(line) })).filter(({ points }) => points.length > 0)
   const values = drawn.flatMap(({ points }) => points)
   if (values.length === 0) return ''
@@ -70,7 +70,7 @@ export function chart(title: string, xLabel: string, lines: readonly Line[]): st
   let [left, right] = extent(0)
   if (left === right) [left, right] = [left - 0.5, right + 0.5]
   let [low, high] = extent(1)
-  const logarithmic = low > 0 && high / low > 100
+  const logarithmic = !linear && low > 0 && high / low > 100
   if (logarithmic) [low, high] = [low / 1.2, high * 1.2]
   else {
     if (low >= 0 && low < 0.5 * high) low = 0

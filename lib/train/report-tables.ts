@@ -49,5 +49,7 @@ export function dependenceFigure({ column, kind, at, answers }: Dependence): str
     title,
     kind === 'date' ? `days after ${first}` : column,
     drawn.map(({ name, values }, i) => ({ label: name, color: i, x, y: values })),
+    // One column beside another: small probabilities are to look small.
+    { linear: true },
   )
 }
