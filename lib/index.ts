@@ -27,6 +27,7 @@ export { type Compiled, type CompiledSignature, type CompileOptions, compile } f
 export { type DataLike, Dataset, type Encoder } from './data/dataset.js'
 export type { ImageFolderOptions, Pixels, SharpPixels } from './data/image-folder.js'
 export { type ImageOptions, type ImageScaling, imageTransform } from './data/images.js'
+export { type PadOptions, padSequences } from './data/pad-sequences.js'
 export type { RecordColumns } from './data/record-columns.js'
 export { type CategoryField, type Decimal, type Field, type NumberField, recordEncoder } from './data/records.js'
 export { balancedOrder, batchCount, type OrderOptions, randomOrder, stratifiedOrder } from './data/sampling.js'

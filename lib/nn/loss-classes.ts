@@ -3,11 +3,28 @@
 import { customGradient } from '../autodiff/custom.js'
 import { WengertError } from '../errors.js'
 import { broadcastTo } from '../primitives/broadcast.js'
-import { abs, add, div, less, log, log1p, maximum, mul, neg, relu, sigmoid, softplus, sub, where } from '../primitives/elementwise.js'
+import {
+  abs,
+  add,
+  div,
+  equal,
+  less,
+  log,
+  log1p,
+  maximum,
+  mul,
+  neg,
+  notEqual,
+  relu,
+  sigmoid,
+  softplus,
+  sub,
+  where,
+} from '../primitives/elementwise.js'
 import { gather, oneHot, takeAlong } from '../primitives/indexing.js'
 import { knownValues } from '../primitives/known-values.js'
 import { cast } from '../primitives/movement.js'
-import { sum } from '../primitives/reduce.js'
+import { mean, sum } from '../primitives/reduce.js'
 import { logSoftmax, softmaxCrossEntropy } from '../primitives/softmax.js'
 import { asTensor, type TensorLike } from '../tensor/creation.js'
 import { Tensor } from '../tensor/tensor.js'
@@ -157,17 +174,31 @@ function finish(op: string, values: Tensor, single: boolean, used: Tensor | unde
   return div(sum(weighted), sum(sampleWeighted(op, used, options)))
 }
 
-/** The class weights of labels; none for distributions, whose means divide by m. */
-function weightsOfLabels(target: Tensor, { weight }: ClassLossOptions, dtype: FloatDtype): Tensor | undefined {
-  if (weight === undefined || (isFloat(target.dtype) && target.rank > 1)) return undefined
-  const all = weight instanceof Tensor ? cast(weight, dtype) : asTensor('weight', weight, { dtype })
-  return gather(all, cast(target.reshape([target.size]), 'int32'))
+/** The class weights of labels, of several labels a sample their mean; none for distributions, whose means divide by m. */
+function weightsOfLabels(target: Tensor, options: CrossEntropyOptions, dtype: FloatDtype): Tensor | undefined {
+  if (isFloat(target.dtype) && target.rank > 1) return undefined
+  const { weight } = options
+  const all = weight === undefined || weight instanceof Tensor ? weight && cast(weight, dtype) : asTensor('weight', weight, { dtype })
+  const used = usedOf(cast(target.reshape([target.size]), 'int32'), all, options.ignoreIndex, dtype)
+  if (!used || target.rank < 2) return used
+  const m = target.shape[0] as number
+  return mean(used.reshape([m, target.size / m]), 1)
+}
+
+/** How much each label counts; undefined where all count alike. */
+function usedOf(labels: Tensor, weight: Tensor | undefined, ignoreIndex: number | undefined, dtype: FloatDtype): Tensor | undefined {
+  if (ignoreIndex === undefined) return weight && gather(weight, labels)
+  const counted = notEqual(labels, ignoreIndex)
+  if (!weight) return cast(counted, dtype)
+  return where(counted, gather(weight, where(counted, labels, 0)), 0)
 }
 
 /** Of `crossEntropy`. */
 export interface CrossEntropyOptions extends ClassLossOptions {
   /** ε in [0, 1]: the target becomes (1 − ε)·p + ε/classes; 0 by default. */
   labelSmoothing?: number | undefined
+  /** The label of what does not count, an integer (PyTorch's is −100): its loss is 0, and a mean divides by the others. None by default. */
+  ignoreIndex?: number | undefined
 }
 
 /**
@@ -175,16 +206,22 @@ export interface CrossEntropyOptions extends ClassLossOptions {
  * (m integers) or distributions p [m, k]; derivative (Σp) softmax(z) − p. `weight` holds one factor a class, and the
  * mean, a trainer's as well, then divides by the weights used (with distributions by m, as PyTorch).
  *
+ * With more axes, logits [m, T, k] and labels [m, T] (PyTorch's functions have the classes on axis 1), each step counts by itself: `none`
+ * gives [m, T], and a mean is over all labels but those of `ignoreIndex`.
+ *
  * @throws ERR_LABEL for a label outside 0 … k − 1; ERR_RANGE for a distribution outside [0, 1]; ERR_SHAPE
  * @example loss.crossEntropy(logits, labels, { weight: [1, 2, 4], labelSmoothing: 0.1 })
+ * @example new MBSGD(model, { loss: loss.crossEntropy.with({ ignoreIndex: -1 }), batchSize: 32, learningRate: 0.1 })
  */
 export const crossEntropy = define<CrossEntropyOptions>({
   name: 'crossEntropy',
   targets: 'classes',
   outputs: 'classLogits',
-  numbers: { labelSmoothing: { min: 0, max: 1 } },
+  numbers: { labelSmoothing: { min: 0, max: 1 }, ignoreIndex: { integer: true } },
   value: (prediction, target, options) => {
     const op = 'crossEntropy'
+    const given = floatingPrediction(op, prediction)
+    if (given.rank > 2) return ofSteps(op, given, toTensor(op, 'target', target), options)
     const { z, m, classes, weight, single } = scores(op, 'logits', prediction, options)
     const { labelSmoothing: smoothing = 0 } = options
     const raw = toTensor(op, 'target', target)
@@ -196,14 +233,43 @@ export const crossEntropy = define<CrossEntropyOptions>({
       const sharp = neg(sum(mul(weight ? mul(p, weight) : p, logSoftmax(z, 1)), 1))
       return finish(op, smoothing === 0 ? sharp : add(mul(sharp, 1 - smoothing), even()), single, undefined, options)
     }
-    const labels = checkLabels(op, raw, m, classes)
-    const used = weight && gather(weight, labels)
-    const plain = softmaxCrossEntropy(z, labels)
+    const { ignoreIndex } = options
+    const labels = checkLabels(op, raw, m, classes, ignoreIndex)
+    const used = usedOf(labels, weight, ignoreIndex, z.dtype as FloatDtype)
+    const plain = softmaxCrossEntropy(z, ignoreIndex === undefined ? labels : where(equal(labels, ignoreIndex), 0, labels))
     const sharp = used ? mul(plain, used) : plain
-    return finish(op, smoothing === 0 ? sharp : add(mul(sharp, 1 - smoothing), even()), single, used, options)
+    const smooth = () => (ignoreIndex === undefined ? even() : where(equal(labels, ignoreIndex), 0, even()))
+    return finish(op, smoothing === 0 ? sharp : add(mul(sharp, 1 - smoothing), smooth()), single, used, options)
   },
   weightsOf: weightsOfLabels,
 })
+
+/** Of logits [m, …, k] and labels [m, …]: every label as a sample of its own. */
+function ofSteps(op: string, z: Tensor, target: Tensor, options: CrossEntropyOptions): Tensor {
+  const lead = z.shape.slice(0, -1)
+  const classes = z.shape[z.rank - 1] as number
+  if (!sameShape(target.shape, lead))
+    throw new WengertError(
+      'ERR_SHAPE',
+      `${op}: expected labels ${formatShape(lead)} for logits ${formatShape(z.shape)}, one a step, got ${formatShape(target.shape)}`,
+      { expected: lead, actual: target.shape },
+    )
+  const rows = z.size / classes
+  const { sampleWeight, ...others } = options
+  const each = rows / (lead[0] as number)
+  // A sample's weight is that of each of its steps.
+  const spread =
+    sampleWeight === undefined
+      ? {}
+      : {
+          sampleWeight: broadcastTo(toTensor(op, 'sampleWeight', sampleWeight, z).reshape([lead[0] as number, 1]), [
+            lead[0] as number,
+            each,
+          ]).reshape([rows]),
+        }
+  const values = crossEntropy(z.reshape([rows, classes]), target.reshape([rows]), { ...others, ...spread })
+  return options.reduction === 'none' ? values.reshape(lead) : values
+}
 
 /**
  * Negative log-likelihood: −q[label] of each sample, from log-probabilities q [m, k] (the output of `LogSoftmax`) and m class

@@ -49,6 +49,8 @@ export interface Loss {
    * divides by their sum (mathematics §2). Undefined where it puts none.
    */
   weightsOf?(target: Tensor, dtype: FloatDtype): Tensor | undefined
+  /** The label of what does not count, such as padding; `weightsOf` then says how much of a sample counts. */
+  readonly ignoreIndex?: number
 }
 
 /** A loss of the library: it takes anything that tensors are made of, and its options may be bound ahead. */
@@ -59,6 +61,7 @@ export interface NamedLoss<Options extends LossOptions = LossOptions> {
   readonly outputs: OutputKind
   /** Those of the options bound ahead: see `Loss`. */
   readonly weightsOf?: (target: Tensor, dtype: FloatDtype) => Tensor | undefined
+  readonly ignoreIndex?: number
   /**
    * The same loss with these options, for a trainer; options of a call go before them.
    *
@@ -97,11 +100,17 @@ export function define<Options extends LossOptions>(definition: Definition<Optio
   }
   const call = (prediction: TensorLike, target: TensorLike, options?: Options) => value(prediction, target, merged(options))
   Object.defineProperty(call, 'name', { value: name })
+  const { ignoreIndex: ignored } = (bound ?? {}) as { ignoreIndex?: number }
   const loss = Object.assign(call, {
     targets,
     outputs,
     with: (options: Options) => define(definition, merged(options)),
-    ...(weightsOf && bound?.weight !== undefined && { weightsOf: (target: Tensor, dtype: FloatDtype) => weightsOf(target, bound, dtype) }),
+    ...(weightsOf &&
+      bound &&
+      (bound.weight !== undefined || ignored !== undefined) && {
+        weightsOf: (target: Tensor, dtype: FloatDtype) => weightsOf(target, bound, dtype),
+      }),
+    ...(ignored !== undefined && { ignoreIndex: ignored }),
   })
   // What is bound by reference may be changed later.
   if (Object.values(bound ?? {}).every((value) => typeof value !== 'object')) library.add(loss)
@@ -181,7 +190,7 @@ export function checkLogarithms(op: string, logs: Tensor): void {
 }
 
 /** Class labels as int32 [m]. Errors: ERR_SHAPE, ERR_LABEL. */
-export function checkLabels(op: string, target: Tensor, m: number, classes: number): Tensor {
+export function checkLabels(op: string, target: Tensor, m: number, classes: number, ignoreIndex?: number): Tensor {
   if (target.size !== m || target.rank > 2) {
     throw new WengertError(
       'ERR_SHAPE',
@@ -192,7 +201,7 @@ export function checkLabels(op: string, target: Tensor, m: number, classes: numb
   const flat = target.reshape([m])
   const labels = knownValues(flat)
   if (labels) {
-    const bad = labels.findIndex((label) => !(Number.isInteger(label) && label >= 0 && label < classes))
+    const bad = labels.findIndex((label) => !(Number.isInteger(label) && label >= 0 && label < classes) && label !== ignoreIndex)
     if (bad >= 0) {
       throw new WengertError(
         'ERR_LABEL',

@@ -18,13 +18,14 @@ const nameOf = (loss: Loss): string => (loss.name ? `the loss '${loss.name}'` : 
  * The losses of m samples, [m]: trailing axes are averaged.
  *
  * @param prediction [m, …]
- * @throws ERR_SHAPE for values that are neither [m] nor shaped like the prediction; ERR_NOT_DIFFERENTIABLE for a loss that does not
+ * @throws ERR_SHAPE for values that are neither [m] nor shaped like the prediction, or like its steps; ERR_NOT_DIFFERENTIABLE for a loss that does not
  *   depend on the prediction by operations of tensors, or reads its values
  */
 export function lossesOf(loss: Loss, prediction: Tensor, target: Tensor): Tensor {
   const m = prediction.shape[0] as number
   const losses = called(loss, prediction, target)
-  if (!sameShape(losses.shape, [m]) && !sameShape(losses.shape, prediction.shape)) {
+  const steps = losses.rank > 1 && sameShape(losses.shape, prediction.shape.slice(0, -1))
+  if (!sameShape(losses.shape, [m]) && !sameShape(losses.shape, prediction.shape) && !steps) {
     const crossed = losses.rank === 2 && losses.shape[0] === losses.shape[1]
     const remedy = crossed
       ? ': shapes were broadcast against each other; bring the prediction and the target to one shape before they meet, as p.sub(y.reshape(p.shape))'

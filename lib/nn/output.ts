@@ -20,12 +20,20 @@ export interface HandedOn {
   lengths?: Lengths | undefined
 }
 
+/** Sequences with their lengths, as a data set holds them: { x, lengths }, and nothing else. */
+function padded(tree: object): { x: Tensor; lengths: Tensor } | undefined {
+  const { x, lengths } = tree as { x?: unknown; lengths?: unknown }
+  return x instanceof Tensor && lengths instanceof Tensor && Object.keys(tree).length === 2 ? { x, lengths } : undefined
+}
+
 /**
  * The tensor that a module makes of x: what its `forward` gives, or the `output` of that.
  *
  * @throws ERR_VALUE for anything else; ERR_DATA for a field that it reads and x does not have
  */
 export function outputOf(module: Runnable, x: Inputs, inputs?: HandedOn): Tensor {
+  const apart = x instanceof Tensor || !module.takesLengths ? undefined : padded(x)
+  if (apart) return outputOf(module, apart.x, { ...inputs, lengths: apart.lengths })
   const given = seenBy(x)
   const made: unknown = inputs?.lengths !== undefined && module.takesLengths ? module.forward(given, inputs) : module.forward(given)
   if (made instanceof Tensor) return made

@@ -11,6 +11,8 @@ export interface MetricContext {
   outputs: OutputKind | undefined
   /** How messages call the loss. */
   loss: string
+  /** The label of what does not count, where the loss has one. */
+  ignoreIndex?: number | undefined
 }
 
 /** How messages call a loss. */
@@ -21,6 +23,7 @@ export const contextOf = (loss: Loss, outputs: number): MetricContext => ({
   targets: loss.targets ?? 'values',
   outputs: outputsOf(loss, outputs),
   loss: lossName(loss),
+  ignoreIndex: loss.ignoreIndex,
 })
 
 /** Errors: ERR_OPTION for a loss whose targets are no classes. */

@@ -6,14 +6,14 @@
  */
 
 import { WengertError } from '../errors.js'
-import { abs, equal, greater, less, square, sub } from '../primitives/elementwise.js'
+import { abs, div, equal, greater, less, maximum, mul, notEqual, square, sub } from '../primitives/elementwise.js'
 import { takeAlong } from '../primitives/indexing.js'
 import { cast, reshape } from '../primitives/movement.js'
 import { argmax, mean, sum } from '../primitives/reduce.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { isFloat } from '../util/dtype.js'
 import { checkNumber, describe, nearest } from '../util/options.js'
-import { formatShape, sizeOf } from '../util/shape.js'
+import { formatShape, sameShape, sizeOf } from '../util/shape.js'
 import { limitsOf, type MetricContext, refuseValues } from './metric-context.js'
 import { brier, confusionMatrix, logLoss, macro, type Predictions, prAuc, rocAuc, rSquared } from './scores.js'
 
@@ -55,14 +55,27 @@ function targetClasses(name: string, prediction: Tensor, target: Tensor, context
   return reshape(target, [m])
 }
 
+/** Of outputs [m, T, classes] and labels [m, T]: the share of a sample's labels that are right, of those that count. */
+function ofSteps(prediction: Tensor, target: Tensor, { ignoreIndex }: MetricContext): Tensor {
+  const m = prediction.shape[0] as number
+  const labels = cast(target, 'int32')
+  const right = equal(argmax(prediction, -1), labels)
+  const rows = (x: Tensor) => reshape(cast(x, prediction.dtype), [m, x.size / m])
+  if (ignoreIndex === undefined) return mean(rows(right), 1)
+  const counted = rows(notEqual(labels, ignoreIndex))
+  return div(sum(mul(rows(right), counted), 1), maximum(sum(counted, 1), 1))
+}
+
 /**
  * The share of samples whose class is predicted: the largest output where there are several; one output counts as class 1
- * above ½ where the loss takes probabilities, above 0 where it takes logits or scores.
+ * above ½ where the loss takes probabilities, above 0 where it takes logits or scores. With a label a step: the mean over samples of the
+ * share of steps, without those of the loss's `ignoreIndex`.
  */
 const accuracy: MeanMetric = {
   name: 'accuracy',
   perSample: (prediction, target, context) => {
     const m = prediction.shape[0] as number
+    if (prediction.rank > 2 && sameShape(target.shape, prediction.shape.slice(0, -1))) return ofSteps(prediction, target, context)
     const outputs = outputsOf(prediction)
     const classes = targetClasses('accuracy', prediction, target, context)
     if (outputs === 1) return equal(greater(reshape(prediction, [m]), limitsOf('accuracy', context).output), classes)

@@ -102,6 +102,19 @@ function warnOfDigits(where: string, tensors: readonly Tensor[]): void {
   )
 }
 
+/** Class labels, one a sample or, of outputs [T, classes], one a step. Errors: ERR_SHAPE, ERR_LABEL. */
+function labelsFor(where: string, y: Tensor, samples: number, output: Shape, ignoreIndex: number | undefined): Tensor {
+  if (output.length < 2) return checkLabels(where, y, samples, output[0] ?? 1, ignoreIndex)
+  const shape = [samples, ...output.slice(0, -1)]
+  if (!sameShape(y.shape, shape))
+    throw new WengertError(
+      'ERR_SHAPE',
+      `${where}: expected one label a step, ${formatShape(shape)}, for outputs ${formatShape([samples, ...output])}, got ${formatShape(y.shape)}`,
+      { expected: shape, actual: y.shape },
+    )
+  return checkLabels(where, y.reshape([y.size]), y.size, output[output.length - 1] as number, ignoreIndex).reshape(shape)
+}
+
 export class Preparation {
   constructor(
     readonly signatures: Signatures,
@@ -124,7 +137,7 @@ export class Preparation {
     if (where !== 'evaluate') meaning.outputs = this.#outputsOf(sizeOf(output))
     const distribution = isFloat(rawY.dtype) && rawY.rank === 2 && sameShape(rawY.shape.slice(1), output) && (output[0] as number) > 1
     if (targets === 'classes' && !distribution)
-      return { x, y: checkLabels(where, rawY, samples, output[0] ?? 1), samples, output, ...weights }
+      return { x, y: labelsFor(where, rawY, samples, output, this.loss.ignoreIndex), samples, output, ...weights }
     const given = fitting(where, 'y', rawY, dtype, targets === undefined)
     // One number for the one output of one sample, as streams bring it, can only mean [1, 1].
     const single = targets !== undefined && samples === 1 && given.rank === 1 && sameShape(output, [1])

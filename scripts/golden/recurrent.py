@@ -115,5 +115,19 @@ for p in model.parameters():
     p.data = p.data.double()
 saved = {"value": short(model[1](model[0](pattern((6, T, F), 11, 8))[0].mean(1)).detach())}
 
+# A label for each step, some of which do not count.
+labels = torch.tensor([[0, -7, 2, 1], [-7, -7, 1, 3], [2, 2, -7, 0]])
+tokens = []
+for reduction in ("mean", "sum", "none"):
+    for weight in (None, [0.5, 2, 1, 0.25]):
+        for smoothing in (0, 0.125):
+            z = pattern((3, 4, 4), 11, 8).requires_grad_()
+            out = N.functional.cross_entropy(
+                z.reshape(12, 4), labels.reshape(12), reduction=reduction, ignore_index=-7, label_smoothing=smoothing,
+                weight=None if weight is None else torch.tensor(weight))
+            g = torch.autograd.grad(out, z, torch.ones_like(out))[0]
+            options = {"reduction": reduction, "labelSmoothing": smoothing, **({} if weight is None else {"weight": weight})}
+            tokens.append({"options": options, "value": short(out), "gradient": short(g)})
+
 write("test/golden/recurrent.json", "recurrent.py", f"torch {torch.__version__}", None,
-      {"cases": cases, "single": single, "updates": updates, "saved": saved})
+      {"cases": cases, "single": single, "updates": updates, "saved": saved, "labels": labels.tolist(), "tokens": tokens})

@@ -229,6 +229,32 @@ describe.each(engines)('convolutions on %s', (engine) => {
     for (const shown of ['Samples', 'Filters of the first layer', 'Wrong answers: ', 'Conv2d 1 → 16']) expect(page).toContain(shown)
   })
 
+  test('hourly-load: forecasts better than the seasonal-naive ones', { timeout: 120_000 }, () => {
+    const { model, sameHourYesterday, sameHourLastWeek } = json<Record<'model' | 'sameHourYesterday' | 'sameHourLastWeek', number>>(
+      'hourly-load',
+      engine,
+    )
+    expect(model).toBeLessThan(0.7 * Math.min(sameHourYesterday, sameHourLastWeek))
+  })
+
+  test('writer: knows more of letters than their frequencies, and writes', { timeout: 180_000 }, () => {
+    const { cost, baseline, written } = json<{ cost: number; baseline: number; written: string }>('writer', engine)
+    expect(cost).toBeLessThan(0.6 * baseline)
+    expect(written).toHaveLength(165)
+    expect(written.startsWith('Once ')).toBe(true)
+    expect(written).toMatch(/ the | and | he /)
+  })
+
+  test('stream-anomalies: each fault is found, and nothing else', { timeout: 120_000 }, () => {
+    const { found, falseAlarms } = json<{ found: { score: number; after: number }[]; falseAlarms: number }>('stream-anomalies', engine)
+    expect(falseAlarms).toBe(0)
+    expect(found).toHaveLength(3)
+    for (const { score, after } of found) {
+      expect(score).toBeGreaterThan(6)
+      expect(after).toBeLessThan(10)
+    }
+  })
+
   test('heartbeats: signals along time', { timeout: 120_000 }, () => {
     const { testAccuracy, confusionMatrix } = json<{ testAccuracy: number; confusionMatrix: number[][] }>('heartbeats', engine)
     expect(testAccuracy).toBeGreaterThanOrEqual(0.96)
