@@ -1,0 +1,44 @@
+"""The training of scale.mjs with PyTorch's DistributedDataParallel over gloo: python3 -m torch.distributed.run --nproc_per_node 2 ddp.py"""
+
+import json
+import os
+import time
+
+import torch
+import torch.distributed as dist
+import torch.nn as nn
+
+torch.set_num_threads(1)
+size = int(os.environ.get("WORLD_SIZE", "1"))
+rank = int(os.environ.get("RANK", "0"))
+if size > 1:
+    dist.init_process_group("gloo")
+torch.manual_seed(1)
+samples, batch = 128 * 64, 128
+x = torch.randn(samples, 784)
+y = torch.arange(samples) % 10
+model = nn.Sequential(nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 256), nn.ReLU(), nn.Linear(256, 10))
+if size > 1:
+    model = nn.parallel.DistributedDataParallel(model)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+
+
+def epoch():
+    order = torch.randperm(samples)
+    for at in range(0, samples, batch * size):
+        rows = order[at + rank * batch : at + (rank + 1) * batch]
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(x[rows]), y[rows]).backward()
+        optimizer.step()
+
+
+epoch()
+rates = []
+for _ in range(5):
+    start = time.perf_counter()
+    epoch()
+    epoch()
+    rates.append(2 * samples / (time.perf_counter() - start))
+rates.sort()
+if rank == 0:
+    print(json.dumps({"peer": "PyTorch DDP, gloo", "ranks": size, "samplesPerSecond": round(rates[2]), "best": round(rates[4])}))
