@@ -4,7 +4,6 @@
  */
 
 import type { Runner } from '../backend/backend.js'
-import type { BlockResult } from '../backend/program.js'
 import type { AnyData } from '../data/dataset.js'
 import { WengertError } from '../errors.js'
 import type { Safetensors } from '../io/safetensors.js'
@@ -17,20 +16,21 @@ import { anyRank, fromFirst, settle, takeFromFirst, writeTogether } from './agre
 import { type Told, type Watched, warnOf } from './callbacks.js'
 import { encodeCheckpoint, fingerprint } from './checkpoint.js'
 import { CheckpointPolicy } from './checkpoint-policy.js'
-import { needsPredictions, putMeans, scoresOf } from './evaluation.js'
-import { badIndex, notFinite, ranAway } from './failures.js'
-import { Blocks, type Hyperparameters } from './fit-blocks.js'
+import { needsPredictions } from './evaluation.js'
+import { Blocks } from './fit-blocks.js'
 import type { FitOptions, FitSettings } from './fit-options.js'
 import { type Batching, FitPlan } from './fit-plan.js'
-import { HealthWatch, healthOf } from './health.js'
-import type { EpochRecord, History, StopReason } from './history.js'
+import { recordsOf } from './fit-records.js'
+import { Recovery } from './fit-recovery.js'
+import { HealthWatch } from './health.js'
+import type { History, StopReason } from './history.js'
 import type { MeanMetric } from './metrics.js'
 import { Moments, memoriesOf } from './moments.js'
 import { type ReportLayout, reportLayout, type StepParts } from './parts.js'
 import { Policies } from './policies.js'
-import { type PartialEpoch, Position, type Stretch } from './position.js'
+import { type PartialEpoch, Position } from './position.js'
 import { alikeWeighted, type Prepared, sampleOf } from './prepare.js'
-import { BlockRecords } from './records.js'
+import type { BlockRecords } from './records.js'
 import type { TrainingProgress, Unfinished } from './training-progress.js'
 
 /** The trainer as its fits see it. */
@@ -66,8 +66,7 @@ export class FitLoop {
   readonly #checkpoints: CheckpointPolicy | undefined
   readonly #watch: HealthWatch | undefined
   readonly #keyOnce: () => string
-  /** Moments to go back to, from the beginning of `run` on. */
-  #moments: Moments | undefined
+  readonly #recovery: Recovery
   /** What an earlier fit left to be gone on with, for a fit that makes nothing. */
   readonly #before: Unfinished | undefined
 
@@ -122,6 +121,15 @@ export class FitLoop {
     this.#position = new Position(this.#plan.timetable, settings.seed, this.#begun(unfinished))
     this.#runner = this.#plan.runner(parts.state.take())
     this.#blocks = new Blocks(host, this.#plan, this.#runner, this.#position)
+    const { divergence } = settings
+    this.#recovery = new Recovery({
+      host,
+      divergence,
+      plan: this.#plan,
+      blocks: this.#blocks,
+      position: this.#position,
+      policies: this.#policies,
+    })
     parts.state.busy = true
     host.progress.unfinished = undefined
     host.progress.seed = settings.seed
@@ -168,13 +176,14 @@ export class FitLoop {
     const { signal, callbacks } = settings
     const cancel = () => this.#runner.cancel()
     signal?.addEventListener('abort', cancel, { once: true })
-    const [made, last] = [progress.updates, progress.epoch + settings.epochs]
+    const [from, last] = [progress.updates, progress.epoch + settings.epochs]
     const most = Math.max(
       1,
       Math.min(Math.floor(blockUpdates / Math.max(1, timetable.updates)), Math.floor(blockIndices / this.#set.samples)),
     )
     const { ranks } = this.#parts
     const everyEpoch = observed || this.#observed
+    const made = { plan: this.#plan, position, layout: this.#layout, validation: this.#validation, settings, loss: host.loss }
     let stopped: StopReason = 'epochs'
     /** Whether something is under way that a failure undoes. */
     let open = false
@@ -185,7 +194,7 @@ export class FitLoop {
       if (ranks) await takeFromFirst(this.#parts.state)
       const perBlock = (ranks ? await anyRank(everyEpoch) : everyEpoch) ? 1 : most
       const moments = await Moments.begin(whole)
-      this.#moments = moments
+      this.#recovery.moments = moments
       // Callbacks may have taken their time before the first block.
       const before = ranks && (await settle('fit', { aborted: signal })).aborted
       signal?.throwIfAborted()
@@ -204,11 +213,12 @@ export class FitLoop {
         const running = this.#blocks.run(stretch, { next: cut ? 0 : Math.min(stretch.epochs, last - progress.epoch - stretch.epochs) })
         // Between what the ranks agreed on last and the block's beginning it may have been aborted here.
         if (ranks && signal?.aborted) cancel()
-        const { result, hyperparameters } = await running
+        const block = await running
+        const { result } = block
         await this.#plan.gather(result.report)
-        if (result.status === 'failed') throw await this.#failed(result, stretch)
-        const records = this.#records(result, hyperparameters, stretch)
-        if (this.#advance(result, stretch)) {
+        if (result.status === 'failed') throw await this.#recovery.failed(result, stretch)
+        const records = recordsOf(made, block, stretch, progress, this.#seconds)
+        if (this.#recovery.advance(result, stretch)) {
           await this.#judge(records)
           const told = records.length > 0 ? await tell(records) : undefined
           await moments.commit()
@@ -221,7 +231,7 @@ export class FitLoop {
           else if (told && this.#policies.settled) stopped = 'tolerance'
           else if (told && vote.late) stopped = 'time'
         } else {
-          await this.#return(moments.last.epoch + result.epochs)
+          await this.#recovery.back(moments.last.epoch + result.epochs)
           if (ranks) ({ aborted } = await settle('fit', { aborted: signal }))
         }
         open = false
@@ -246,13 +256,13 @@ export class FitLoop {
       }
       complete = true
     } finally {
-      if (open) this.#moments?.back(this.#moments.last)
+      if (open) this.#recovery.moments?.back(this.#recovery.moments.last)
       signal?.removeEventListener('abort', cancel)
       this.#parts.state.busy = false
       this.#runner.close()
       this.#plan.close()
       // The next fit goes on from here, as a resumed one does from a file.
-      if (!complete) progress.unfinished = progress.updates > made ? this.#left() : this.#before
+      if (!complete) progress.unfinished = progress.updates > from ? this.#left() : this.#before
     }
     return this.outcome(stopped)
   }
@@ -275,73 +285,15 @@ export class FitLoop {
     const { schedule } = this.host
     for (let i = 0; i < records.length; i++) {
       const cost = records.cost(i)
-      this.#weigh(cost)
+      this.#recovery.weigh(cost)
       if (schedule?.observe) schedule.observe(records.record(i).validation?.cost ?? cost)
       if (this.#watch) this.#watch.look(records.record(i).health ?? {})
-      if (this.#policies.diverged) throw await this.#ranAway(records.record(i).epoch, cost)
+      if (this.#policies.diverged) throw await this.#recovery.ranAway(records.record(i).epoch, cost)
     }
-  }
-
-  /** Takes note of an epoch's cost; whether it has run away. */
-  #weigh(cost: number): boolean {
-    const { progress } = this.host
-    progress.baseline ??= cost
-    this.#policies.after(cost, progress.baseline)
-    return this.#policies.diverged
-  }
-
-  /** The cost of a block's i-th epoch. */
-  #costOf(result: BlockResult, i: number): number {
-    return ((this.#position.row(result, i) as Float64Array)[0] as number) / this.#plan.timetable.seen
-  }
-
-  /** Counts what a block has done; false where it ended in the middle of what cannot be gone on with. */
-  #advance(result: BlockResult, stretch: Stretch): boolean {
-    const { progress } = this.host
-    const position = this.#position
-    const done = position.advance(result, stretch)
-    progress.updates += done.updates
-    progress.epoch += done.epochs
-    const whole = done.updates === done.epochs * this.#plan.timetable.updates - (done.epochs > 0 ? stretch.from : 0)
-    return whole || (position.at > 0 && position.at < this.#plan.timetable.updates)
   }
 
   get #seconds(): number {
     return (performance.now() - this.#started) / 1000
-  }
-
-  /** Of the epochs that a block has just brought to their end. */
-  #records(result: BlockResult, hyperparameters: Hyperparameters, stretch: Stretch): BlockRecords {
-    const { host, settings } = this
-    const plan = this.#plan
-    const { timetable } = plan
-    const trained = plan.parts.state.parameters.filter((p) => p.trained)
-    const [seconds, validation] = [this.#seconds, this.#validation]
-    const { epoch: epochsBefore, updates: updatesBefore } = host.progress
-    const { length } = this.#layout
-    const make = (i: number): EpochRecord => {
-      const updates = (i + 1) * timetable.updates - stretch.from
-      const record: EpochRecord = {
-        epoch: epochsBefore + i + 1,
-        updates: updatesBefore + updates,
-        cost: 0,
-        learningRate: hyperparameters.table[(updates - 1) * hyperparameters.each] as number,
-        seconds,
-      }
-      putMeans(record, result.report, i * length, settings.metrics, timetable.seen)
-      if (validation || settings.health) {
-        const row = this.#position.row(result, i) as Float64Array
-        if (validation)
-          record.validation = scoresOf(row, this.#layout.validation, settings.metrics, validation, host.loss, plan.predictions)
-        if (settings.health) record.health = healthOf(row, this.#layout.health, trained, timetable.updates)
-      }
-      return record
-    }
-    const epochs = this.#position.finished(result, stretch)
-    const records = new BlockRecords(epochs, (i) => (result.report[i * length] as number) / timetable.seen, make)
-    // The predictions of this block make room for those of the next.
-    if (plan.predictions) records.all
-    return records
   }
 
   /** What is left to the next fit, whatever callbacks do. */
@@ -357,7 +309,7 @@ export class FitLoop {
   /** What a fit that goes on from here has to know. */
   get #unfinished(): Unfinished {
     const { partial } = this.#position
-    const { policies, callbacks: followers } = (this.#moments as Moments).last
+    const { policies, callbacks: followers } = (this.#recovery.moments as Moments).last
     const others = memoriesOf(this.settings.callbacks, ({ onEpoch }) => onEpoch === undefined)
     const callbacks = followers.flatMap((memory, i) => memory ?? others[i] ?? [])
     const best = this.#checkpoints?.best
@@ -373,7 +325,7 @@ export class FitLoop {
   /** The newest moment, as a resumed fit goes on from it. */
   #encode(): Safetensors {
     const { host } = this
-    const { slots, schedule } = (this.#moments as Moments).last
+    const { slots, schedule } = (this.#recovery.moments as Moments).last
     return encodeCheckpoint({
       trainer: host.name,
       optimizer: host.optimizer.name,
@@ -428,71 +380,6 @@ export class FitLoop {
       progress: `${progress.epoch} epochs, ${progress.updates} updates`,
       collectives: this.#plan.collectives,
     }
-  }
-
-  /** Goes back to the end of an epoch: to a moment at or before it, from which epochs of the same block are made again. */
-  async #return(epoch: number): Promise<void> {
-    const moments = this.#moments as Moments
-    const from = moments.last.epoch <= epoch ? moments.last : moments.good
-    moments.back(from)
-    if (epoch <= from.epoch) return
-    const stretch = this.#plan.timetable.whole(epoch - from.epoch)
-    const { result } = await this.#blocks.run(stretch)
-    // What is not made again stays undone.
-    if (result.status !== 'done') return moments.back(from)
-    this.#advance(result, stretch)
-    for (let i = 0; i < result.epochs; i++) this.#weigh(this.#costOf(result, i))
-    await moments.commit()
-  }
-
-  /** The cost of some epochs has run away: the parameters before the first of them stand. */
-  async #ranAway(epoch: number, cost: number): Promise<WengertError> {
-    const { progress, optimizer } = this.host
-    const { factor, epochs } = this.settings.divergence as { factor: number; epochs: number }
-    await this.#return(epoch - this.#policies.high)
-    const limit = factor * Math.max(this.#policies.state.first ?? 0, progress.baseline ?? 0)
-    return ranAway(epoch, cost, limit, epochs, this.#kept(), optimizer.learningRate)
-  }
-
-  #kept(): string {
-    const { epoch } = this.host.progress
-    if (this.#position.at > 0) return `parameters are those of update ${this.host.progress.updates}`
-    return epoch > 0 ? `parameters are those of epoch ${epoch}` : 'parameters are those of the start'
-  }
-
-  /**
-   * After a failed block the parameters are those of the epoch before, or better before the epochs in which the cost ran away. A
-   * number that is not finite: the epochs from there run once more with every step checked, which finds the first bad operation.
-   */
-  async #failed(result: BlockResult, stretch: Stretch): Promise<WengertError> {
-    const { failure } = result
-    const { progress, optimizer } = this.host
-    const moments = this.#moments as Moments
-    const plan = this.#plan
-    const { timetable } = plan
-    const { from, to } = stretch
-    const at = failure?.epoch ?? result.epochs
-    const made = failure ? timetable.updatesBefore(failure, stretch) + 1 : 0
-    const where = `update ${progress.updates + at * timetable.updates + made} (epoch ${progress.epoch + at + 1})`
-    const failing = progress.epoch + at
-    if (failure?.kind === 'index') {
-      await this.#return(failing)
-      return badIndex(failure)
-    }
-    for (let i = 0; i < at; i++) {
-      const cost = this.#costOf(result, i)
-      if (this.#weigh(cost)) return this.#ranAway(progress.epoch + i + 1, cost)
-    }
-    await this.#return(failing - this.#policies.high)
-    const kept = this.#kept()
-    // Where the ranks' numbers differ, so would the step at which each stops: the others would wait for it.
-    const again =
-      plan.eager || plan.parts.ranks
-        ? undefined
-        : (await this.#blocks.run({ epochs: failing - progress.epoch + 1, from, to }, { checked: true })).result
-    moments.back(moments.last)
-    const found = plan.parts.ranks ? undefined : again?.status === 'failed' ? again.failure : failure
-    return notFinite(where, found && plan.labelOf(found), kept, optimizer.learningRate)
   }
 }
 

@@ -1,0 +1,122 @@
+/**
+ * Back to a moment after something failed: the parameters, counters and policies of a fit are then of the end of an epoch, and the
+ * error says what happened and what stands.
+ */
+
+import type { BlockResult } from '../backend/program.js'
+import type { WengertError } from '../errors.js'
+import type { Optimizer } from '../optim/optimizer.js'
+import { badIndex, notFinite, ranAway } from './failures.js'
+import type { Blocks } from './fit-blocks.js'
+import type { FitSettings } from './fit-options.js'
+import type { FitPlan } from './fit-plan.js'
+import type { Moments } from './moments.js'
+import type { Divergence, Policies } from './policies.js'
+import type { Position, Stretch } from './position.js'
+import type { TrainingProgress } from './training-progress.js'
+
+/** What a fit counts, and how it goes back. */
+export class Recovery {
+  /** Moments to go back to, from the beginning of the fit's run on. */
+  moments: Moments | undefined
+
+  constructor(
+    readonly of: {
+      readonly host: { readonly progress: TrainingProgress; readonly optimizer: Optimizer }
+      readonly divergence: FitSettings['divergence']
+      readonly plan: FitPlan
+      readonly blocks: Blocks
+      readonly position: Position
+      readonly policies: Policies
+    },
+  ) {}
+
+  /** Takes note of an epoch's cost; whether it has run away. */
+  weigh(cost: number): boolean {
+    const { progress } = this.of.host
+    progress.baseline ??= cost
+    this.of.policies.after(cost, progress.baseline)
+    return this.of.policies.diverged
+  }
+
+  /** The cost of a block's i-th epoch. */
+  #costOf(result: BlockResult, i: number): number {
+    return ((this.of.position.row(result, i) as Float64Array)[0] as number) / this.of.plan.timetable.seen
+  }
+
+  /** Counts what a block has done; false where it ended in the middle of what cannot be gone on with. */
+  advance(result: BlockResult, stretch: Stretch): boolean {
+    const { progress } = this.of.host
+    const position = this.of.position
+    const done = position.advance(result, stretch)
+    progress.updates += done.updates
+    progress.epoch += done.epochs
+    const whole = done.updates === done.epochs * this.of.plan.timetable.updates - (done.epochs > 0 ? stretch.from : 0)
+    return whole || (position.at > 0 && position.at < this.of.plan.timetable.updates)
+  }
+
+  /** Goes back to the end of an epoch: to a moment at or before it, from which epochs of the same block are made again. */
+  async back(epoch: number): Promise<void> {
+    const moments = this.moments as Moments
+    const from = moments.last.epoch <= epoch ? moments.last : moments.good
+    moments.back(from)
+    if (epoch <= from.epoch) return
+    const stretch = this.of.plan.timetable.whole(epoch - from.epoch)
+    const { result } = await this.of.blocks.run(stretch)
+    // What is not made again stays undone.
+    if (result.status !== 'done') return moments.back(from)
+    this.advance(result, stretch)
+    for (let i = 0; i < result.epochs; i++) this.weigh(this.#costOf(result, i))
+    await moments.commit()
+  }
+
+  /** The cost of some epochs has run away: the parameters before the first of them stand. */
+  async ranAway(epoch: number, cost: number): Promise<WengertError> {
+    const { progress, optimizer } = this.of.host
+    const { factor, epochs } = this.of.divergence as Divergence
+    await this.back(epoch - this.of.policies.high)
+    const limit = factor * Math.max(this.of.policies.state.first ?? 0, progress.baseline ?? 0)
+    return ranAway(epoch, cost, limit, epochs, this.#kept(), optimizer.learningRate)
+  }
+
+  #kept(): string {
+    const { epoch } = this.of.host.progress
+    if (this.of.position.at > 0) return `parameters are those of update ${this.of.host.progress.updates}`
+    return epoch > 0 ? `parameters are those of epoch ${epoch}` : 'parameters are those of the start'
+  }
+
+  /**
+   * After a failed block the parameters are those of the epoch before, or better before the epochs in which the cost ran away. A
+   * number that is not finite: the epochs from there run once more with every step checked, which finds the first bad operation.
+   */
+  async failed(result: BlockResult, stretch: Stretch): Promise<WengertError> {
+    const { failure } = result
+    const { progress, optimizer } = this.of.host
+    const moments = this.moments as Moments
+    const plan = this.of.plan
+    const { timetable } = plan
+    const { from, to } = stretch
+    const at = failure?.epoch ?? result.epochs
+    const made = failure ? timetable.updatesBefore(failure, stretch) + 1 : 0
+    const where = `update ${progress.updates + at * timetable.updates + made} (epoch ${progress.epoch + at + 1})`
+    const failing = progress.epoch + at
+    if (failure?.kind === 'index') {
+      await this.back(failing)
+      return badIndex(failure)
+    }
+    for (let i = 0; i < at; i++) {
+      const cost = this.#costOf(result, i)
+      if (this.weigh(cost)) return this.ranAway(progress.epoch + i + 1, cost)
+    }
+    await this.back(failing - this.of.policies.high)
+    const kept = this.#kept()
+    // Where the ranks' numbers differ, so would the step at which each stops: the others would wait for it.
+    const again =
+      plan.eager || plan.parts.ranks
+        ? undefined
+        : (await this.of.blocks.run({ epochs: failing - progress.epoch + 1, from, to }, { checked: true })).result
+    moments.back(moments.last)
+    const found = plan.parts.ranks ? undefined : again?.status === 'failed' ? again.failure : failure
+    return notFinite(where, found && plan.labelOf(found), kept, optimizer.learningRate)
+  }
+}
