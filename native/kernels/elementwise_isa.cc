@@ -21,6 +21,23 @@ namespace {
   }
 WENGERT_ELEMENTWISE(WENGERT_DEFINE)
 
+// Circular functions of float: as vectors where no number is far.
+#define WENGERT_CIRCULAR(name, Name)                                                                   \
+  template <>                                                                                          \
+  void Map_##name<float>(std::size_t n, float* dst, const float* a, const float*, const float*) {     \
+    bool far = false;                                                                                  \
+    for (std::size_t i = 0; i < n; i++) far |= wide::Far(a[i]);                                        \
+    if (far) {                                                                                         \
+      for (std::size_t i = 0; i < n; i++) dst[i] = Name(a[i]);                                         \
+      return;                                                                                          \
+    }                                                                                                  \
+    WENGERT_IVDEP                                                                                      \
+    for (std::size_t i = 0; i < n; i++) dst[i] = wide::Name##Near(a[i]);                               \
+  }
+WENGERT_CIRCULAR(sin, Sin)
+WENGERT_CIRCULAR(cos, Cos)
+WENGERT_CIRCULAR(tan, Tan)
+
 template <class F, class T>
 void Load(std::size_t n, F* dst, const void* src) {
   const T* from = static_cast<const T*>(src);

@@ -1,6 +1,6 @@
 // The micro-operations of the elementwise kernel, in the order of `elementwiseOps` (lib/backend/program.ts), which numbers them.
 // WENGERT_ELEMENTWISE(X): X(name, arity, cost, value), value being an expression in x, y, z (the operands) of type F, with the
-// functions of elementwise_functions.h. cost: roughly nanoseconds for sixteen elements, for deciding when a run is worth
+// functions of elementwise_functions.h. cost: roughly nanoseconds for sixteen floats, for deciding when a run is worth
 // splitting. Loops, lines, names and checks are made from this table.
 #pragma once
 
@@ -20,22 +20,22 @@
   X(rsqrt, 1, 6, F(1) / Sqrt(x)) \
   X(reciprocal, 1, 4, F(1) / x) \
   X(exp, 1, 8, Exp(x)) \
-  X(expm1, 1, 100, Expm1(x)) \
+  X(expm1, 1, 20, Expm1(x)) \
   X(log, 1, 10, Log(x)) \
-  X(log1p, 1, 100, Log1p(x)) \
-  X(sin, 1, 100, Sin(x)) \
-  X(cos, 1, 100, Cos(x)) \
-  X(tan, 1, 150, Tan(x)) \
-  X(asin, 1, 100, Asin(x)) \
-  X(acos, 1, 100, Acos(x)) \
-  X(atan, 1, 100, Atan(x)) \
-  X(sinh, 1, 100, Sinh(x)) \
-  X(cosh, 1, 100, Cosh(x)) \
+  X(log1p, 1, 40, Log1p(x)) \
+  X(sin, 1, 35, Sin(x)) \
+  X(cos, 1, 35, Cos(x)) \
+  X(tan, 1, 35, Tan(x)) \
+  X(asin, 1, 36, Asin(x)) \
+  X(acos, 1, 34, Acos(x)) \
+  X(atan, 1, 25, Atan(x)) \
+  X(sinh, 1, 20, Sinh(x)) \
+  X(cosh, 1, 22, Cosh(x)) \
   X(tanh, 1, 12, Tanh(x)) \
-  X(asinh, 1, 150, Asinh(x)) \
-  X(acosh, 1, 150, Acosh(x)) \
-  X(atanh, 1, 150, Atanh(x)) \
-  X(erf, 1, 100, Erf(x)) \
+  X(asinh, 1, 44, Asinh(x)) \
+  X(acosh, 1, 54, Acosh(x)) \
+  X(atanh, 1, 35, Atanh(x)) \
+  X(erf, 1, 36, Erf(x)) \
   X(sigmoid, 1, 12, Sigmoid(x)) \
   X(logSigmoid, 1, 20, -Softplus(-x)) \
   X(softplus, 1, 20, Softplus(x)) \
@@ -49,8 +49,8 @@
   X(sub, 2, 1, x - y) \
   X(mul, 2, 1, x * y) \
   X(div, 2, 4, x / y) \
-  X(pow, 2, 200, Pow(x, y)) \
-  X(atan2, 2, 200, Atan2(x, y)) \
+  X(pow, 2, 58, Pow(x, y)) \
+  X(atan2, 2, 36, Atan2(x, y)) \
   X(mod, 2, 150, Mod(x, y)) \
   X(maximum, 2, 1, Maximum(x, y)) \
   X(minimum, 2, 1, Minimum(x, y)) \

@@ -91,8 +91,9 @@ WENGERT_INLINE float Tanh(float x) {
   const float small = Fma(p * z, x, x);
   float a = Abs(x);
   a = a > 10.0f ? 10.0f : a;
-  const float large = CopySign(1.0f - 2.0f / (Exp(2.0f * a) + 1.0f), x);
-  return a < 0.625f ? small : large;
+  const float large = 1.0f - 2.0f / (Exp(2.0f * a) + 1.0f);
+  // The sign of −0 too, which a sum has lost.
+  return CopySign(a < 0.625f ? small : large, x);
 }
 
 WENGERT_INLINE double Tanh(double x) {
@@ -106,8 +107,8 @@ WENGERT_INLINE double Tanh(double x) {
   q = Fma(q, z, 2.23548839060100448583e3);
   q = Fma(q, z, 4.84406305325125486048e3);
   const double small = Fma(x * z, p / q, x);
-  const double large = CopySign(1.0 - 2.0 / (Exp(2.0 * a) + 1.0), x);
-  return a < 0.625 ? small : large;
+  const double large = 1.0 - 2.0 / (Exp(2.0 * a) + 1.0);
+  return CopySign(a < 0.625 ? small : large, x);
 }
 
 // e^-|x| never overflows; for negative x it is the numerator, so that small results keep their digits.
