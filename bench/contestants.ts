@@ -15,7 +15,7 @@ export type Name = BackendName | 'plain' | 'floor' | 'float32'
 type Dtype = 'float32' | 'float64'
 const dtypeOf = (variant: Variant): Dtype => (variant === 'float64' ? 'float64' : 'float32')
 
-/** The parts of a network of images [C, H, W] or signals [C, L]; `shape` is a sample's on its way. */
+/** The parts of a network of images [C, H, W], signals [C, L] or sequences [T, features]; `shape` is a sample's on its way. */
 function staged(stages: readonly Stage[], shape: number[], rng: Random, dtype: Dtype): nn.Sequential {
   const flat = shape.length === 2
   const make = (stage: Stage): nn.Module => {
@@ -47,6 +47,21 @@ function staged(stages: readonly Stage[], shape: number[], rng: Random, dtype: D
         return new (flat ? nn.BatchNorm1d : nn.BatchNorm2d)(c, { dtype })
       case 'relu':
         return new nn.ReLU()
+      case 'lstm':
+      case 'gru': {
+        const features = shape.splice(1, 1, stage[1])[0] as number
+        return new (stage[0] === 'lstm' ? nn.LSTM : nn.GRU)(features, stage[1], { rng, dtype })
+      }
+      case 'last':
+      case 'mean':
+        shape.shift()
+        return stage[0] === 'last' ? new nn.LastStep() : new nn.MeanOverTime()
+      case 'encoder': {
+        const [, layers, heads, feedForward] = stage
+        const layer = () =>
+          new nn.TransformerEncoderLayer(shape[1] as number, heads, { feedForward, activation: 'gelu', dropout: 0, rng, dtype })
+        return new nn.TransformerEncoder(layer, layers)
+      }
       case 'residual':
         return new nn.Residual(staged(stage[1], shape, rng, dtype))
     }

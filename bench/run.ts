@@ -57,7 +57,7 @@ function options() {
       throw new Refused(`--${name}: expected a ${whole ? 'whole number' : 'number'} above 0, got '${text}'`)
     return value
   }
-  const only = (values.only as string[]).map((name) => name.toUpperCase())
+  const only = (values.only as string[]).map((one) => workloads.find(({ name }) => name.toUpperCase() === one.toUpperCase())?.name ?? one)
   const unknown = only.find((name) => !workloads.some((workload) => workload.name === name))
   if (unknown) throw new Refused(`--only: expected one of ${workloads.map(({ name }) => name).join(', ')}, got '${unknown}'`)
   return {

@@ -12,8 +12,9 @@ export type Variant = 'sgd' | 'adam' | 'float64'
 export type Kind = 'update' | 'fit' | 'stream' | 'prediction'
 
 /**
- * A part of a network of images or signals, as every contestant reads it: a convolution with its window and options, pooling that
- * does not overlap, an addition of what its parts make of their input.
+ * A part of a network of images, signals or sequences, as every contestant reads it: a convolution with its window and options, pooling
+ * that does not overlap, an addition of what its parts make of their input; a recurrent layer, one step of a sequence or the mean of
+ * them, transformer layers (gelu, without dropout).
  */
 export type Stage =
   | readonly ['conv', channels: number, window: number, options?: { padding?: number; groups?: number }]
@@ -21,11 +22,14 @@ export type Stage =
   | readonly ['dense', outputs: number]
   | readonly ['relu' | 'batchNorm' | 'globalAvg' | 'flatten']
   | readonly ['residual', stages: readonly Stage[]]
+  | readonly ['lstm' | 'gru', units: number]
+  | readonly ['last' | 'mean']
+  | readonly ['encoder', layers: number, heads: number, units: number]
 
 export interface Workload {
   name: string
   kind: Kind
-  /** Of a network of images or signals: the shape of a sample, channels first, and its parts; `layers` are then inputs and outputs. */
+  /** Of a network of images, signals or sequences: the shape of a sample, channels first or [T, features], and its parts; `layers` are then inputs and outputs. */
   image?: readonly number[]
   stages?: readonly Stage[]
   title?: string
@@ -55,6 +59,19 @@ function images(name: string, batch: number, image: readonly number[], title: st
   const inputs = image.reduce((a, b) => a * b)
   return { name, kind: 'update', layers: [inputs, 10], ...digits, batch, samples: 8 * batch, image, stages, title }
 }
+/** Of sequences: `classes` outputs. */
+const sequences = (
+  name: string,
+  batch: number,
+  sample: readonly number[],
+  title: string,
+  stages: readonly Stage[],
+  classes = 10,
+): Workload => ({
+  ...images(name, batch, sample, title, [...stages, ['dense', classes]]),
+  layers: [sample.reduce((a, b) => a * b), classes],
+  ...(name === 'W13b' && { memory: true }),
+})
 const [relu, batchNorm, globalAvg, flatten, out] = [['relu'], ['batchNorm'], ['globalAvg'], ['flatten'], ['dense', 10]] as const
 const conv3 = (channels: number): Stage => ['conv', channels, 3, { padding: 1 }]
 const conv9 = (channels: number): Stage => ['conv', channels, 9, { padding: 4 }]
@@ -73,6 +90,11 @@ export const workloads: readonly Workload[] = [
   images('W9', 64, [1, 28, 28], '[conv 3×3, ReLU, pool 2] of 8 and 16', [['conv', 8, 3], relu, ['pool', 2], ['conv', 16, 3], relu, ['pool', 2], flatten, out]),
   { name: 'W10', kind: 'prediction', layers: [784, 128, 10], ...digits, batch: 1, samples: 64 },
   images('W11', 32, [3, 32, 32], '[conv 3×3, ReLU]² and pool 2 of 32 and 64, dense 128', [conv3(32), relu, conv3(32), relu, ['pool', 2], conv3(64), relu, conv3(64), relu, ['pool', 2], flatten, ['dense', 128], relu, out]),
+  sequences('W12a', 32, [50, 16], 'LSTM 16→128 over 50 steps, last step', [['lstm', 128], ['last']]),
+  sequences('W12b', 8, [30, 8], 'LSTM 8→32 over 30 steps, last step', [['lstm', 32], ['last']], 4),
+  sequences('W12c', 32, [50, 16], 'GRU 16→128 over 50 steps, last step', [['gru', 128], ['last']]),
+  sequences('W13a', 32, [64, 64], '2 transformer layers of 64, 4 heads, 256 units over 64 steps, mean', [['encoder', 2, 4, 256], ['mean']]),
+  sequences('W13b', 16, [128, 256], '4 transformer layers of 256, 8 heads, 1024 units over 128 steps, mean', [['encoder', 4, 8, 1024], ['mean']]),
   images('W15', 32, [4, 512], '[conv 9, ReLU, pool 4] of 32 and 64', [conv9(32), relu, ['pool', 4], conv9(64), relu, ['pool', 4], flatten, out]),
   images('DWS', 32, [3, 32, 32], 'conv 3×3 of 32, depthwise 3×3 and pointwise 64 with batch norm', [conv3(32), relu, ['conv', 32, 3, { padding: 1, groups: 32 }], batchNorm, relu, ['conv', 64, 1], batchNorm, relu, globalAvg, out]),
   images('RES8', 32, [3, 32, 32], 'conv 3×3 of 16, a residual block of two with batch norm', [conv3(16), batchNorm, relu, ['residual', [conv3(16), batchNorm, relu, conv3(16), batchNorm]], relu, globalAvg, out]),
@@ -94,7 +116,7 @@ export const updatesOf = ({ kind, samples, batch, epochs = 1 }: Workload): numbe
 
 export function titleOf({ kind, layers, activation, batch, loss, full, epochs, image, title }: Workload): string {
   const names = { relu: 'ReLU', sigmoid: 'sigmoid', tanh: 'tanh', crossEntropy: 'softmax cross-entropy', squaredError: '½ squared error' }
-  if (image) return `${image.join('×')}: ${title}, dense 10, ${names[loss]}, batch ${batch}`
+  if (image) return `${image.join('×')}: ${title}, dense ${layers[1]}, ${names[loss]}, batch ${batch}`
   const network = `${layers.join('-')} ${names[activation]}`
   if (kind === 'prediction') return `${network}, one prediction from typed array to typed array`
   if (kind === 'stream') return `${network}, ${names[loss]}, one sample at a time from an async iterator`

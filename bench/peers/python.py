@@ -95,6 +95,22 @@ def torch_images():
         def forward(self, v):
             return v + self.inner(v)
 
+    class Output(nn.Module):
+        def __init__(self, inner):
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, v):
+            return self.inner(v)[0]
+
+    class Step(nn.Module):
+        def __init__(self, name):
+            super().__init__()
+            self.last = name == "last"
+
+        def forward(self, v):
+            return v[:, -1] if self.last else v.mean(1)
+
     class GlobalAvg(nn.Module):
         def forward(self, v):
             return v.mean((2, 3))
@@ -106,6 +122,15 @@ def torch_images():
             padding = options.get("padding", 0)
             shape[:] = [channels, *[n + 2 * padding - window + 1 for n in shape[1:]]]
             return (nn.Conv1d if signal else nn.Conv2d)(c, channels, window, padding=padding, groups=options.get("groups", 1))
+        if name in ("lstm", "gru"):
+            features, shape[1] = shape[1], stage[1]
+            return Output((nn.LSTM if name == "lstm" else nn.GRU)(features, stage[1], batch_first=True))
+        if name in ("last", "mean"):
+            del shape[0]
+            return Step(name)
+        if name == "encoder":
+            layer = nn.TransformerEncoderLayer(shape[1], stage[2], stage[3], 0.0, "gelu", batch_first=True)
+            return nn.TransformerEncoder(layer, stage[1])
         if name == "pool":
             shape[:] = [c, *[n // stage[1] for n in shape[1:]]]
             return (nn.MaxPool1d if signal else nn.MaxPool2d)(stage[1])

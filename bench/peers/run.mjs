@@ -75,7 +75,7 @@ if (options.help) {
   process.exit(0)
 }
 const unknown = [
-  ...options.only.filter((name) => !workloads.some((w) => w.name === name.toUpperCase())),
+  ...options.only.filter((name) => !workloads.some((w) => w.name.toUpperCase() === name.toUpperCase())),
   ...options.peer.filter((name) => !peers[name]),
 ]
 if (unknown.length > 0) {
@@ -176,7 +176,9 @@ for (const [name, reason] of Object.entries(missing)) console.log(`not here: ${n
 console.log()
 
 const results = []
-const chosen = workloads.filter(({ name }) => options.only.length === 0 || options.only.some((one) => one.toUpperCase() === name))
+const chosen = workloads.filter(
+  ({ name }) => options.only.length === 0 || options.only.some((one) => one.toUpperCase() === name.toUpperCase()),
+)
 for (const workload of chosen) {
   for (const variant of ['sgd', ...(workload.variants ?? []).filter((v) => v === 'adam')]) {
     const label = variant === 'sgd' ? workload.name : `${workload.name} ${variant}`
