@@ -19,22 +19,18 @@ function engineOf(name, output, wanted) {
   return `${engine}, accuracy ${accuracy}`
 }
 
-/** Nothing that runs on install, nothing that npm would compile, and the licences. */
-export function contents({ files }, project) {
+/** Nothing that runs on install, nothing that npm would compile, and with each binary the licences of what is in it. */
+export function contents({ files, platforms }, project) {
   const manifest = JSON.parse(readFileSync(join(project, 'node_modules', 'wengert', 'package.json'), 'utf8'))
   for (const script of ['preinstall', 'install', 'postinstall', 'prepare']) {
     if (manifest.scripts?.[script]) throw expectation('scripts', `no ${script}`, manifest.scripts[script])
   }
-  for (const name of [
-    'README.md',
-    'LICENSE',
-    'licences/openblas.txt',
-    'dist/lib/index.js',
-    'dist/lib/index.d.ts',
-    'dist/lib/cli/main.js',
-  ]) {
+  for (const name of ['README.md', 'LICENSE', 'dist/lib/index.js', 'dist/lib/index.d.ts', 'dist/lib/cli/main.js']) {
     if (!files.includes(name)) throw expectation('files', name, 'no such file')
   }
+  for (const { name, files: own } of platforms)
+    for (const file of ['wengert.node', 'LICENSE', 'licences/README.md', 'licences/openblas.txt'])
+      if (!own.includes(file)) throw expectation(name, file, 'no such file')
   const foreign = files.filter((name) => /\.node$|binding\.gyp|CMakeLists|^native\/|^test\/|\.ts$/.test(name) && !name.endsWith('.d.ts'))
   if (foreign.length > 0) throw expectation('files', 'nothing of the sources', foreign)
   return `${files.length} files, ${Object.keys(manifest.optionalDependencies).length} platforms`

@@ -6,11 +6,12 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { bareEnvironment, emptyProject, npm, npmProgram, run } from './stage.mjs'
 
-/** By name: the package on npm that brings the program, the program in it, and its arguments before the package. */
+/** By name: the package on npm that brings the program, the program in it, and its arguments before the package. `fetchesAll`:
+ * it downloads optional dependencies of every platform, and installs those that fit. */
 export const managers = [
   { name: 'npm, scripts allowed', args: ['install', '--no-audit', '--no-fund'] },
   { name: 'pnpm', npm: 'pnpm@latest', program: ['pnpm/bin/pnpm.cjs', 'pnpm/bin/pnpm.mjs'], args: ['add'] },
-  { name: 'Yarn 1', npm: 'yarn@1', program: ['yarn/bin/yarn.js'], args: ['add', '--no-progress', '--non-interactive'], anyLibc: true },
+  { name: 'Yarn 1', npm: 'yarn@1', program: ['yarn/bin/yarn.js'], args: ['add', '--no-progress', '--non-interactive'], fetchesAll: true },
   { name: 'Yarn 4', npm: '@yarnpkg/cli-dist@latest', program: ['@yarnpkg/cli-dist/bin/yarn.js'], args: ['add'] },
   {
     name: 'Bun',
@@ -37,6 +38,7 @@ export function fetched(folder, name, programs, flags = []) {
 /** Installs the package from the registry into an empty project, with node and what the system brings alone on PATH; gives the project. */
 export function installBy({ name, args }, program, folder, registry) {
   const project = emptyProject(folder, `by-${name.replaceAll(/\W+/g, '-')}`)
+  writeFileSync(join(project, '.npmrc'), `registry=${registry}\n`) // some do not ask the environment
   const bare = bareEnvironment(folder)
   // Stores and caches go with the folder.
   const env = {

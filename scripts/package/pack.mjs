@@ -4,28 +4,34 @@ import { join } from 'node:path'
 import { rolldown } from 'rolldown'
 import { packPlatforms } from './platforms.mjs'
 import { packFolder, root, run, tsc } from './stage.mjs'
-import { bundleWeb, whole } from './web.mjs'
+import { bundleWeb, importedBy, whole } from './web.mjs'
 
 /**
- * Joins the compiled modules into one file for the library and one for the command: a hundred and fifty small files take five
- * times as long to import, two that share a third some milliseconds more than one. What is left is the parser's time, hence
- * short names, of functions too, which a tenth of the bytes were; classes keep theirs, which messages show. The declarations stay as they are, and
- * dependencies outside.
+ * Joins the compiled modules: what the library imports into one file, core.js, which index.js hands on and the commands share; some
+ * two hundred small files take five times as long to import. What is left is the parser's time, hence short names, of functions
+ * too, which a tenth of the bytes were; classes keep theirs, which messages show. The declarations stay as they are, and dependencies
+ * outside.
  */
 async function bundle(dist) {
   const dependencies = Object.keys(JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).dependencies)
   const made = `${dist}.bundle`
-  for (const name of ['index', 'cli/main']) {
-    const build = await rolldown({
-      input: { [name]: join(dist, `${name}.js`) },
-      platform: 'node',
-      ...whole,
-      external: (name) => dependencies.includes(name) || name.startsWith('node:'),
-    })
-    const minify = { compress: true, mangle: { keepNames: { function: false, class: true } }, codegen: { removeWhitespace: true } }
-    await build.write({ dir: made, format: 'esm', codeSplitting: false, minify })
-    await build.close()
-  }
+  const entry = join(dist, 'index.js')
+  const first = new Set()
+  const build = await rolldown({
+    input: { index: entry, 'cli/main': join(dist, 'cli', 'main.js') },
+    platform: 'node',
+    ...whole,
+    external: (name) => dependencies.some((one) => name === one || name.startsWith(`${one}/`)) || name.startsWith('node:'),
+    plugins: [importedBy(entry, first)],
+  })
+  await build.write({
+    dir: made,
+    format: 'esm',
+    codeSplitting: { groups: [{ name: 'core', test: (id) => first.has(id) }] },
+    chunkFileNames: ({ name }) => (name === 'core' ? 'core.js' : 'cli/[name].js'),
+    minify: { compress: true, mangle: { keepNames: { function: false, class: true } }, codegen: { removeWhitespace: true } },
+  })
+  await build.close()
   await bundleWeb(dist, made)
   cpSync(dist, made, { recursive: true, filter: (path) => statSync(path).isDirectory() || path.endsWith('.d.ts') })
   rmSync(dist, { recursive: true })
@@ -40,7 +46,7 @@ async function bundle(dist) {
 export async function pack(folder) {
   const stage = join(folder, 'stage')
   mkdirSync(stage, { recursive: true })
-  for (const name of ['README.md', 'LICENSE', 'CHANGELOG.md', 'licences']) cpSync(join(root, name), join(stage, name), { recursive: true })
+  for (const name of ['README.md', 'LICENSE', 'CHANGELOG.md']) cpSync(join(root, name), join(stage, name))
   run(process.execPath, [tsc, '-p', join(root, 'tsconfig.json'), '--outDir', join(stage, 'dist')])
   for (const name of ['bench', 'examples']) rmSync(join(stage, 'dist', name), { recursive: true, force: true })
   await bundle(join(stage, 'dist', 'lib'))

@@ -54,6 +54,19 @@ export const whole = {
   },
 }
 
+/** Gathers in `found` the modules that an entry imports, at once and not later. */
+export const importedBy = (entry, found) => ({
+  name: 'imported',
+  buildEnd() {
+    const visit = (id) => {
+      if (found.has(id)) return
+      found.add(id)
+      for (const next of this.getModuleInfo(id)?.importedIds ?? []) visit(next)
+    }
+    visit(entry)
+  },
+})
+
 /** One entry, whole: what it shares with the other is small beside what bundles of both would carry for each other. */
 async function bundleEntry(name, lib, to, extension) {
   const host = join(lib, 'web', `host${extension}`)
@@ -77,15 +90,8 @@ async function bundleEntry(name, lib, to, extension) {
           const instead = standIns[name][plain(found?.id, lib)]
           return instead && instead.except !== plain(importer, lib) ? join(lib, `${instead.by}${extension}`) : found
         },
-        buildEnd() {
-          const visit = (id) => {
-            if (first.has(id)) return
-            first.add(id)
-            for (const next of this.getModuleInfo(id)?.importedIds ?? []) visit(next)
-          }
-          visit(join(lib, `${name}${extension}`))
-        },
       },
+      importedBy(join(lib, `${name}${extension}`), first),
     ],
   })
   const minify = { compress: true, mangle: { keepNames: { function: false, class: true } }, codegen: { removeWhitespace: true } }
