@@ -98,7 +98,7 @@ function condRow(choice: Choice): GeneralPrimitive {
     doc: 'f(x) where p holds, else g(x)',
     infer: () => new Tuple(choice.results.map(like)),
     lower: () => {
-      throw new WengertError('ERR_PROGRAM', 'cond: expected to be evaluated, not lowered')
+      throw new WengertError('ERR_PROGRAM', 'cond: cannot stand in a program as it is: it is evaluated')
     },
     samples: () => [],
     evaluate: (operands) => new Tuple(evaluate(choice, operands)),

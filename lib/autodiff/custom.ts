@@ -31,7 +31,7 @@ const unlowered = (name: string): Pick<GeneralPrimitive, 'kind' | 'name' | 'doc'
   name,
   doc: 'a function with a derivative of its own',
   lower: () => {
-    throw new WengertError('ERR_PROGRAM', `${name}: expected to be evaluated, not lowered`)
+    throw new WengertError('ERR_PROGRAM', `${name}: cannot stand in a program as it is: it is evaluated`)
   },
   samples: () => [],
 })

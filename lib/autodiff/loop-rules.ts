@@ -29,7 +29,7 @@ export function scanRow(loop: Loop): GeneralPrimitive {
     doc: 'carryₜ₊₁, yₜ = f(carryₜ, xₜ): the last carry, and the stack of the yₜ',
     infer: () => new Tuple(resultsOf(loop).map(like)),
     lower: () => {
-      throw new WengertError('ERR_PROGRAM', 'scan: expected to be evaluated, not lowered')
+      throw new WengertError('ERR_PROGRAM', 'scan: cannot stand in a program as it is: it is evaluated')
     },
     samples: () => [],
     repeats: repetitionOf(loop),

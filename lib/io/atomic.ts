@@ -22,7 +22,7 @@ export function fileError(where: string, path: string, error: unknown): WengertE
     return new WengertError('ERR_MEMORY', `${where}: there is no room for ${path}: ${error.message}`, { cause: error })
   const { code, message } = error as NodeJS.ErrnoException
   const hint = code === 'ENOENT' ? 'there is no such file or folder' : (message ?? String(error))
-  return new WengertError('ERR_FILE', `${where}: expected to open ${path}, got ${code ?? 'a failure'}: ${hint}`, {
+  return new WengertError('ERR_FILE', `${where}: failed on ${path} (${code ?? 'a failure'}): ${hint}`, {
     actual: code,
     cause: error,
   })

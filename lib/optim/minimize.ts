@@ -69,7 +69,7 @@ export function minimize(f: (w: Tensor) => Tensor, start: TensorLike, options: M
   if ((learningRate === undefined) === (options?.optimizer === undefined))
     throw new WengertError(
       'ERR_VALUE',
-      `${op}: expected either learningRate or optimizer, got ${learningRate === undefined ? 'neither' : 'both'}`,
+      `${op}: give either learningRate or optimizer, not ${learningRate === undefined ? 'neither' : 'both'}`,
     )
   const optimizer =
     options.optimizer === undefined ? gradientDescent({ learningRate: learningRate as number }) : checkOptimizer(op, options.optimizer)

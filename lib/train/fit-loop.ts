@@ -239,7 +239,7 @@ export class FitLoop {
         if (result.status === 'cancelled') {
           if (this.#checkpoints) await this.#write(this.#checkpoints)
           signal?.throwIfAborted()
-          throw aborted ?? new WengertError('ERR_CANCELLED', 'fit: expected to run on, got cancelled by the end of its environment')
+          throw aborted ?? new WengertError('ERR_CANCELLED', 'fit: cancelled, since the process or worker is ending')
         }
         if (records.length > 0) {
           // Whoever leaves here has ended the fit.

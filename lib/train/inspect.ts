@@ -35,7 +35,7 @@ function planOf(where: string, host: FitHost, data: AnyData): FitPlan {
   if (!plan.eager) return plan
   throw new WengertError(
     'ERR_VALUE_NEEDED',
-    `${where}: expected a model that can be recorded, got ${host.model.describe()}, which reads values in forward() and so has no program`,
+    `${where}: ${host.model.describe()} reads values in forward(), so it trains eagerly and has no program`,
   )
 }
 

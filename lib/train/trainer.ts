@@ -96,7 +96,7 @@ export abstract class Trainer {
       throw new WengertError('ERR_OPTION', `${where}: expected a loss function, got ${describe(loss)}${named}`, { actual: loss })
     }
     if ((learningRate === undefined) === (optimizer === undefined)) {
-      throw new WengertError('ERR_OPTION', `${where}: expected either learningRate or optimizer, got ${optimizer ? 'both' : 'neither'}`)
+      throw new WengertError('ERR_OPTION', `${where}: give either learningRate or optimizer, not ${optimizer ? 'both' : 'neither'}`)
     }
     if (schedule !== undefined && typeof schedule !== 'function') {
       throw new WengertError('ERR_OPTION', `${where}: expected schedule to be a function, got ${describe(schedule)}`, { actual: schedule })

@@ -81,7 +81,7 @@ describe('minimize', () => {
   })
 
   test('misuse is refused', () => {
-    expect(() => minimize(bowl, 1, {})).toThrow(/either learningRate or optimizer, got neither/)
+    expect(() => minimize(bowl, 1, {})).toThrow(/either learningRate or optimizer, not neither/)
     expect(() => minimize(bowl, 1, { learningrate: 1 } as never)).toThrow(/did you mean 'learningRate'/)
     expect(() => minimize(bowl, 1, { learningRate: -1 })).toThrow(/ERR_RANGE|learningRate/)
     expect(() => minimize((w) => w, [1, 2], { learningRate: 1 })).toThrow(/scalar/)

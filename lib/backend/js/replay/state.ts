@@ -24,7 +24,7 @@ export function allocateViews(bytes: number, what: string): Views {
     const view = (dtype: Dtype) => viewOf(dtype, buffer, 0, buffer.byteLength / bytesPerElement[dtype])
     return { float32: view('float32'), float64: view('float64'), int32: view('int32'), bool: view('bool') }
   } catch (cause) {
-    throw new WengertError('ERR_MEMORY', `${what}: expected to allocate ${bytes} bytes, got ${(cause as Error).message}`, { cause })
+    throw new WengertError('ERR_MEMORY', `${what}: out of memory: ${bytes} bytes could not be had (${(cause as Error).message})`, { cause })
   }
 }
 
@@ -77,7 +77,7 @@ export class JsState implements State {
   }
 
   write(offset: number, source: TypedArray): void {
-    if (this.worker) throw new WengertError('ERR_BUSY', 'state: expected to write while no runner works on it, got a write during one')
+    if (this.worker) throw new WengertError('ERR_BUSY', 'state: cannot be written to while a runner works on it')
     const bytes = bytesOf('state', source)
     this.#checkRange('write', offset, bytes.byteLength)
     ;(this.views.bool as Uint8Array).set(bytes, offset)
