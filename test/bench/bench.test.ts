@@ -57,19 +57,22 @@ describe('plain loops', () => {
   })
 })
 
-test.each(workloads.filter(({ stages }) => stages))('$name: a network of images, signals or sequences takes its samples, and learns', (workload) => {
-  const { batch, image = [], layers } = workload
-  const model = network(workload)
-  const x = samplesOf({ ...workload, samples: 2 }).x
-  const outputs = model.predict(tensor(x, { shape: [2, ...image] }))
-  expect(outputs.shape).toEqual([2, layers[1]])
-  expect(batch).toBeGreaterThanOrEqual(8)
-  const trainer = trainerOf(workload, model)
-  const step = () => trainer.step(tensor(x, { shape: [2, ...image] }), Int32Array.of(0, 1))
-  const costs = [step(), step(), step(), step()]
-  expect(costs[3]).toBeLessThan(costs[0] as number)
-  expect(contestants(workload, 'sgd', false).map(({ name }) => name)).toEqual(['js'])
-})
+test.each(workloads.filter(({ stages }) => stages))(
+  '$name: a network of images, signals or sequences takes its samples, and learns',
+  (workload) => {
+    const { batch, image = [], layers } = workload
+    const model = network(workload)
+    const x = samplesOf({ ...workload, samples: 2 }).x
+    const outputs = model.predict(tensor(x, { shape: [2, ...image] }))
+    expect(outputs.shape).toEqual([2, layers[1]])
+    expect(batch).toBeGreaterThanOrEqual(8)
+    const trainer = trainerOf(workload, model)
+    const step = () => trainer.step(tensor(x, { shape: [2, ...image] }), Int32Array.of(0, 1))
+    const costs = [step(), step(), step(), step()]
+    expect(costs[3]).toBeLessThan(costs[0] as number)
+    expect(contestants(workload, 'sgd', false).map(({ name }) => name)).toEqual(['js'])
+  },
+)
 
 test('the floor is the products of an update, without the input gradient of the first layer', () => {
   expect(floorProducts([784, 512, 256, 10], 128).map(Object.values)).toEqual([
