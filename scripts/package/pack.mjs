@@ -8,9 +8,8 @@ import { bundleWeb, importedBy, whole } from './web.mjs'
 
 /**
  * Joins the compiled modules: what the library imports into one file, core.js, which index.js hands on and the commands share; some
- * two hundred small files take five times as long to import. What is left is the parser's time, hence short names, of functions
- * too, which a tenth of the bytes were; classes keep theirs, which messages show. The declarations stay as they are, and dependencies
- * outside.
+ * two hundred small files take five times as long to import. What is left is the parser's time, hence short names; functions
+ * and classes keep theirs, which stacks and messages show. The declarations stay as they are, and dependencies outside.
  */
 async function bundle(dist) {
   const dependencies = Object.keys(JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).dependencies)
@@ -29,7 +28,7 @@ async function bundle(dist) {
     format: 'esm',
     codeSplitting: { groups: [{ name: 'core', test: (id) => first.has(id) }] },
     chunkFileNames: ({ name }) => (name === 'core' ? 'core.js' : 'cli/[name].js'),
-    minify: { compress: true, mangle: { keepNames: { function: false, class: true } }, codegen: { removeWhitespace: true } },
+    minify: { compress: true, mangle: { keepNames: true }, codegen: { removeWhitespace: true } },
   })
   await build.close()
   await bundleWeb(dist, made)
