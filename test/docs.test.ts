@@ -82,6 +82,9 @@ describe.each(documents)('%s', (file) => {
 
 /** Fences that this file does not run: by document and kind, what does instead. */
 const elsewhere: Record<string, string> = {
+  'docs/distributed.md js': 'programs that several processes run together; test/distributed runs such',
+  'docs/distributed.md sh': 'commands that start several processes; test/distributed runs such',
+  'docs/distributed.md yaml': 'jobs for clusters, which are not here',
   'docs/tables.md sh': 'commands over files of the reader; test/cli/tables.test.ts runs such',
   'docs/tables.md text': 'what a command printed; test/cli/tables.test.ts holds its form',
   'README.md js': 'test/readme.test.ts runs it',
