@@ -41,7 +41,7 @@ function distributions(op: string, prediction: unknown, target: unknown): [Tenso
 /**
  * Kullback–Leibler divergence of the target p from the prediction q: p (ln p − ln q) of each element, 0 ln 0 = 0;
  * derivative −p/q, its denominator at least 1e−12, and ln q at least −100. Where the prediction is the result of `softmax`, or
- * of `exp` of a `logSoftmax`, its logarithm is taken from the logits and neither bound is needed: the slope in them is
+ * of `exp` of a `logSoftmax` (cast or reshaped since, maybe), its logarithm is taken from the logits and neither bound is needed: the slope in them is
  * softmax(z) − p however saturated it is. KL(p‖q) = CE(p, q) − H(p) is the sum over a distribution's elements;
  * `mean` is over all elements. The prediction is a probability, not its logarithm.
  *

@@ -8,6 +8,7 @@ import { WengertError } from '../errors.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { type Dtype, isFloat } from '../util/dtype.js'
 import { checkShape, formatShape, normalizeAxis, type Shape, sameShape, sizeOf, stridesOf } from '../util/shape.js'
+import { followLogarithm } from './logarithms.js'
 import { lowerMicro, microOps } from './micro-ops.js'
 import { call, transposeNotation } from './notation.js'
 import { type Aval, apply, type LinearPrimitive, type NondifferentiablePrimitive, type Primitive } from './primitive.js'
@@ -55,7 +56,9 @@ microOps.set(castRow, 'copy')
 
 /** The same values in another element type. */
 export function cast(x: Tensor, dtype: Dtype): Tensor {
-  return x.dtype === dtype ? x : apply(castRow, [x], { dtype })
+  if (x.dtype === dtype) return x
+  const y = apply(castRow, [x], { dtype })
+  return isFloat(dtype) ? followLogarithm(y, x, (log) => cast(log, dtype)) : y
 }
 
 export const stopGradientRow: NondifferentiablePrimitive = {
@@ -106,7 +109,8 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
   if (open >= 0 && !full.every((n) => Number.isInteger(n) && n >= 0)) fail()
   checkShape('reshape', full)
   if (sizeOf(full) !== x.size) fail()
-  return sameShape(full, x.shape) ? x : apply(reshapeRow, [x], { shape: [...full] })
+  if (sameShape(full, x.shape)) return x
+  return followLogarithm(apply(reshapeRow, [x], { shape: [...full] }), x, (log) => reshape(log, full))
 
   function fail(): never {
     throw new WengertError(
