@@ -4,7 +4,7 @@
  */
 
 import { WengertError } from '../errors.js'
-import { optimizationBarrier } from '../primitives/barrier.js'
+import { behindBarrier, optimizationBarrier } from '../primitives/barrier.js'
 import { elements } from '../primitives/elements.js'
 import { add } from '../primitives/elementwise.js'
 import { Abstract, type Aval, apply, below, type GeneralPrimitive, tracing } from '../primitives/primitive.js'
@@ -237,13 +237,20 @@ function rerun({ graph, inputs, ground, outputs }: Closed): Tensor[] {
   return outputs.length === 1 ? [value] : elements(value, outputs.length)
 }
 
+/** Evaluates a graph so that a loop whose body it is in keeps none of its steps for the loop back. */
+const replayHeld = (graph: Closed['graph'], inputs: readonly Tensor[]): Tensor[] =>
+  replay(
+    graph,
+    inputs.map((x) => optimizationBarrier(x)),
+  ).map(behindBarrier)
+
 /** A function whose derivatives evaluate it again. */
 function rematerialised({ graph, ground, outputs }: Pick<Closed, 'graph' | 'ground' | 'outputs'>): GeneralPrimitive {
   const joined = (list: readonly Maybe[]) => (outputs.length === 1 ? (list[0] as Tensor) : new Tuple(list))
   return {
     ...unlowered('checkpoint'),
     infer: () => joined(outputs.map(({ shape, dtype }) => new Abstract(shape, dtype))),
-    evaluate: (inputs) => joined(sameTensors(inputs, ground) ? outputs : replay(graph, inputs)),
+    evaluate: (inputs) => joined(sameTensors(inputs, ground) ? outputs : replayHeld(graph, inputs)),
     jvp: (tangents, { inputs }) => joined(pushThrough(graph, inputs, tangents)),
     vjp: (g, { inputs }, wanted) => {
       const given = g instanceof Tuple ? g.parts : [g]

@@ -7,9 +7,12 @@
  * - after: a sum over the iterations of products, Σ aₜᵀ·bₜ, as one product of both stacks; the sum over rows of a stack; a product with
  *   what does not change that only a stack of results takes
  *
+ * What lies behind a barrier stays: a stack of it is the memory that `checkpoint` is to save.
+ *
  * To add a way out: a function here that says what leaves, called by `move`.
  */
 
+import { barrierRow } from '../primitives/barrier.js'
 import { broadcastRow, sumRow } from '../primitives/broadcast.js'
 import { convInputRow, convRow, convWeightRow } from '../primitives/convolution.js'
 import { add } from '../primitives/elementwise.js'
@@ -37,6 +40,7 @@ import {
 } from './graph.js'
 import { applies, microOf, type OpNode } from './patterns.js'
 import { reapply, reapplyToStacks, splice } from './splice.js'
+import { baseOf } from './views.js'
 
 /** From what a value of a body is computed: from what does not change alone, from rows too, from carries too. */
 type Motion = 'fixed' | 'row' | 'carried'
@@ -96,6 +100,7 @@ function moveBefore(graph: Graph, node: LoopNode): void {
   const { loop } = node.origin
   const { body, length } = loop
   const motions = motionsOf(body)
+  const canStack = stackable(loop)
   const fixed = new Set<Node>()
   const rows = new Set<Node>()
   // From the last to the first: what is read by something that stays either leaves or stays, too.
@@ -106,7 +111,7 @@ function moveBefore(graph: Graph, node: LoopNode): void {
     // What repeats a smaller value, or only looks at it, stays with who reads it.
     const light = applies(inner, broadcastRow) || applies(inner, reshapeRow)
     if (isOp(inner) && motion === 'fixed' && !light) fixed.add(inner)
-    else if (motion === 'row' && isProduct(inner) && inner.inputs.some((input) => motions.get(input) === 'fixed') && canStack(loop, inner))
+    else if (motion === 'row' && isProduct(inner) && inner.inputs.some((input) => motions.get(input) === 'fixed') && canStack(inner))
       rows.add(inner)
     else for (const input of inner.inputs) read.add(input)
   }
@@ -159,12 +164,33 @@ function isStacked({ body }: Loop, value: Node): boolean {
   return base.origin.kind === 'row' || body.effects.some((effect) => effect.kind === 'output' && effect.value === base)
 }
 
+/**
+ * What a body computes from barriers and hands to no barrier that leaves them: it is to be computed again where it is needed (see
+ * `checkpoint`), so no pass makes a stack of it.
+ */
+function heldIn({ nodes }: Graph): Set<Node> {
+  const depths = new Map<Node, number>()
+  const results = new Set<Node>()
+  for (const node of nodes) {
+    const depth = Math.max(0, ...node.inputs.map((input) => depths.get(input) as number))
+    if (!applies(node, barrierRow)) depths.set(node, depth)
+    else if (node.origin.params.leaves !== true) depths.set(node, depth + 1)
+    else {
+      depths.set(node, Math.max(0, depth - 1))
+      if (depth <= 1) results.add(baseOf(node))
+    }
+  }
+  return new Set(nodes.filter((node) => depths.get(node) !== 0 && !results.has(node)))
+}
+
 /** Bytes of a stack that passes add, at most. */
 const mostStacked = 2 ** 28
 
-/** Whether a value is small enough for a stack of it. */
-export const canStack = ({ length }: Loop, { shape, dtype }: Node): boolean =>
-  length * sizeOf(shape) * bytesPerElement[dtype] <= mostStacked
+/** Which values of a loop's body passes may make stacks of: small ones, and none that is to be computed again. */
+export function stackable({ length, body }: Loop): (node: Node) => boolean {
+  const held = heldIn(body)
+  return (node) => length * sizeOf(node.shape) * bytesPerElement[node.dtype] <= mostStacked && !held.has(node)
+}
 
 /** Where what is made of the stacks of a loop can be put: behind all of its results. */
 function behind(graph: Graph, node: LoopNode): number {
@@ -218,6 +244,7 @@ function moveAfter(graph: Graph, node: LoopNode): void {
   const { loop } = node.origin
   const { body, length } = loop
   const motions = motionsOf(body)
+  const canStack = stackable(loop)
   const consumers = consumersOf(body)
   const sums = new Set(body.effects.flatMap((effect) => (effect.kind === 'assign' && addsUp(effect) ? [effect.value] : [])))
   /** Who reads a value; all sums that add it up count as one, since they leave together. */
@@ -283,7 +310,7 @@ function moveAfter(graph: Graph, node: LoopNode): void {
       if (!product || operands.some(isFixed)) continue
       // What the loop makes anew is stored and read once more; that of the sum is saved.
       const stored = operands.filter((x) => !isStacked(loop, x)).reduce((size, x) => size + sizeOf(x.shape), 0)
-      if (stored > 4 * sizeOf(start.shape) || !operands.every((x) => isStacked(loop, x) || canStack(loop, x))) continue
+      if (stored > 4 * sizeOf(start.shape) || !operands.every((x) => isStacked(loop, x) || canStack(x))) continue
       instead(slot, chain, operands, begins, ([a, b], values) => end(product(a as Tensor, b as Tensor), values))
     }
     taken.add(effect)
@@ -297,7 +324,7 @@ function moveAfter(graph: Graph, node: LoopNode): void {
     if (effect.kind !== 'output' || needed.has(effect.value)) continue
     const chain = chainTo(effect.value, (inner) => applies(inner, matmulRow), passes, readers, motions)
     const [a, b] = chain?.start.inputs ?? []
-    if (!chain || !a || !b || isFixed(a) || !isFixed(b) || !(isStacked(loop, a) || canStack(loop, a))) continue
+    if (!chain || !a || !b || isFixed(a) || !isFixed(b) || !(isStacked(loop, a) || canStack(a))) continue
     const all = [chain.start, ...chain.then]
     instead(
       loop.carries.length + effect.input,

@@ -8,7 +8,7 @@ import type { elementwiseOps } from '../backend/program.js'
 import { matmulRow } from '../primitives/linalg.js'
 import { sizeOf } from '../util/shape.js'
 import { type Graph, isLoop, isOp, type LoopNode, type Node, scalarConstant } from './graph.js'
-import { canStack, motionsOf, stackOf } from './loop-motion.js'
+import { motionsOf, stackable, stackOf } from './loop-motion.js'
 import { applies, microOf } from './patterns.js'
 import { isView } from './views.js'
 
@@ -156,7 +156,8 @@ function shareBetween(graph: Graph, ahead: LoopNode, back: LoopNode): void {
   const cost = ({ computed, used }: { computed: ReadonlySet<Node>; used: ReadonlySet<Node> }) =>
     [...computed].reduce((sum, node) => sum + work(node), 0) + [...used].reduce((sum, node) => sum + 2 * sizeOf(node.shape), 0)
   // Computed again all of it, all but what is no elementwise operation, or nothing.
-  const small = (nodes: Iterable<Node>) => new Set([...nodes].filter((node) => canStack(ahead.origin.loop, node)))
+  const canStack = stackable(ahead.origin.loop)
+  const small = (nodes: Iterable<Node>) => new Set([...nodes].filter((node) => canStack(same.get(node) as Node)))
   const ways = [new Set<Node>(), small(kernels), small(frontier)].map(without)
   const [recomputed, ...others] = ways.map(cost) as [number, number, number]
   const least = Math.min(recomputed, ...others)

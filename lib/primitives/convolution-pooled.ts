@@ -49,6 +49,7 @@ const wide = (shape: Shape) => ({ shape, low: -4, high: 4 })
 export const convInputPooledRow: NondifferentiablePrimitive<PooledParams> = {
   name: 'convInputPooled',
   kind: 'nondifferentiable',
+  madeByPasses: true,
   doc: 'convInput of the gradient that poolPut gives of g [N, P′, Q′, D] and y [N, P, Q, D]',
   rowwise: (_inputs, _output, _params, [, , weightHasRows]) => !weightHasRows,
   infer: ([g, , w], { size }) => ({ shape: [shapeOf(g)[0] as number, ...size, shapeOf(w)[2] as number], dtype: (g as Aval).dtype }),
@@ -66,6 +67,7 @@ export const convInputPooledRow: NondifferentiablePrimitive<PooledParams> = {
 export const convWeightPooledRow: NondifferentiablePrimitive<PooledParams> = {
   name: 'convWeightPooled',
   kind: 'nondifferentiable',
+  madeByPasses: true,
   doc: 'convWeight of x and the gradient that poolPut gives of g [N, P′, Q′, D] and y [N, P, Q, D]',
   infer: ([x, g], { size }) => ({ shape: [...size, shapeOf(x)[3] as number, shapeOf(g)[3] as number], dtype: (x as Aval).dtype }),
   lower: ([x, g, y], w, params) => ({

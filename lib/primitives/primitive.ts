@@ -59,6 +59,8 @@ interface Row<P extends Params> {
   readonly notation?: Notation
   /** The application over a stack of samples (`vmap`). Elementwise rows need none: ranks are aligned. */
   readonly batch?: BatchRule<P>
+  /** Only passes of a program put it there, once all transforms are done: recorded functions never hold it, so it needs no rules. */
+  readonly madeByPasses?: true
   /** Multiplies the tests' tolerances, with its reason in a comment. */
   readonly tolerance?: number
 }

@@ -154,12 +154,15 @@ const cost = (y: Tensor, shape = y.shape): Tensor => {
     .sum()
 }
 
+/** Every row that a function can apply. */
+const rows = opTable.filter((row) => !row.madeByPasses)
+
 describe('rows of the op table under vmap', () => {
   test('no row is without a rule', () => {
-    expect(opTable.filter((row) => !row.batch && !microOps.has(row)).map(({ name }) => name)).toEqual([])
+    expect(rows.filter((row) => !row.batch && !microOps.has(row)).map(({ name }) => name)).toEqual([])
   })
 
-  for (const row of opTable) {
+  for (const row of rows) {
     test(row.name, () => {
       const wrong: string[] = []
       for (const [k, sample] of row.samples().entries()) {
@@ -220,5 +223,5 @@ describe('functions composed of rows under vmap', () => {
 })
 
 afterAll(() => {
-  console.log(`vmap: ${total.rows} of ${opTable.length} rows, ${total.cases} cases, ${total.checks} checks on ${present.join(' and ')}`)
+  console.log(`vmap: ${total.rows} of ${rows.length} rows, ${total.cases} cases, ${total.checks} checks on ${present.join(' and ')}`)
 })
