@@ -1,6 +1,6 @@
 /**
  * Elementwise rows: each is one micro-operation of the elementwise kernel. The derivative of each input is a function linear
- * in `g`. This file exports the rows' functions and nothing else: all of it is public, and a method of tensors.
+ * in `g`. This file exports the rows' functions, those of comparisons.ts too, and nothing else: all of it is public.
  *
  * Kinks follow PyTorch: the derivative of abs at 0 is 0, of relu at 0 is 0, maximum and minimum share it between equals.
  * NaN in, NaN out: neither a value nor a derivative at NaN is a number. Arithmetic on int32 wraps modulo 2³².
@@ -8,11 +8,11 @@
 
 import { full } from '../tensor/creation.js'
 import type { Tensor } from '../tensor/tensor.js'
+import { equal, greater, greaterEqual, less, logicalAnd } from './comparisons.js'
 import { isKnownLogarithm, noteLogarithm } from './logarithms.js'
 import { stopGradient } from './movement.js'
 import {
   around,
-  comparison,
   differenceNotation,
   negationNotation,
   postfix,
@@ -25,6 +25,8 @@ import {
 } from './notation.js'
 import { type Binary, binary, choice, type Operand, type Unary, unary } from './pointwise.js'
 import type { ElementwiseRule } from './primitive.js'
+
+export * from './comparisons.js'
 
 const positive = { low: 0.2, high: 3 }
 const nonzero = { low: 0.3, high: 3 }
@@ -279,12 +281,6 @@ export const relu: Unary = unary('relu', {
   derivatives: [(g, _, y) => where(greater(y, 0), g, stopGradient(y))],
 })
 
-/** True where x is 0. */
-export const logicalNot: Unary = unary('logicalNot', { doc: 'true where x is 0', output: 'bool' })
-
-/** False where x is NaN or infinite. */
-export const isFinite: Unary = unary('isFinite', { doc: 'false where x is NaN or infinite', output: 'bool' })
-
 /** y = a + b. */
 export const add: Binary = binary('add', { doc: 'y = a + b', output: 'same', notation: sumNotation, derivatives: [(g) => g, (g) => g] })
 
@@ -361,30 +357,6 @@ export const minimum: Binary = binary('minimum', {
   output: 'same',
   derivatives: [(g, [a, b]) => mul(g, share(less, a, b)), (g, [a, b]) => mul(g, share(greater, a, b))],
 })
-
-/** a = b. */
-export const equal: Binary = binary('equal', { doc: 'a = b', output: 'bool', notation: comparison('=') })
-
-/** a ≠ b. */
-export const notEqual: Binary = binary('notEqual', { doc: 'a ≠ b', output: 'bool', notation: comparison('≠') })
-
-/** a < b. */
-export const less: Binary = binary('less', { doc: 'a < b', output: 'bool', notation: comparison('<') })
-
-/** a ≤ b. */
-export const lessEqual: Binary = binary('lessEqual', { doc: 'a ≤ b', output: 'bool', notation: comparison('≤') })
-
-/** a > b. */
-export const greater: Binary = binary('greater', { doc: 'a > b', output: 'bool', notation: comparison('>') })
-
-/** a ≥ b. */
-export const greaterEqual: Binary = binary('greaterEqual', { doc: 'a ≥ b', output: 'bool', notation: comparison('≥') })
-
-/** a and b. */
-export const logicalAnd: Binary = binary('logicalAnd', { doc: 'a and b', output: 'bool', notation: comparison('∧') })
-
-/** a or b. */
-export const logicalOr: Binary = binary('logicalOr', { doc: 'a or b', output: 'bool', notation: comparison('∨') })
 
 /** a where `condition` holds, else b. */
 export const where: (condition: Operand, a: Operand, b: Operand) => Tensor = choice('where', {

@@ -1,12 +1,18 @@
 /**
- * Every op whose first argument is a tensor, as a method of Tensor: attached here and nowhere else. Elementwise rows are
- * methods by themselves; the others are listed.
+ * The chained methods of Tensor, by name: each is an operation whose first argument is the tensor. Attached here and nowhere
+ * else; their types follow from this table. To add one, add its name. Those on images stand in spatial-methods.ts, which pages
+ * without such models do not load.
  */
 
 import { Tensor } from '../tensor/tensor.js'
 import { broadcastTo, sumTo, tile } from './broadcast.js'
 import { clip, elu, gelu, hardtanh, leakyRelu, mish, selu, silu, squaredDifference, tril, triu } from './composites.js'
-import * as elementwise from './elementwise.js'
+// biome-ignore format: as many names as rows
+import {
+  abs, acos, acosh, add, asin, asinh, atan, atan2, atanh, ceil, cos, cosh, div, equal, erf, exp, expm1, floor, greater,
+  greaterEqual, isFinite, less, lessEqual, log, log1p, logicalAnd, logicalNot, logicalOr, logSigmoid, maximum, minimum, mod, mul,
+  neg, notEqual, pow, reciprocal, relu, round, rsqrt, sigmoid, sign, sin, sinh, softplus, sqrt, square, sub, tan, tanh, where,
+} from './elementwise.js'
 import { gather, oneHot, putAlong, scatterAdd, takeAlong } from './indexing.js'
 import { dot, matmul, outer } from './linalg.js'
 import { cast, expandDims, flatten, reshape, squeeze, stopGradient, transpose } from './movement.js'
@@ -17,11 +23,15 @@ import { logSoftmax, logSumExp, softmax } from './softmax.js'
 import { argsort, sort, topk } from './sort.js'
 import { spatialMethods } from './spatial-methods.js'
 
-const { where, ...pointwise } = elementwise
-
 // biome-ignore format: a table
 const methods = {
-  ...pointwise,
+  add, sub, mul, div, pow, mod, atan2, maximum, minimum,
+  neg, abs, sign, floor, ceil, round, square, sqrt, rsqrt, reciprocal,
+  exp, expm1, log, log1p,
+  sin, cos, tan, asin, acos, atan, sinh, cosh, tanh, asinh, acosh, atanh,
+  erf, sigmoid, logSigmoid, softplus, relu,
+  equal, notEqual, less, lessEqual, greater, greaterEqual,
+  logicalAnd, logicalOr, logicalNot, isFinite,
   broadcastTo, sumTo, tile,
   clip, elu, gelu, hardtanh, leakyRelu, mish, selu, silu, squaredDifference, tril, triu,
   cast, expandDims, flatten, flip, pad, reshape, slice, split, squeeze, stopGradient, transpose,

@@ -11,10 +11,16 @@ namespace WENGERT_ISA_NAMESPACE {
 
 namespace {
 
-#define WENGERT_NEXT(F, value) return reinterpret_cast<Run<F>>(op[1].run)(op + 1, value)
-
 template <class F>
 using Run = const LineOp* (*)(const LineOp*, F);
+
+// A run is kept as one of a type for both element types; by way of a function of no type, as compilers want it said.
+template <class To, class From>
+WENGERT_INLINE To Recast(From run) {
+  return reinterpret_cast<To>(reinterpret_cast<void (*)()>(run));
+}
+
+#define WENGERT_NEXT(F, value) return Recast<Run<F>>(op[1].run)(op + 1, value)
 
 template <class F>
 WENGERT_INLINE F At(const void* cell) {

@@ -36,6 +36,11 @@ const places: Record<string, RegExp> = {
 }
 
 function insert(file: string, text: string): void {
+  if (file === 'lib/primitives/methods.ts') {
+    const source = readFileSync(join(root, file), 'utf8')
+    writeFileSync(join(folder, file), source.replaceAll(/\bsquare,/g, `square, ${text.trim()}`))
+    return
+  }
   const lines = readFileSync(join(root, file), 'utf8').split('\n')
   const at = lines.findIndex((line) => places[file]?.test(line))
   if (file === 'lib/backend/program.ts') lines[at] = (lines[at] as string).replace('square: 1, ', `square: 1, ${text.trim()} `)
@@ -56,10 +61,12 @@ console.log(JSON.stringify({
 }))
 `
 
-test('an elementwise operation takes the four files that the guide names', () => {
+test('an elementwise operation takes the four files that the guide names, a method one name more', () => {
   const steps = stepsOf(readFileSync(join(root, 'docs', 'adding.md'), 'utf8'))
   const files = steps.map(({ file }) => file)
-  expect(new Set(files).size).toBe(4)
+  expect(files.length).toBe(5)
+  expect(new Set(files).size).toBe(5)
+  expect(files[4]).toBe('lib/primitives/methods.ts')
   for (const room of ['lib', 'native/kernels']) cpSync(join(root, room), join(folder, room), { recursive: true })
   for (const { file, text } of steps) insert(file, text)
 

@@ -111,6 +111,18 @@ function prove(make: (dtype: FloatDtype) => Subject): void {
 }
 
 describe('rows of the op table', () => {
+  test('every elementwise operation but where, whose condition comes first, is a method listed by name', () => {
+    const missing = [...functions].filter(([name]) => name !== 'where' && typeof Reflect.get(Tensor.prototype, name) !== 'function')
+    expect(missing.map(([name]) => name)).toEqual([])
+    const x = tensor([0.5, -0.25])
+    const y = tensor([0.25, 0.75])
+    for (const [name, f] of functions) {
+      if (name === 'where') continue
+      const method = Reflect.get(x, name) as (...rest: Tensor[]) => Tensor
+      expect(method.call(x, y).toArray(), name).toEqual(f(x, y).toArray())
+    }
+  })
+
   test('golden values are of the rows and samples at hand', () => {
     expect(Object.keys(rows), regenerate).toEqual(opTable.map((row) => row.name))
     for (const row of opTable) {
