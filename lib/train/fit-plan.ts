@@ -16,7 +16,7 @@ import { Execution } from './execution.js'
 import { type InputName, type InputTable, inputTable } from './inputs.js'
 import { partOf } from './meeting.js'
 import type { ReportLayout, StepParts } from './parts.js'
-import { Timetable } from './position.js'
+import { Timetable, type Turn } from './position.js'
 import { type Prepared, sampleOf, totalWeightOf } from './prepare.js'
 import { type Cut, carryProgram, evaluationProgram, updateProgram } from './programs.js'
 
@@ -24,6 +24,8 @@ import { type Cut, carryProgram, evaluationProgram, updateProgram } from './prog
 export interface Batching {
   /** What an epoch is made of, in this order. */
   cuts: readonly Cut[]
+  /** In which order, where they take turns. */
+  turns?: readonly Turn[]
   /** Fills the order of one epoch's samples, where they are gathered; a plain random one by default. */
   order?: (out: Int32Array, seed: number, epoch: number) => void
   /** What kind of order that is: an epoch begun in one does not go on in another. */
@@ -81,6 +83,7 @@ export class FitPlan {
       chunks.map(({ repeat }) => repeat),
       report.length,
       carries,
+      set?.batching.turns,
     )
     const sample = sampleOf((set?.data ?? validation) as Prepared)
     this.#table = inputTable(parts, sample, {
@@ -122,7 +125,7 @@ export class FitPlan {
 
   /** The compiled programs, with how often each runs in an epoch; none where the model trains eagerly. */
   get programs(): readonly { plan: Plan; repeat: number }[] {
-    return this.timetable.segments.flatMap(({ repeat }, i) => {
+    return this.timetable.repeats.flatMap((repeat, i) => {
       const plan = this.#execution.plans?.[i]
       return plan ? [{ plan, repeat }] : []
     })

@@ -97,7 +97,7 @@ export class Recovery {
     const { timetable } = plan
     const { from, to } = stretch
     const at = failure?.epoch ?? result.epochs
-    const made = failure ? timetable.updatesBefore(failure, stretch) + 1 : 0
+    const made = failure ? timetable.updatesBeyond(result, stretch) + 1 : 0
     const where = `update ${progress.updates + at * timetable.updates + made} (epoch ${progress.epoch + at + 1})`
     const failing = progress.epoch + at
     if (failure?.kind === 'index') {

@@ -1,6 +1,6 @@
 /** Where in an epoch a fit is: how an epoch's updates follow each other, and how far one that was begun has come. */
 
-import type { Block, BlockResult, Failure } from '../backend/program.js'
+import type { Block, BlockResult } from '../backend/program.js'
 import { counterLength, writeCounter } from '../nn/dropout.js'
 import { allocate } from '../util/dtype.js'
 import { type Cut, updatesOf } from './programs.js'
@@ -27,12 +27,17 @@ export interface Stretch {
   readonly to: number
 }
 
+/** So many runs of one of an epoch's cuts. */
+export type Turn = Block['segments'][number]
+
 /** The samples that one run of a cut sees. */
 const samplesOf = ({ kind, rows }: Cut): number => (kind === 'accumulated' ? 0 : rows)
 
 /** The updates of an epoch, and what else runs in it. Programs are the cuts', then the evaluation's, then what carries sums over. */
 export class Timetable {
   readonly segments: Block['segments']
+  /** How often each program runs in an epoch. */
+  readonly repeats: readonly number[]
   /** Updates and training samples of an epoch. */
   readonly updates: number
   readonly seen: number
@@ -43,14 +48,17 @@ export class Timetable {
    * @param evaluation how often each program of the evaluation runs
    * @param entries of the report
    * @param carries whether there is a program that brings sums along
+   * @param turns the runs of the cuts as they follow each other; one cut's after the other's by default
    */
   constructor(
     readonly cuts: readonly Cut[],
     readonly evaluation: readonly number[],
     readonly entries: number,
     readonly carries: boolean,
+    readonly turns: readonly Turn[] = cuts.map(({ repeat }, program) => ({ program, repeat })),
   ) {
-    this.segments = [...cuts.map(({ repeat }) => repeat), ...evaluation].map((repeat, program) => ({ program, repeat }))
+    this.repeats = [...cuts.map(({ repeat }) => repeat), ...evaluation]
+    this.segments = [...turns, ...evaluation.map((repeat, i) => ({ program: cuts.length + i, repeat }))]
     this.updates = cuts.reduce((n, cut) => n + updatesOf(cut) * cut.repeat, 0)
     this.seen = cuts.reduce((n, cut) => n + samplesOf(cut) * cut.repeat, 0)
     this.cuttable = Timetable.cuttable(cuts)
@@ -68,35 +76,24 @@ export class Timetable {
   /** The segments of each of a stretch's epochs: sums are carried in at a cut, and the evaluation follows the last update. */
   segmentsOf({ from, to }: Stretch): Block['segments'] {
     if (from === 0 && to === this.updates) return this.segments
-    const segments = from > 0 ? [{ program: this.segments.length, repeat: 1 }] : []
+    const segments = from > 0 ? [{ program: this.repeats.length, repeat: 1 }] : []
     let before = 0
-    this.cuts.forEach(({ repeat }, program) => {
+    for (const { program, repeat } of this.turns) {
       const part = Math.min(to, before + repeat) - Math.max(from, before)
       if (part > 0) segments.push({ program, repeat: part })
       before += repeat
-    })
-    return to === this.updates ? [...segments, ...this.segments.slice(this.cuts.length)] : segments
+    }
+    return to === this.updates ? [...segments, ...this.segments.slice(this.turns.length)] : segments
   }
 
   /** The samples that an epoch's first so many updates see. */
   samplesBefore(updates: number): number {
     let [left, samples] = [updates, 0]
-    for (const cut of this.cuts) {
-      samples += Math.min(left, cut.repeat) * samplesOf(cut)
-      left -= Math.min(left, cut.repeat)
+    for (const { program, repeat } of this.turns) {
+      samples += Math.min(left, repeat) * samplesOf(this.cuts[program] as Cut)
+      left -= Math.min(left, repeat)
     }
     return samples
-  }
-
-  /** The updates of a stretch before the run that failed, within its epoch. */
-  updatesBefore(failure: Failure, stretch: Stretch): number {
-    let updates = 0
-    for (const { program, repeat } of this.segmentsOf(stretch)) {
-      const each = this.#updatesOf(program)
-      if (program === failure.program) return updates + failure.run * each
-      updates += repeat * each
-    }
-    return updates
   }
 
   /** The updates of a stretch's runs beyond its last whole epoch. */
@@ -122,14 +119,16 @@ export class Timetable {
    * @param update the number of the stretch's first update
    */
   counters(seed: number, update: number, { epochs, from, to }: Stretch): Int32Array {
-    const drawing = this.cuts.filter((cut) => samplesOf(cut) > 0)
-    const perEpoch = drawing.reduce((n, { repeat }) => n + repeat, 0)
+    const turns = this.turns.map(({ program, repeat }) => {
+      const cut = this.cuts[program] as Cut
+      return { repeat, updates: updatesOf(cut), samples: samplesOf(cut) }
+    })
+    const perEpoch = turns.reduce((n, { repeat, samples }) => n + (samples > 0 ? repeat : 0), 0)
     const out = allocate('int32', perEpoch * epochs * counterLength) as Int32Array
     let [at, now, row] = [0, update - from, 0]
     for (let epoch = 0; epoch < epochs; epoch++) {
-      for (const cut of this.cuts) {
-        const [updates, samples] = [updatesOf(cut), samplesOf(cut)]
-        for (let run = 0; run < cut.repeat; run++) {
+      for (const { repeat, updates, samples } of turns) {
+        for (let run = 0; run < repeat; run++) {
           if (samples > 0) {
             writeCounter(out, at, seed, now, row)
             at += counterLength

@@ -42,6 +42,8 @@ export interface Cut {
   readonly first?: boolean
   /** The rows are this process's own: the others of its world bring theirs. */
   readonly own?: boolean
+  /** Sequences enter cut to so many steps, axis 1 of these inputs. */
+  readonly trim?: { readonly steps: number; readonly of: readonly InputName[] }
 }
 
 /** The updates that one run of a cut makes. */
@@ -85,9 +87,13 @@ function recordUpdate(r: Recorder, input: Inputs, parts: StepParts, cut: Cut, ta
     return
   }
   const order = kind === 'gathered' ? input('order') : undefined
-  const take = (name: InputName, range?: readonly [number, number]): Tensor => {
+  const rowsOf = (name: InputName, range?: readonly [number, number]): Tensor => {
     if (order) return gather(input(name), range ? slice(order, range) : order)
     return range ? slice(input(name), range) : input(name)
+  }
+  const take = (name: InputName, range?: readonly [number, number]): Tensor => {
+    const rows = rowsOf(name, range)
+    return cut.trim?.of.includes(name) ? slice(rows, null, [0, cut.trim.steps]) : rows
   }
   const counter = table.has('draws') ? input('draws') : undefined
   const weights = table.has('weights') && !meeting ? take('weights') : undefined

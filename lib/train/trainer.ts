@@ -86,6 +86,10 @@ export abstract class Trainer {
   constructor(where: string, model: Module, options: TrainerOptions, extra: readonly string[] = []) {
     if (!(model instanceof Module))
       throw new WengertError('ERR_VALUE', `${where}: expected a Module, got ${describe(model)}`, { actual: model })
+    if (where !== 'MBSGD' && typeof options === 'object' && options !== null && 'bucketByLength' in options) {
+      const instead = where === 'SGD' ? 'MBSGD with batchSize: 1 makes the same updates' : 'one update sees all samples, of all lengths'
+      throw new WengertError('ERR_OPTION', `${where}: bucketByLength is an option of MBSGD; ${instead}`)
+    }
     checkOptions(where, options ?? {}, ['loss', 'learningRate', 'optimizer', 'schedule', 'clipNorm', 'clipValue', 'maxDeviation', ...extra])
     const { loss, learningRate, optimizer, schedule } = options ?? {}
     if (typeof loss !== 'function') {

@@ -16,6 +16,7 @@ import { checkNumber, describe } from '../util/options.js'
 import { formatShape } from '../util/shape.js'
 import type { Batching } from './fit-plan.js'
 import { inputTable } from './inputs.js'
+import { lengthBatches } from './length-batches.js'
 import type { StepParts } from './parts.js'
 import { type Prepared, sampleOf } from './prepare.js'
 import type { Cut } from './programs.js'
@@ -24,8 +25,8 @@ import { Trainer, type TrainerOptions } from './trainer.js'
 let said = false
 
 /** Σ wᵢ Lᵢ / Σ wᵢ over one sample is its loss: nobody should wait for weights to tell. */
-function sayThatOneCancels(): void {
-  if (said) return
+function sayThatOneCancels({ weights }: Prepared, { loss }: StepParts): void {
+  if (said || !(weights || loss.weightsOf)) return
   said = true
   process.emitWarning(
     'an update on one sample is the weighted mean of one loss, in which its weight cancels (0 leaves the sample out); give MBSGD batches of several',
@@ -34,13 +35,9 @@ function sayThatOneCancels(): void {
 }
 
 /** Batches of `size` samples by a shuffled order, the last one shorter unless dropped. */
-function shuffledBatches(
-  { samples, weights }: Prepared,
-  { loss }: StepParts,
-  size: number,
-  { atOnce = size, dropLast = false } = {},
-): Batching {
-  if (size === 1 && (weights || loss.weightsOf)) sayThatOneCancels()
+function shuffledBatches(set: Prepared, parts: StepParts, size: number, { atOnce = size, dropLast = false } = {}): Batching {
+  const { samples } = set
+  if (size === 1) sayThatOneCancels(set, parts)
   const rows = Math.min(size, samples)
   const cut = (n: number, repeat: number): Cut => ({ kind: 'gathered', rows: n, repeat, atOnce: Math.min(n, atOnce) })
   const cuts = [cut(rows, Math.floor(samples / rows)), cut(samples % rows, samples % rows > 0 && !dropLast ? 1 : 0)]
@@ -137,6 +134,12 @@ export interface MBSGDOptions extends TrainerOptions {
   stratify?: boolean | undefined
   /** Every batch holds each class equally often, whatever its share: rare samples come up again, common ones are drawn. */
   balance?: boolean | undefined
+  /**
+   * Batches of sequences of like lengths, for data { x, lengths } (`padSequences`) and models that leave padding out: each is cut to
+   * the steps of its bucket, so that less of what is computed is padding. The buckets are those that compute the fewest steps: as many at
+   * most as the number says, 8 for true. None by default.
+   */
+  bucketByLength?: boolean | number | undefined
   /** Batches an update, >= 1: their gradients are added up, one batch in memory at a time; 1 by default. */
   accumulate?: number | undefined
 }
@@ -152,9 +155,10 @@ export class MBSGD extends Trainer {
   readonly accumulate: number
   readonly stratify: boolean
   readonly balance: boolean
+  readonly bucketByLength: boolean | number
 
   constructor(model: Module, options: MBSGDOptions) {
-    super('MBSGD', model, options, ['batchSize', 'dropLast', 'accumulate', 'stratify', 'balance'])
+    super('MBSGD', model, options, ['batchSize', 'dropLast', 'accumulate', 'stratify', 'balance', 'bucketByLength'])
     this.batchSize = checkNumber('MBSGD', 'batchSize', options.batchSize, { integer: true, min: 1 })
     this.dropLast = options.dropLast ?? false
     const { stratify = false, balance = false } = options
@@ -165,12 +169,27 @@ export class MBSGD extends Trainer {
     this.stratify = stratify
     this.balance = balance
     this.accumulate = checkNumber('MBSGD', 'accumulate', options.accumulate ?? 1, { integer: true, min: 1 })
+    const { bucketByLength = false } = options
+    this.bucketByLength =
+      typeof bucketByLength === 'boolean'
+        ? bucketByLength
+        : checkNumber('MBSGD', 'bucketByLength', bucketByLength, { integer: true, min: 1 })
+    if (this.bucketByLength !== false && (stratify || balance))
+      throw new WengertError(
+        'ERR_OPTION',
+        'MBSGD: batches are of like lengths or of like classes: give bucketByLength or stratify and balance',
+      )
   }
 
   protected override batching(set: Prepared, parts: StepParts): Batching {
     const { samples, y: targets } = set
     const size = this.batchSize * this.accumulate
     const dropLast = this.dropLast && samples >= size
+    const most = this.bucketByLength
+    if (most !== false) {
+      if (size === 1) sayThatOneCancels(set, parts)
+      return lengthBatches(set, parts, most, { size, atOnce: this.batchSize, dropLast })
+    }
     const batches = shuffledBatches(set, parts, size, { atOnce: this.batchSize, dropLast })
     if (!this.stratify && !this.balance) return batches
     if (targets.size !== samples) {
