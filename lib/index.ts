@@ -96,12 +96,11 @@ export {
   type VarianceOptions,
   variance,
 } from './primitives/reduce.js'
+export { adaptiveAvgPool1d, adaptiveAvgPool2d, type UpsampleOptions, upsample } from './primitives/resample.js'
 export { logSoftmax, logSumExp, softmax, softmaxCrossEntropy } from './primitives/softmax.js'
 export { argsort, type SortOptions, sort, type TopkOptions, topk } from './primitives/sort.js'
 export {
   type AvgPoolOptions,
-  adaptiveAvgPool1d,
-  adaptiveAvgPool2d,
   avgPool1d,
   avgPool2d,
   type ConvOptions,
@@ -114,11 +113,9 @@ export {
   maxPool1d,
   maxPool2d,
   type PoolOptions,
-  type Spatial,
-  type UpsampleOptions,
   unfold,
-  upsample,
 } from './primitives/spatial.js'
+export type { Spatial } from './primitives/spatial-axes.js'
 export { SweepResult, type SweepTrial } from './sweep/result.js'
 export type { SweepConfig, SweepContext, SweepOutcome, SweepRange, SweepSpace, SweepTrain } from './sweep/space.js'
 export { type SweepOptions, sweep } from './sweep/sweep.js'

@@ -10,7 +10,7 @@ import { add, floor, less, minimum, mul, where } from '../primitives/elementwise
 import { takeAlong } from '../primitives/indexing.js'
 import { cast, reshape } from '../primitives/movement.js'
 import { flip, pad, slice } from '../primitives/parts.js'
-import { type Spatial, spatialOption } from '../primitives/spatial.js'
+import { type Spatial, spatialOption } from '../primitives/spatial-axes.js'
 import { arange } from '../tensor/creation.js'
 import { drawDefault } from '../tensor/random.js'
 import type { Tensor } from '../tensor/tensor.js'

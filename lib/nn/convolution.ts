@@ -3,16 +3,8 @@
 import { WengertError } from '../errors.js'
 import { expandDims, reshape } from '../primitives/movement.js'
 import { concat, pad, slice } from '../primitives/parts.js'
-import {
-  type ConvOptions,
-  type ConvTransposeOptions,
-  conv1d,
-  conv2d,
-  convTranspose1d,
-  convTranspose2d,
-  type Spatial,
-  spatialOption,
-} from '../primitives/spatial.js'
+import { type ConvOptions, type ConvTransposeOptions, conv1d, conv2d, convTranspose1d, convTranspose2d } from '../primitives/spatial.js'
+import { type Spatial, spatialOption } from '../primitives/spatial-axes.js'
 import { zeros } from '../tensor/creation.js'
 import { nextSeed, Random } from '../tensor/random.js'
 import type { Tensor } from '../tensor/tensor.js'

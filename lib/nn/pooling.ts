@@ -3,20 +3,9 @@
 import { WengertError } from '../errors.js'
 import { pad } from '../primitives/parts.js'
 import { mean } from '../primitives/reduce.js'
-import {
-  type AvgPoolOptions,
-  adaptiveAvgPool1d,
-  adaptiveAvgPool2d,
-  avgPool1d,
-  avgPool2d,
-  type MaxPoolOptions,
-  maxPool1d,
-  maxPool2d,
-  type Spatial,
-  spatialOption,
-  type UpsampleOptions,
-  upsample,
-} from '../primitives/spatial.js'
+import { adaptiveAvgPool1d, adaptiveAvgPool2d, type UpsampleOptions, upsample } from '../primitives/resample.js'
+import { type AvgPoolOptions, avgPool1d, avgPool2d, type MaxPoolOptions, maxPool1d, maxPool2d } from '../primitives/spatial.js'
+import { type Spatial, spatialOption } from '../primitives/spatial-axes.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { checkOptions } from '../util/options.js'
 import { formatShape } from '../util/shape.js'

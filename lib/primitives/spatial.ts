@@ -10,16 +10,12 @@ import { allocate, isFloat, promote } from '../util/dtype.js'
 import { checkChoice, checkNumber, checkOptions, describe } from '../util/options.js'
 import { formatShape, type Shape } from '../util/shape.js'
 import { convInputRow, convRow, type Windows } from './convolution.js'
-import { add, mul } from './elementwise.js'
-import { gather } from './indexing.js'
-import { matmul } from './linalg.js'
+import { mul } from './elementwise.js'
 import { cast, reshape, transpose } from './movement.js'
 import { pad, slice, stack } from './parts.js'
 import { maxPoolRow } from './pooling.js'
 import { apply } from './primitive.js'
-
-/** One number for every spatial axis, or one for each. */
-export type Spatial = number | readonly number[]
+import { channelsLast, type Spatial, spatialOption, widened } from './spatial-axes.js'
 
 /** How the windows of a convolution lie. */
 export interface ConvOptions {
@@ -63,49 +59,6 @@ export interface AvgPoolOptions extends PoolOptions {
   countIncludePad?: boolean
 }
 
-/** One whole number for each of `rank` axes. Errors: ERR_RANGE, ERR_OPTION. */
-export function spatialOption(where: string, name: string, value: unknown, rank: number, min: number): number[] {
-  if (typeof value === 'number') return new Array(rank).fill(checkNumber(where, name, value, { integer: true, min }))
-  if (!Array.isArray(value) || value.length !== rank) {
-    throw new WengertError(
-      'ERR_OPTION',
-      `${where}: ${name} is a whole number${rank > 1 ? ` or a list of ${rank}` : ''}, not ${describe(value)}`,
-      {
-        actual: value,
-      },
-    )
-  }
-  return value.map((v) => checkNumber(where, name, v, { integer: true, min }))
-}
-
-/** Puts an axis of length 1 before the last of what has one spatial axis. */
-const widened = (values: readonly number[], one: number): number[] => (values.length === 1 ? [one, ...values] : [...values])
-
-/** x as [N, H, W, C], what undoes it for a result, and the number of spatial axes. */
-function channelsLast(where: string, x: Tensor, rank: number): { image: Tensor; back: (y: Tensor, bias?: Tensor) => Tensor } {
-  const form = rank === 1 ? '[N, C, L] or [C, L]' : '[N, C, H, W] or [C, H, W]'
-  if (!(x instanceof Tensor)) throw new WengertError('ERR_VALUE', `${where}: x is a tensor ${form}, not ${describe(x)}`, { actual: x })
-  if (x.rank !== rank + 1 && x.rank !== rank + 2) {
-    throw new WengertError('ERR_SHAPE', `${where}: expected x of shape ${form}, got ${formatShape(x.shape)}`, {
-      expected: form,
-      actual: x.shape,
-    })
-  }
-  const batched = x.rank === rank + 2
-  const own = isFloat(x.dtype) ? x : cast(x, 'float32')
-  const shape = batched ? own.shape : [1, ...own.shape]
-  const last = transpose(reshape(own, shape), rank === 1 ? [0, 2, 1] : [0, 2, 3, 1])
-  const [n, ...rest] = last.shape as [number, ...number[]]
-  const image = rank === 1 ? reshape(last, [n, 1, ...rest]) : last
-  const back = (y: Tensor, bias?: Tensor): Tensor => {
-    const [m, , w, d] = y.shape as [number, number, number, number]
-    const narrow = rank === 1 ? reshape(y, [m, w, d]) : y
-    const first = transpose(withBias(where, narrow, bias), rank === 1 ? [0, 2, 1] : [0, 3, 1, 2])
-    return batched ? first : reshape(first, first.shape.slice(1))
-  }
-  return { image, back }
-}
-
 /** [D, C, …] as [KH, KW, C, D], of the type of x. */
 function kernelLast(where: string, weight: Tensor, rank: number, dtype: Tensor['dtype'], form: string): Tensor {
   if (!(weight instanceof Tensor) || weight.rank !== rank + 2) {
@@ -114,16 +67,6 @@ function kernelLast(where: string, weight: Tensor, rank: number, dtype: Tensor['
   }
   const [d, c, ...size] = weight.shape as [number, number, ...number[]]
   return transpose(reshape(cast(weight, dtype), [d, c, ...widened(size, 1)]), [2, 3, 1, 0])
-}
-
-function withBias(where: string, y: Tensor, bias: Tensor | undefined): Tensor {
-  if (bias === undefined) return y
-  const d = y.shape[y.rank - 1] as number
-  if (!(bias instanceof Tensor) || bias.rank !== 1 || bias.size !== d) {
-    const got = bias instanceof Tensor ? formatShape(bias.shape) : describe(bias)
-    throw new WengertError('ERR_SHAPE', `${where}: expected bias of shape [${d}], got ${got}`, { expected: [d], actual: bias })
-  }
-  return add(y, bias)
 }
 
 /** How many windows fit on an axis. */
@@ -326,111 +269,6 @@ export function avgPool1d(x: Tensor, size: Spatial, options: AvgPoolOptions = {}
 /** The mean of each window of x [N, C, H, W]. Errors: ERR_SHAPE, ERR_RANGE, ERR_OPTION. */
 export function avgPool2d(x: Tensor, size: Spatial, options: AvgPoolOptions = {}): Tensor {
   return average('avgPool2d', 2, x, size, options)
-}
-
-/** y = m·x along one spatial axis of [N, H, W, C], m being [new, old]. */
-function along(image: Tensor, axis: 1 | 2, rows: readonly (readonly number[])[]): Tensor {
-  const [n, h, w, c] = image.shape as [number, number, number, number]
-  const old = axis === 1 ? h : w
-  const values = allocate(image.dtype, rows.length * old)
-  rows.forEach((row, i) => {
-    values.set(row, i * old)
-  })
-  const m = new Tensor([rows.length, old], image.dtype, values)
-  if (axis === 1) return reshape(matmul(m, reshape(image, [n, h, w * c])), [n, rows.length, w, c])
-  return reshape(matmul(m, reshape(image, [n * h, w, c])), [n, h, rows.length, c])
-}
-
-function adaptive(where: string, rank: 1 | 2, x: Tensor, size: Spatial): Tensor {
-  const { image, back } = channelsLast(where, x, rank)
-  const wanted = widened(spatialOption(where, 'size', size, rank, 1), 1)
-  return back(
-    ([1, 2] as const).reduce((y, axis) => {
-      const [n, k] = [y.shape[axis] as number, wanted[axis - 1] as number]
-      if (n === k) return y
-      const rows = Array.from({ length: k }, (_, i) => {
-        const [begin, end] = [Math.floor((i * n) / k), Math.ceil(((i + 1) * n) / k)]
-        return Array.from({ length: n }, (_, j) => (j >= begin && j < end ? 1 / (end - begin) : 0))
-      })
-      return along(y, axis, rows)
-    }, image),
-  )
-}
-
-/** Means of `size` parts of x [N, C, L], as even as can be: part i is ⌊i·L/size⌋ … ⌈(i + 1)·L/size⌉ − 1. */
-export function adaptiveAvgPool1d(x: Tensor, size: number): Tensor {
-  return adaptive('adaptiveAvgPool1d', 1, x, size)
-}
-
-/** Means of size × size (or [rows, columns]) parts of x [N, C, H, W], as even as can be. */
-export function adaptiveAvgPool2d(x: Tensor, size: Spatial): Tensor {
-  return adaptive('adaptiveAvgPool2d', 2, x, size)
-}
-
-/** Of `upsample`. */
-export interface UpsampleOptions {
-  /** The new spatial sizes; or give `scale`. */
-  size?: Spatial
-  /** What the sizes are multiplied by; the products are rounded down. */
-  scale?: number | readonly number[]
-  /** `'nearest'` repeats, `'bilinear'` (for one spatial axis: `'linear'`) interpolates; nearest by default. */
-  mode?: 'nearest' | 'linear' | 'bilinear'
-  /** Whether the first and last cells of both grids lie on each other; else their outer borders do. False by default. */
-  alignCorners?: boolean
-}
-
-/**
- * x [N, C, L] or [N, C, H, W] on a finer (or coarser) grid, as PyTorch's `interpolate`.
- *
- * @throws ERR_OPTION, ERR_RANGE, ERR_SHAPE
- * @example upsample(images, { scale: 2, mode: 'bilinear' })
- */
-export function upsample(x: Tensor, options: UpsampleOptions): Tensor {
-  const where = 'upsample'
-  checkOptions(where, options, ['size', 'scale', 'mode', 'alignCorners'])
-  const rank = x.rank - 2
-  if (rank !== 1 && rank !== 2)
-    throw new WengertError(
-      'ERR_SHAPE',
-      `${where}: expected x of shape [N, C, L] or [N, C, H, W], got ${formatShape(x.shape)}; one image is [1, C, H, W]`,
-      {
-        actual: x.shape,
-      },
-    )
-  const { size, scale, alignCorners = false } = options
-  const mode = checkChoice(where, 'mode', options.mode ?? 'nearest', ['nearest', 'linear', 'bilinear'] as const)
-  if ((size === undefined) === (scale === undefined))
-    throw new WengertError('ERR_OPTION', `${where}: give either size or scale, not ${size === undefined ? 'neither' : 'both'}`)
-  const { image, back } = channelsLast(where, x, rank)
-  const old = x.shape.slice(2)
-  const factors = scale === undefined ? undefined : typeof scale === 'number' ? old.map(() => scale) : scale
-  for (const f of factors ?? []) checkNumber(where, 'scale', f, { min: 0, exclusive: true })
-  const wanted = factors ? old.map((n, i) => Math.floor(n * (factors[i] as number))) : spatialOption(where, 'size', size, rank, 1)
-  if (wanted.some((n) => n < 1))
-    throw new WengertError('ERR_RANGE', `${where}: each size is 1 or more, not ${wanted.join(' × ')}`, { actual: wanted })
-  return back(
-    wanted.reduce((y, k, i) => {
-      const axis = (3 - rank + i) as 1 | 2
-      const n = y.shape[axis] as number
-      const ratio = factors ? 1 / (factors[i] as number) : n / k
-      if (mode === 'nearest') {
-        const index = Int32Array.from({ length: k }, (_, j) => Math.min(n - 1, Math.floor(j * ratio)))
-        return gather(y, new Tensor([k], 'int32', index), axis)
-      }
-      if (n === k) return y
-      const rows = Array.from({ length: k }, (_, j) => {
-        const at = alignCorners ? (k > 1 ? (j * (n - 1)) / (k - 1) : 0) : Math.max(0, (j + 0.5) * ratio - 0.5)
-        const low = Math.min(n - 1, Math.floor(at))
-        const share = Math.min(1, Math.max(0, at - low))
-        const row = new Array<number>(n).fill(0)
-        row[low] = 1 - share
-        const high = Math.min(n - 1, low + 1)
-        row[high] = (row[high] as number) + share
-        return row
-      })
-      return along(y, axis, rows)
-    }, image),
-  )
 }
 
 /**

@@ -5,7 +5,8 @@ import { withMemoryErrors } from '../util/dtype.js'
 import { describe, nearest } from '../util/options.js'
 import { cellOf, type TableRecord } from './cell.js'
 import { ByteSet, type CellBytes } from './cells.js'
-import { type Column, ColumnBuilder, type ColumnType, type Mixed, NumericColumn } from './column.js'
+import { type Column, type ColumnType, NumericColumn } from './column.js'
+import { ColumnBuilder, type Mixed } from './column-builder.js'
 
 /** More columns than this are a mistake of the source, such as keys that are values. */
 const mostColumns = 10_000

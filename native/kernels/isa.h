@@ -52,13 +52,23 @@ struct ElementwiseTable {
 struct LineOp;  // line.h
 constexpr std::size_t kLineOps = kElementwiseOps + 11;
 
-// An operation of a line and the result of the one before it. Those in double take a double: see Run in line_isa.cc.
-using LineRun = const LineOp* (*)(const LineOp* op, float passed);
+// An operation of a line and the result of the one before it.
+template <class F>
+using TypedRun = const LineOp* (*)(const LineOp* op, F passed);
+
+// Operations of both element types are kept as this one, and called as what they are.
+using LineRun = TypedRun<float>;
+
+// A run as one of another element type; by way of a function of no type, which tells the compiler that it is meant.
+template <class To, class From>
+WENGERT_INLINE To RecastRun(From run) {
+  return reinterpret_cast<To>(reinterpret_cast<void (*)()>(run));
+}
 
 // The operations of lines, by Passed and LineCode.
 template <class F>
 struct LineTable {
-  const LineOp* (*run[3][kLineOps])(const LineOp* op, F passed);
+  TypedRun<F> run[3][kLineOps];
 };
 
 // Products with a side of one, row-major throughout. beta = 0 never reads y or c.

@@ -11,16 +11,7 @@ namespace WENGERT_ISA_NAMESPACE {
 
 namespace {
 
-template <class F>
-using Run = const LineOp* (*)(const LineOp*, F);
-
-// A run is kept as one of a type for both element types; by way of a function of no type, as compilers want it said.
-template <class To, class From>
-WENGERT_INLINE To Recast(From run) {
-  return reinterpret_cast<To>(reinterpret_cast<void (*)()>(run));
-}
-
-#define WENGERT_NEXT(F, value) return Recast<Run<F>>(op[1].run)(op + 1, value)
+#define WENGERT_NEXT(F, value) return RecastRun<TypedRun<F>>(op[1].run)(op + 1, value)
 
 template <class F>
 WENGERT_INLINE F At(const void* cell) {

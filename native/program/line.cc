@@ -12,7 +12,7 @@ namespace {
 LineRun RunOf(const UnboundOp& op, Dtype dtype) {
   const std::size_t passed = static_cast<std::size_t>(op.passed);
   if (dtype == Dtype::kFloat32) return WENGERT_TABLE(Line, float).run[passed][op.code];
-  return reinterpret_cast<LineRun>(WENGERT_TABLE(Line, double).run[passed][op.code]);
+  return RecastRun<LineRun>(WENGERT_TABLE(Line, double).run[passed][op.code]);
 }
 
 }  // namespace

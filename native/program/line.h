@@ -32,7 +32,7 @@ class BoundLine {
   // Null, or the operation at which the line ended.
   const LineOp* Run() const {
     if (float32_) return ops_.front().run(ops_.data(), 0);
-    return reinterpret_cast<const LineOp* (*)(const LineOp*, double)>(ops_.front().run)(ops_.data(), 0);
+    return RecastRun<TypedRun<double>>(ops_.front().run)(ops_.data(), 0);
   }
   // What a line ended by a bad index has met.
   static BadIndex BadIndexOf(const LineOp& op);

@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest'
 import '../../lib/primitives/methods.js'
 import { jvp, vjp } from '../../lib/autodiff/transforms.js'
 import { setThreads } from '../../lib/backend/select.js'
+import * as resample from '../../lib/primitives/resample.js'
 import * as spatial from '../../lib/primitives/spatial.js'
 import { tensor } from '../../lib/tensor/creation.js'
 import type { Tensor } from '../../lib/tensor/tensor.js'
@@ -36,7 +37,7 @@ const sums = (v: Tensor): number[] => [1, 2, 3].map((k) => Array.from(v.data).re
 
 function functionOf({ op, options }: Case): (...x: Tensor[]) => Tensor {
   const { size, ...rest } = options
-  const f = (spatial as unknown as Record<string, (...args: unknown[]) => Tensor>)[op] as (...args: unknown[]) => Tensor
+  const f = ({ ...spatial, ...resample } as unknown as Record<string, (...args: unknown[]) => Tensor>)[op] as (...args: unknown[]) => Tensor
   if (op.startsWith('conv')) return (x, w, bias) => f(x, w, { ...rest, ...(bias && { bias }) })
   return op === 'upsample' ? (x) => f(x, options) : op.startsWith('adaptive') ? (x) => f(x, size) : (x) => f(x, size, rest)
 }
