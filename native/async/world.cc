@@ -137,6 +137,12 @@ void Queue::Live() {
   }
 }
 
+std::string StringOf(napi_env env, napi_value value) {
+  const Napi::Value text(env, value);
+  if (!text.IsString()) Malform(kWhat, "a string", "something else");
+  return text.As<Napi::String>().Utf8Value();
+}
+
 std::vector<std::string> StringsOf(napi_env env, napi_value value) {
   std::uint32_t count = 0;
   if (napi_get_array_length(env, value, &count) != napi_ok) Malform(kWhat, "an array of strings", "something else");
@@ -144,7 +150,7 @@ std::vector<std::string> StringsOf(napi_env env, napi_value value) {
   for (std::uint32_t i = 0; i < count; i++) {
     napi_value element;
     Check(env, napi_get_element(env, value, i, &element));
-    texts.push_back(Napi::Value(env, element).ToString().Utf8Value());
+    texts.push_back(StringOf(env, element));
   }
   return texts;
 }
@@ -211,7 +217,7 @@ napi_value WorldAbort(napi_env env, napi_callback_info info) {
     const Args args(env, info);
     World& world = World::instance();
     if (!world.begun()) return nullptr;
-    world.Abort(Napi::Value(env, args[0]).ToString().Utf8Value(), static_cast<int>(CountOf(env, args[1], kWhat, 255)));
+    world.Abort(StringOf(env, args[0]), static_cast<int>(CountOf(env, args[1], kWhat, 255)));
   });
 }
 

@@ -233,6 +233,6 @@ onNative('lifecycle', (native) => {
     vi.resetModules()
     expect(error.code).toBe('ERR_BACKEND')
     expect(error.message).toMatch(/[\\/]nowhere[\\/]wengert\.node: .*Cannot find module/)
-    expect(error.message).toMatch(/Build it with/)
+    expect(error.message).toMatch(/npm run build:native builds the binary/)
   })
 })

@@ -34,7 +34,8 @@ function reach(bytes: Buffer): number {
 onNative('finding a binary', ({ file }) => {
   const folders: string[] = []
   afterAll(() => {
-    for (const folder of folders) rmSync(folder, { recursive: true, force: true })
+    // Windows removes no library that a process has loaded.
+    if (process.platform !== 'win32') for (const folder of folders) rmSync(folder, { recursive: true, force: true })
   })
   afterEach(() => {
     vi.unstubAllEnvs()
