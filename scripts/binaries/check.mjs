@@ -16,7 +16,10 @@ const compare = ([a, b], [c, d]) => a - c || b - d
 const listed = (names) => [...names].sort().join(', ')
 
 function expect(what, expected, got) {
-  if (listed(expected) !== listed(got)) throw new Error(`expected ${what} ${listed(expected) || '(none)'}, got ${listed(got) || '(none)'}`)
+  const text = listed(got)
+  if (listed(expected) === text) return
+  const shown = text.length > 500 ? `${text.slice(0, 500)} … (${got.length} in all)` : text
+  throw new Error(`expected ${what} ${listed(expected) || '(none)'}, got ${shown || '(none)'}`)
 }
 
 /** The dynamic symbols of an ELF file, in two lists. */
@@ -112,10 +115,12 @@ const kinds = {
     const bound = run('llvm-objdump', ['--macho', '--bind', '--lazy-bind', file])
       .split('\n')
       .filter((line) => line.includes('flat-namespace'))
+    const wanted = names(bound.join('\n'))
+    if (!wanted.includes('_napi_create_function')) throw new Error('expected to find what it asks of Node, got nothing of it')
     expect(
       'no symbols looked up in the process but those of Node',
       [],
-      names(bound.join('\n')).filter((name) => !ofNode.test(name)),
+      wanted.filter((name) => !ofNode.test(name)),
     )
     return `macOS ${found.oldest} or later, needs ${found.libraries.join(', ')}, signature fits; not run`
   },

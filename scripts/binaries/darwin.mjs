@@ -40,18 +40,16 @@ for x in "$@"; do
   esac
 done
 if [ "$linking" = yes ]; then
-  exec ${linker} -arch ${arch} -platform_version macos ${oldest} ${oldest} -syslibroot ${folder}/sdk "\${link[@]}" ${libraries.join(' ')} -lSystem
+  exec ${linker} -arch ${arch} -adhoc_codesign -platform_version macos ${oldest} ${oldest} -syslibroot ${folder}/sdk "\${link[@]}" ${libraries.join(' ')} -lSystem
 fi
 exec ${join(zig(), 'zig')} ${command} -target ${arch === 'arm64' ? 'aarch64' : arch}-macos.${oldest} "\${compile[@]}"
 `
 
-/** The compilers for one processor, and what they link: made once, since libc++ is built from its source at the first use. */
-const compilers = ({ processor }) =>
+const libraries = ['libc++.a', 'libc++abi.a', 'libcompiler_rt.a']
+
+/** What is linked for one processor: made once, since Zig builds libc++ from its source. */
+const system = (processor) =>
   made(`darwin-${processor}`, (folder) => {
-    const linker = linkers.find(found) ?? fail('ld64.lld was not found: apt-get install lld llvm')
-    const final = folder.replace(/\.new$/, '')
-    const libraries = ['libc++.a', 'libc++abi.a', 'libcompiler_rt.a']
-    const paths = libraries.map((name) => join(final, name))
     mkdirSync(join(folder, 'sdk/usr/lib'), { recursive: true })
     copyFileSync(join(zig(), 'lib/libc/darwin', `libSystem.${Number.parseInt(oldest, 10)}.tbd`), join(folder, 'sdk/usr/lib/libSystem.tbd'))
     writeFileSync(join(folder, 'all.cc'), '#include <stdexcept>\nint main() { throw std::runtime_error("") ; }\n')
@@ -60,19 +58,22 @@ const compilers = ({ processor }) =>
     const target = `${processor === 'arm64' ? 'aarch64' : processor}-macos.${oldest}`
     run(join(zig(), 'zig'), ['c++', '-target', target, join(folder, 'all.cc'), '-o', join(folder, 'all')], { env })
     for (const name of libraries) copyFileSync(run('find', [cache, '-name', name]).trim().split('\n')[0], join(folder, name))
-    for (const [name, command] of Object.entries({ cc: 'cc', 'c++': 'c++' })) {
-      writeFileSync(join(folder, name), driver(command, final, processor, linker, paths))
-      chmodSync(join(folder, name), 0o755)
-    }
   })
 
-/** Before anything is compiled: OpenBLAS too is compiled by these programs. */
-export function darwinCompilers(target) {
-  return compilers(target)
+/** The compilers for one processor, before anything is compiled: OpenBLAS too is compiled by them. */
+export function darwinCompilers({ processor }) {
+  const linker = linkers.find(found) ?? fail('ld64.lld was not found: apt-get install lld llvm')
+  const folder = system(processor)
+  const paths = libraries.map((name) => join(folder, name))
+  for (const [name, command] of Object.entries({ cc: 'cc', 'c++': 'c++' })) {
+    writeFileSync(join(folder, name), driver(command, folder, processor, linker, paths))
+    chmodSync(join(folder, name), 0o755)
+  }
+  return folder
 }
 
 export function darwin(target) {
-  const folder = compilers(target)
+  const folder = darwinCompilers(target)
   return {
     lines: [
       'set(CMAKE_SYSTEM_NAME Darwin)',

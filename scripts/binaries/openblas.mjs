@@ -40,7 +40,7 @@ function fillTables({ nm, cc, ar }, build) {
   const names = (...args) =>
     run(nm, [...args, library])
       .split('\n')
-      .map((line) => line.trim().split(/\s+/).at(-1))
+      .map((line) => line.trim().split(/\s+/).at(-1).replace(/^_/, '')) // what macOS puts before the names of C
   const there = new Set(names('-g', '--defined-only'))
   const kernels = /^[a-z]\w*_(PRESCOTT|HASWELL|SKYLAKEX|ARMV8|NEOVERSEN1)$/
   const unused = [...new Set(names('-u'))].filter((name) => kernels.test(name) && !there.has(name)).sort()
