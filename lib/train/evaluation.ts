@@ -5,16 +5,17 @@ import { WengertError } from '../errors.js'
 import type { Loss } from '../nn/loss.js'
 import { Tensor } from '../tensor/tensor.js'
 import type { BoundedCache, Held } from '../util/bounded-cache.js'
-import { dtypeOf, type TypedArray } from '../util/dtype.js'
+import { dtypeOf, isFloat, type TypedArray } from '../util/dtype.js'
 import { describe, short } from '../util/options.js'
 import { sizeOf } from '../util/shape.js'
 import { inAgreement } from './agreement.js'
 import { FitPlan } from './fit-plan.js'
 import type { Scores } from './history.js'
 import { contextOf } from './metric-context.js'
-import { isNamed, type Metrics } from './metrics.js'
+import { isNamed, type Metrics, refuseUncounted } from './metrics.js'
 import { reportLayout, type StepParts } from './parts.js'
 import type { Prepared } from './prepare.js'
+import type { Predictions } from './scores.js'
 
 /** Whether metrics need all predictions of a set at once. */
 export const needsPredictions = ({ wholes, custom }: Metrics): boolean => wholes.length + custom.length > 0
@@ -53,6 +54,27 @@ function numberOf(name: string, value: unknown): number {
   )
 }
 
+/** What metrics of all predictions count: a label a step as a sample of its own, and none of the loss's `ignoreIndex`. Errors: ERR_DATA for no labels. */
+function countedOf(values: TypedArray, { y, samples, output }: Prepared, loss: Loss): Predictions {
+  const steps = loss.targets === 'classes' && output.length > 1 && y.size === sizeOf([samples, ...output.slice(0, -1)])
+  const outputs = steps ? (output[output.length - 1] as number) : sizeOf(output)
+  const context = contextOf(loss, outputs)
+  const { ignoreIndex } = loss
+  const all = { values, samples: steps ? y.size : samples, outputs, targets: y.data, context }
+  if (ignoreIndex === undefined || isFloat(y.dtype) || !y.data.includes(ignoreIndex as never)) return all
+  const targets = y.data.filter((label) => label !== ignoreIndex) as TypedArray
+  if (targets.length === 0)
+    throw new WengertError('ERR_DATA', `metrics: no label counts: all are ${ignoreIndex}, the loss's ignoreIndex`, { actual: ignoreIndex })
+  const kept = values.slice(0, targets.length * outputs) as TypedArray
+  let at = 0
+  for (let i = 0; i < y.size; i++) {
+    if (y.data[i] === ignoreIndex) continue
+    kept.set(values.subarray(i * outputs, (i + 1) * outputs), at)
+    at += outputs
+  }
+  return { values: kept, samples: targets.length, outputs, targets, context }
+}
+
 /** Means, and the metrics of all predictions. */
 export function scoresOf(
   report: Float64Array,
@@ -64,9 +86,10 @@ export function scoresOf(
 ): Scores {
   const scores = meansOf(report, at, metrics, data.samples)
   if (!predictions) return scores
-  const outputs = sizeOf(data.output)
-  const whole = { values: predictions, samples: data.samples, outputs, targets: data.y.data, context: contextOf(loss, outputs) }
-  for (const metric of metrics.wholes) put(scores, metric.name, metric.whole(whole))
+  if (metrics.wholes.length > 0) {
+    const whole = countedOf(predictions, data, loss)
+    for (const metric of metrics.wholes) put(scores, metric.name, metric.whole(whole))
+  }
   for (const { name, whole: own } of metrics.custom) {
     const value = own(
       new Tensor([data.samples, ...data.output], dtypeOf(predictions) ?? 'float32', predictions.slice() as TypedArray),
@@ -89,6 +112,7 @@ export async function evaluate(
   failed: (result: BlockResult, plan: FitPlan) => Error,
   cache: BoundedCache<Held> | undefined,
 ): Promise<Scores> {
+  refuseUncounted(metrics, data.y, parts.loss)
   const report = reportLayout(parts.metrics.length, false, true, 0)
   const plan = new FitPlan({ parts, report, validation: data, predictions: needsPredictions(metrics), cache })
   const state = parts.state.copy()

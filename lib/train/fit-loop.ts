@@ -24,7 +24,7 @@ import { recordsOf } from './fit-records.js'
 import { Recovery } from './fit-recovery.js'
 import { HealthWatch } from './health.js'
 import type { History, StopReason } from './history.js'
-import type { MeanMetric } from './metrics.js'
+import { type MeanMetric, refuseUncounted } from './metrics.js'
 import { Moments, memoriesOf } from './moments.js'
 import { type ReportLayout, reportLayout, type StepParts } from './parts.js'
 import { Policies } from './policies.js'
@@ -88,6 +88,7 @@ export class FitLoop {
       const names = [...metrics.wholes, ...metrics.custom].map(({ name }) => name).join(', ')
       throw new WengertError('ERR_OPTION', `fit: expected validation for ${names}, which need all predictions at once, got none`)
     }
+    for (const { y } of [this.#set, ...(this.#validation ? [this.#validation] : [])]) refuseUncounted(metrics, y, host.loss)
     const parts = host.parts(metrics.means)
     const trained = parts.state.parameters.filter((p) => p.trained)
     this.#layout = reportLayout(metrics.means.length, true, this.#validation !== undefined, health ? trained.length : 0)

@@ -6,7 +6,7 @@
  */
 
 import { WengertError } from '../errors.js'
-import { abs, div, equal, greater, less, maximum, mul, notEqual, square, sub } from '../primitives/elementwise.js'
+import { abs, div, equal, greater, less, maximum, mul, notEqual, square, sub, where } from '../primitives/elementwise.js'
 import { takeAlong } from '../primitives/indexing.js'
 import { cast, reshape } from '../primitives/movement.js'
 import { argmax, mean, sum } from '../primitives/reduce.js'
@@ -24,6 +24,26 @@ export interface MeanMetric {
   perSample(prediction: Tensor, target: Tensor, context: MetricContext): Tensor
   /** From the mean over samples to the metric. */
   finish?(mean: number): number
+}
+
+/**
+ * The mean over samples of what a sample without a label that counts does not have is refused.
+ *
+ * @throws ERR_OPTION naming the metric and the sample
+ */
+export function refuseUncounted({ means: asked }: Metrics, y: Tensor, { ignoreIndex }: { ignoreIndex?: number | undefined }): void {
+  const metric = asked.find(({ name }) => name === 'accuracy' || /^top\d+$/.test(name))
+  const m = y.shape[0] as number
+  if (ignoreIndex === undefined || !metric || isFloat(y.dtype)) return
+  const each = y.size / m
+  for (let i = 0; i < m; i++) {
+    if (y.data.subarray(i * each, (i + 1) * each).some((label) => label !== ignoreIndex)) continue
+    throw new WengertError(
+      'ERR_OPTION',
+      `${metric.name}: no label of sample ${i} counts (all are ${ignoreIndex}, the loss's ignoreIndex), so it has no share that is right: leave such samples out, or ask for f1 or confusionMatrix, which count labels`,
+      { actual: i },
+    )
+  }
 }
 
 /** From all predictions of a set. */
@@ -55,11 +75,13 @@ function targetClasses(name: string, prediction: Tensor, target: Tensor, context
   return reshape(target, [m])
 }
 
-/** Of outputs [m, T, classes] and labels [m, T]: the share of a sample's labels that are right, of those that count. */
-function ofSteps(prediction: Tensor, target: Tensor, { ignoreIndex }: MetricContext): Tensor {
+/** Whether targets [m, T] are labels of the steps of outputs [m, T, classes]. */
+const ofSteps = (prediction: Tensor, target: Tensor): boolean =>
+  prediction.rank > 2 && sameShape(target.shape, prediction.shape.slice(0, -1))
+
+/** The share of each sample's labels that are right, of those that count. */
+function shareOfSteps(right: Tensor, prediction: Tensor, labels: Tensor, { ignoreIndex }: MetricContext): Tensor {
   const m = prediction.shape[0] as number
-  const labels = cast(target, 'int32')
-  const right = equal(argmax(prediction, -1), labels)
   const rows = (x: Tensor) => reshape(cast(x, prediction.dtype), [m, x.size / m])
   if (ignoreIndex === undefined) return mean(rows(right), 1)
   const counted = rows(notEqual(labels, ignoreIndex))
@@ -75,7 +97,10 @@ const accuracy: MeanMetric = {
   name: 'accuracy',
   perSample: (prediction, target, context) => {
     const m = prediction.shape[0] as number
-    if (prediction.rank > 2 && sameShape(target.shape, prediction.shape.slice(0, -1))) return ofSteps(prediction, target, context)
+    if (ofSteps(prediction, target)) {
+      const labels = cast(target, 'int32')
+      return shareOfSteps(equal(argmax(prediction, -1), labels), prediction, labels, context)
+    }
     const outputs = outputsOf(prediction)
     const classes = targetClasses('accuracy', prediction, target, context)
     if (outputs === 1) return equal(greater(reshape(prediction, [m]), limitsOf('accuracy', context).output), classes)
@@ -84,7 +109,7 @@ const accuracy: MeanMetric = {
 }
 
 /**
- * The share of samples whose class is among the k largest outputs; ties count for the class.
+ * The share of samples whose class is among the k largest outputs; ties count for the class. With a label a step as accuracy.
  *
  * @param k 1 … the number of classes
  * @throws ERR_RANGE
@@ -97,8 +122,16 @@ export function top(k: number): MeanMetric {
     name,
     perSample: (prediction, target, context) => {
       const m = prediction.shape[0] as number
-      const outputs = outputsOf(prediction)
+      const steps = ofSteps(prediction, target)
+      const outputs = steps ? (prediction.shape[prediction.rank - 1] as number) : outputsOf(prediction)
       if (outputs < k) throw new WengertError('ERR_OPTION', `${name}: expected at least ${k} classes, got ${outputs}`, { actual: outputs })
+      if (steps) {
+        const labels = cast(target, 'int32')
+        // What does not count stands for any class.
+        const classes = context.ignoreIndex === undefined ? labels : where(equal(labels, context.ignoreIndex), 0, labels)
+        const above = greater(prediction, takeAlong(prediction, reshape(classes, [...classes.shape, 1]), -1))
+        return shareOfSteps(less(sum(cast(above, prediction.dtype), -1), k), prediction, labels, context)
+      }
       const scores = reshape(prediction, [m, outputs])
       const classes = cast(reshape(targetClasses(name, prediction, target, context), [m, 1]), 'int32')
       return less(sum(cast(greater(scores, takeAlong(scores, classes, 1)), prediction.dtype), 1), k)
