@@ -38,10 +38,11 @@ export function silu(x: Tensor): Tensor {
 export function gelu(x: Tensor, options: { approximate?: 'none' | 'tanh' | undefined } = {}): Tensor {
   checkOptions('gelu', options, ['approximate'])
   if (checkChoice('gelu', 'approximate', options.approximate ?? 'none', ['none', 'tanh'] as const) === 'none') {
-    return mul(mul(x, 0.5), add(erf(mul(x, Math.SQRT1_2)), 1))
+    // Half of Φ, not of x: the backward pass reads x, which is there, and not an array of x / 2.
+    return mul(x, mul(add(erf(mul(x, Math.SQRT1_2)), 1), 0.5))
   }
   const cubic = mul(x, add(mul(square(x), 0.044715), 1))
-  return mul(mul(x, 0.5), add(tanh(mul(cubic, Math.sqrt(2 / Math.PI))), 1))
+  return mul(x, mul(add(tanh(mul(cubic, Math.sqrt(2 / Math.PI))), 1), 0.5))
 }
 
 /** y = x for x > 0, else α(eˣ − 1); derivative α at 0. */
