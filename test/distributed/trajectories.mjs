@@ -38,6 +38,12 @@ const sgd =
     const options = { ...settings, learningRate: 0.02, ...more }
     return distributed.size > 1 ? new SGD(model, options) : new MBSGD(model, { ...options, batchSize: ranks })
   }
+const recurrent = () => {
+  const rng = new Random(1)
+  return new nn.Sequential(new nn.GRU(1, 6, { rng }), new nn.LastStep(), new nn.Linear(6, 3, { rng }))
+}
+const sequences = { x: x.reshape([samples, 5, 1]), lengths: tensor(Int32Array.from({ length: samples }, (_, i) => 1 + (i % 5))) }
+const short = { x: { x: part(sequences.x, 0, 31), lengths: part(sequences.lengths, 0, 31) }, y: part(labels, 0, 31) }
 const classWeighted = loss.crossEntropy.with({ weight: [1, 3, 0.5] })
 const settings = { loss: loss.crossEntropy, learningRate: 0.1 }
 const adam = { loss: loss.crossEntropy, optimizer: optim.adam({ learningRate: 0.01 }) }
@@ -72,6 +78,7 @@ const cases = {
   'MBSGD accumulated, batch norm': [normed(true), mini({ batchSize: 12, accumulate: 3 })],
   'MBSGD stratified': [dense, mini({ stratify: true })],
   'MBSGD balanced': [dense, mini({ balance: true })],
+  'MBSGD by length': [recurrent, mini({ bucketByLength: 3 }), { x: sequences }, { validation: short }],
   'MBSGD dropout': [dropped, mini()],
   'MBSGD validation': [dense, mini(), {}, { validation, metrics: ['accuracy'], health: true }],
   'MBSGD whole metrics': [dense, mini(), {}, { validation, metrics: ['accuracy', 'confusionMatrix', 'f1'] }],
@@ -88,7 +95,7 @@ for (const [name, [model, trainer, data = {}, options = {}]] of Object.entries(c
   // Only the first rank's weights count.
   if (distributed.rank > 0) network.loadStateDict(model(distributed.rank + 1).stateDict())
   const history = await one.fit({ x, y: labels, ...data }, { epochs: 4, seed: 5, ...options })
-  const scores = await one.evaluate(validation, { metrics: ['accuracy', 'f1'] })
+  const scores = await one.evaluate(options.validation ?? validation, { metrics: ['accuracy', 'f1'] })
   const state = Object.values(network.stateDict()).flatMap((t) => Array.from(t.data))
   const digest = createHash('sha256')
     .update(JSON.stringify([state, history.epochs.map(({ seconds, ...rest }) => rest)]))
