@@ -1,6 +1,7 @@
 /**
  * Every error the library raises on purpose is a `WengertError` with a stable `code`.
- * To add one: a line in `errorCodes`, then `throw new WengertError(code, 'op: expected …, got …')`.
+ * To add one: a line in `errorCodes`, then `throw new WengertError(code, 'op: expected …, got …')` where values were compared, else a
+ * plain sentence: what happened, what to do.
  */
 
 /** The codes, each with its usual cause and what to do about it. The troubleshooting guide is made from this table. */
@@ -52,7 +53,7 @@ function bounded(message: string): string {
     : message
 }
 
-/** An error raised on purpose: `code` is stable, `message` reads `op: expected …, got …`. */
+/** An error raised on purpose: `code` is stable, `message` reads `op: expected …, got …` where values were compared, else says what happened and what to do. */
 export class WengertError extends Error {
   readonly code: ErrorCode
   readonly expected?: unknown

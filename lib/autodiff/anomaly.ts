@@ -75,7 +75,10 @@ export function detectAnomaly<T>(body: () => T): T {
   if (result instanceof Promise) {
     // The body goes on unwatched: its outcome is no longer of interest.
     result.catch(() => {})
-    throw new WengertError('ERR_VALUE', 'detectAnomaly: expected a synchronous function, got one that returns a promise')
+    throw new WengertError(
+      'ERR_VALUE',
+      'detectAnomaly: the function returns a promise, after which nothing is watched; give a synchronous one',
+    )
   }
   return result
 }

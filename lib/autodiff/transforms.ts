@@ -112,7 +112,7 @@ export function jvp(f: unknown, given: readonly unknown[], tangents: readonly un
   const op = 'jvp'
   const body = checkFunction(op, f)
   if (!Array.isArray(given) || !Array.isArray(tangents))
-    throw new WengertError('ERR_VALUE', 'jvp: expected arrays of primals and of tangents', { actual: [given, tangents] })
+    throw new WengertError('ERR_VALUE', 'jvp: primals and tangents are two arrays: jvp(f, [x], [t])', { actual: [given, tangents] })
   const args = primals(op, given)
   const directions = leaves(tangentsLike(tangents, args))
   checkLike(op, 'tangent', directions, leaves(args))

@@ -34,7 +34,7 @@ export function padSequences(sequences: Iterable<TensorLike>, options: PadOption
     throw new WengertError('ERR_VALUE', `${op}: expected a list of sequences, got ${describe(sequences)}`, { actual: sequences })
   const rows = [...sequences].map((one) => asTensor(op, one, options.dtype === undefined ? {} : { dtype: options.dtype }))
   const [first] = rows
-  if (!first) throw new WengertError('ERR_DATA', `${op}: expected at least one sequence, got none`)
+  if (!first) throw new WengertError('ERR_DATA', `${op}: there are no sequences; give at least one sequence`)
   const element = first.shape.slice(1)
   const dtype = first.dtype
   let longest = 0

@@ -120,7 +120,7 @@ export function columnsOfRecords(given: Iterable<unknown>, columns: RecordColumn
     if (typeof given !== 'object' || given === null || !(Symbol.iterator in given))
       throw new WengertError('ERR_VALUE', `Dataset.fromRecords: expected records, got ${describe(given)}`, { actual: given })
     const records = [...given] as Records
-    if (records.length === 0) throw new WengertError('ERR_DATA', 'Dataset.fromRecords: expected at least one record, got none')
+    if (records.length === 0) throw new WengertError('ERR_DATA', 'Dataset.fromRecords: there are no records; give at least one record')
     const features = treeOf(inputs.map(([name, columns], i) => [name, numbersOf(records, columns, dtypes[i] as FloatDtype | 'int32')]))
     const text = targets.length === 1 && typeof valueAt(records, 0, targets[0] as string) === 'string'
     const target =

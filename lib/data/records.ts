@@ -100,7 +100,7 @@ export function recordEncoder(fields: readonly Field[]): Encoder {
   }
   const call = (records: unknown): Tensor => {
     const list = Array.isArray(records) ? records : [records]
-    if (list.length === 0) throw new WengertError('ERR_DATA', 'records: expected at least one record, got none')
+    if (list.length === 0) throw new WengertError('ERR_DATA', 'records: there are no records; give at least one record')
     const out = allocate('float32', list.length * width) as Float32Array
     list.forEach((record, row) => {
       encode(record, row, out)

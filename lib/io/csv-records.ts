@@ -53,7 +53,7 @@ class Utf8Check {
 
   #check(where: string, bytes: Uint8Array, last: number): void {
     if (!this.#isUtf8(bytes))
-      throw new WengertError('ERR_FILE', `${where}: expected text in UTF-8, got other bytes after line ${last}`, { actual: last })
+      throw new WengertError('ERR_FILE', `${where}: the text is not UTF-8 after line ${last}; save it as UTF-8`, { actual: last })
   }
 }
 

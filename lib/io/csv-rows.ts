@@ -33,7 +33,7 @@ function columnsOf(s: Settings, first: readonly string[]): Plan {
   const places = new Map<string, number>()
   names.forEach((name, i) => {
     if (places.has(name))
-      throw new WengertError('ERR_FILE', `${s.where}: expected each column once, got ${describe(name)} twice`, { actual: name })
+      throw new WengertError('ERR_FILE', `${s.where}: two columns have the name ${describe(name)}; rename one`, { actual: name })
     places.set(name, i)
   })
   for (const name of Object.keys(s.types)) positionOf(s.where, 'each column of types', name, names, places)
@@ -47,7 +47,7 @@ function columnsOf(s: Settings, first: readonly string[]): Plan {
   const features = names.flatMap((name, i) =>
     aimed.has(i) || (Object.hasOwn(s.types, name) && s.types[name] === 'ignore') ? [] : [column(i)],
   )
-  if (features.length === 0) throw new WengertError('ERR_DATA', `${s.where}: expected columns besides the target, got none`)
+  if (features.length === 0) throw new WengertError('ERR_DATA', `${s.where}: there are no columns besides the target`)
   return { features, targets: targets.map(column) }
 }
 
@@ -114,19 +114,15 @@ export function encodingOf({ where }: Settings, plan: Plan): Encoding {
   const columns = [...plan.features, ...plan.targets]
   const empty = columns.find((column) => column.empty)
   if (empty) {
-    throw new WengertError(
-      'ERR_DATA',
-      `${where}: expected values in column '${short(empty.name)}', got none; types: 'ignore' leaves it out`,
-      {
-        actual: empty.name,
-      },
-    )
+    throw new WengertError('ERR_DATA', `${where}: column '${short(empty.name)}' has no values; types: 'ignore' leaves it out`, {
+      actual: empty.name,
+    })
   }
   const fields = columns.map((column) => column.field())
   const targets = fields.slice(plan.features.length)
   const text = targets.find((field) => field.kind === 'category')
   if (text && targets.length > 1)
-    throw new WengertError('ERR_OPTION', `${where}: expected several targets to be numbers, got categories in '${short(text.name)}'`, {
+    throw new WengertError('ERR_OPTION', `${where}: several targets must be numbers, and '${short(text.name)}' holds categories`, {
       actual: text.name,
     })
   const features = fields.slice(0, plan.features.length)

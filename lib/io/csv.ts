@@ -120,7 +120,7 @@ export async function readCsv(source: CsvSource, options: CsvOptions): Promise<D
       m += rows.count
     }
     const plan = chunks[0]?.plan
-    if (!plan || m === 0) throw new WengertError('ERR_DATA', 'readCsv: expected at least one row, got none')
+    if (!plan || m === 0) throw new WengertError('ERR_DATA', 'readCsv: there are no rows; at least one row is needed')
     const e = encodingOf(s, plan)
     const classes = classesOf(e)
     const x = allocateShared(s.dtype, m * e.width)
@@ -162,7 +162,7 @@ async function surveyed(path: string, s: Settings): Promise<{ info: CsvInfo; clo
     plan = read.plan
     rows += read.count
   }
-  if (!plan || rows === 0) throw new WengertError('ERR_DATA', 'streamCsv: expected at least one row, got none')
+  if (!plan || rows === 0) throw new WengertError('ERR_DATA', 'streamCsv: there are no rows; at least one row is needed')
   const e = encodingOf(s, plan)
   const fields = [...e.features, ...e.targets]
   const columns = [...plan.features, ...plan.targets].map((column, i) => Column.of(fields[i] as Field, column.position, s.rules))

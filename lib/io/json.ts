@@ -30,7 +30,7 @@ export function parseJSON(where: string, text: string): unknown {
   try {
     value = JSON.parse(text)
   } catch (error) {
-    throw new WengertError('ERR_FILE', `${where}: expected JSON, got text that is not: ${short((error as Error).message, 120)}`, {
+    throw new WengertError('ERR_FILE', `${where}: the text is not JSON: ${short((error as Error).message, 120)}`, {
       cause: error,
     })
   }
@@ -42,7 +42,7 @@ export function parseJSON(where: string, text: string): unknown {
     const c = text.charCodeAt(i)
     if (c === openBrace || c === openBracket) {
       top = c === openBrace ? new Set() : undefined
-      if (names.push(top) > deepest) throw new WengertError('ERR_FILE', `${where}: expected JSON at most ${deepest} deep, got a deeper one`)
+      if (names.push(top) > deepest) throw new WengertError('ERR_FILE', `${where}: the JSON is nested more than ${deepest} deep`)
       nameNext = c === openBrace
     } else if (c === closeBrace || c === closeBracket) {
       names.pop()
@@ -54,7 +54,7 @@ export function parseJSON(where: string, text: string): unknown {
       if (nameNext) {
         const name = JSON.parse(text.slice(i, end + 1)) as string
         if (top?.has(name))
-          throw new WengertError('ERR_FILE', `${where}: expected each name once, got '${short(name, 80)}' twice`, { actual: name })
+          throw new WengertError('ERR_FILE', `${where}: the name '${short(name, 80)}' stands there twice`, { actual: name })
         top?.add(name)
         nameNext = false
       }

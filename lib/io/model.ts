@@ -192,13 +192,9 @@ export function decodeModel(bytes: Uint8Array): LoadedModel {
     model.loadStateDict(tensors)
     fitted = transforms.map(partFromJSON)
   } catch (error) {
-    throw new WengertError(
-      'ERR_FILE',
-      `loadModel: expected weights and transforms that fit the model, got others: ${(error as Error).message}`,
-      {
-        cause: error,
-      },
-    )
+    throw new WengertError('ERR_FILE', `loadModel: weights or transforms do not fit the model: ${(error as Error).message}`, {
+      cause: error,
+    })
   }
   const parameters = new Map(model.namedParameters())
   for (const name of frozen) {
@@ -264,7 +260,7 @@ function withParts(
       return others.reduce((t, transform) => transform(t), first(x as TensorLike))
     },
     classesOf: (prediction) => {
-      if (!classes) throw new WengertError('ERR_STATE', 'classesOf: expected a model saved with classes, got one without')
+      if (!classes) throw new WengertError('ERR_STATE', 'classesOf: this model was saved without classes; give them to saveModel')
       if (!(prediction instanceof Tensor) || prediction.rank === 0)
         throw new WengertError('ERR_VALUE', `classesOf: expected a prediction [m, classes], got ${describe(prediction)}`, {
           actual: prediction,

@@ -83,7 +83,7 @@ export function decodeSafetensors(bytes: Uint8Array): Safetensors {
   try {
     text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes.subarray(8, 8 + length))
   } catch (error) {
-    throw new WengertError('ERR_FILE', 'safetensors: expected a header in UTF-8, got other bytes', { cause: error })
+    throw new WengertError('ERR_FILE', 'safetensors: the header is not UTF-8', { cause: error })
   }
   const header = parseJSON('safetensors: header', text)
   if (!isPlainObject(header)) throw fail(`a header of tensors by name, got ${describe(header)}`, header)

@@ -81,7 +81,7 @@ function load(lacks: (addon: Addon) => string | undefined): Loaded | WengertErro
   const remedy = remedyOn(ownPlatform(), installation())
   const platform = `${process.platform}-${process.arch}, Node ${process.versions.node}`
   const list = attempts.map(({ tried, outcome }) => `  ${tried}: ${outcome}`).join('\n')
-  const message = `native: expected a binary for ${platform}, got none that loads:\n${list}\n${remedy}`
+  const message = `native: no binary for ${platform} loads:\n${list}\n${remedy}`
   return new WengertError('ERR_BACKEND', message, { cause })
 }
 
@@ -101,7 +101,7 @@ export function loadAddon(lacks: (addon: Addon) => string | undefined = () => un
 
 /** Where the addon was loaded from, once it was. */
 export function addonFile(): string {
-  if (loaded === undefined || loaded instanceof Error) throw loaded ?? new WengertError('ERR_BACKEND', 'native: expected a loaded binary')
+  if (loaded === undefined || loaded instanceof Error) throw loaded ?? new WengertError('ERR_BACKEND', 'native: no binary is loaded')
   return loaded.file
 }
 

@@ -218,10 +218,14 @@ export class Stepper {
     const { first } = this.#ready()
     const fits = Array.isArray(given) && given.length === first.length
     if (!fits || !given.every((x, i) => x instanceof Tensor && sameShape(x.shape, first[i]?.shape ?? []) && x.dtype === first[i]?.dtype))
-      throw new WengertError('ERR_STATE', `stepper: expected a state of ${this.#module.describe()}, ${first.length} tensors, got another`, {
-        expected: first.map(({ shape }) => shape),
-        actual: given,
-      })
+      throw new WengertError(
+        'ERR_STATE',
+        `stepper: this is not a state of ${this.#module.describe()}, which has ${first.length} tensors; give back what the stepper gave`,
+        {
+          expected: first.map(({ shape }) => shape),
+          actual: given,
+        },
+      )
     this.#write(given.map((x) => x.data))
     this.#position = (given[0] as Tensor).data[0] as number
   }

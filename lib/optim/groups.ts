@@ -54,8 +54,7 @@ export function settingsOf(
       weightDecay: checkNumber(name, 'weightDecay', group.weightDecay ?? common.weightDecay, { min: 0 }),
     }
     for (const parameter of parametersOf(name, group.parameters)) {
-      if (own.has(parameter))
-        throw new WengertError('ERR_OPTION', `${name}: expected each parameter in one group, got one of an earlier group again`)
+      if (own.has(parameter)) throw new WengertError('ERR_OPTION', `${name}: a parameter stands in two groups; leave it in one`)
       own.set(parameter, settings)
     }
   })

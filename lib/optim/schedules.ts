@@ -165,7 +165,7 @@ export function plateau(options: PlateauOptions = {}): Schedule & Required<Pick<
       const { best, bad = 0, wait = 0, reductions = 0 } = state
       const counts = [bad, wait, reductions]
       if (!counts.every((n) => Number.isInteger(n) && n >= 0) || (best !== undefined && typeof best !== 'number'))
-        throw new WengertError('ERR_STATE', 'plateau: expected a state that plateau gave, got another', { actual: state })
+        throw new WengertError('ERR_STATE', 'plateau: this state is not one that plateau gave', { actual: state })
       delete now.best
       Object.assign(now, { bad, wait, reductions }, best === undefined ? {} : { best })
     },

@@ -105,7 +105,7 @@ export function record(
       if (x instanceof Abstract)
         throw new WengertError(
           'ERR_VALUE_NEEDED',
-          'program: expected every value to come from the recorded function, got one of another recording',
+          'program: a value comes from another recording; compute it inside of the recorded function',
         )
       let node = constants.get(x)
       if (node === undefined) {

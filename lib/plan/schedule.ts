@@ -179,6 +179,6 @@ function sort(items: readonly Item[], after: ReadonlyMap<Item, ReadonlySet<Item>
       ready.splice(i, 0, next)
     }
   }
-  if (order.length !== items.length) throw new Error('plan: expected an order of calls, got a circle')
+  if (order.length !== items.length) throw new Error('plan: the calls depend on each other in a circle')
   return order
 }

@@ -37,7 +37,7 @@ const dropoutRow: LinearPrimitive<Place> = {
     if (i !== 0)
       throw new WengertError(
         'ERR_NOT_DIFFERENTIABLE',
-        'dropout: expected a derivative with respect to x, got one with respect to the counter',
+        'dropout: there is no derivative with respect to the counter; differentiate with respect to x',
       )
     return apply(dropoutRow, [g, inputs[1] as Tensor], params)
   },

@@ -178,7 +178,7 @@ function refuseIndex(op: string, i: number): void {
   if (i !== 0)
     throw new WengertError(
       'ERR_NOT_DIFFERENTIABLE',
-      `${op}: expected a derivative with respect to the values, got one with respect to the indices`,
+      `${op}: there is no derivative with respect to the indices; differentiate with respect to the values`,
     )
 }
 

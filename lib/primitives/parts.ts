@@ -119,7 +119,7 @@ export function slice(x: Tensor, ...ranges: SliceRange[]): Tensor {
       return
     }
     const step = checkNumber('slice', 'step', range[2] ?? 1, { integer: true })
-    if (step === 0) throw new WengertError('ERR_RANGE', 'slice: expected a step other than 0, got 0', { actual: 0 })
+    if (step === 0) throw new WengertError('ERR_RANGE', 'slice: a step of 0 goes nowhere; use 1 or more, or a negative one', { actual: 0 })
     const [low, high] = step > 0 ? [0, n] : [-1, n - 1]
     const bound = (value: number | null | undefined, missing: number, label: string): number => {
       if (value === null || value === undefined) return missing
@@ -205,7 +205,7 @@ export const concatRow: LinearPrimitive<{ axis: number }> = {
 /** Joins tensors along an existing axis. Errors: ERR_SHAPE where another axis differs; ERR_DTYPE. */
 export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
   const head = tensors[0]
-  if (head === undefined) throw new WengertError('ERR_VALUE', 'concat: expected at least one tensor, got none')
+  if (head === undefined) throw new WengertError('ERR_VALUE', 'concat: there is nothing to join; give at least one tensor')
   const along = normalizeAxis('concat', axis, head.rank)
   for (const x of tensors) {
     if (x.rank !== head.rank || x.shape.some((n, i) => i !== along && n !== head.shape[i])) {

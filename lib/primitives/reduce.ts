@@ -100,7 +100,7 @@ const floating = (x: Tensor): Tensor => (isFloat(x.dtype) ? x : cast(x, 'float32
 function refuseEmpty(op: string, x: Tensor, axes: Axis | undefined): void {
   const list = normalizeAxes(op, axes, x.rank)
   if (list.some((axis) => x.shape[axis] === 0) && sizeOf(x.shape.filter((_, i) => !list.includes(i))) > 0) {
-    throw new WengertError('ERR_SHAPE', `${op}: expected at least one element along the axes, got shape ${formatShape(x.shape)}`, {
+    throw new WengertError('ERR_SHAPE', `${op}: there are no elements along the axes of a tensor of shape ${formatShape(x.shape)}`, {
       actual: x.shape,
     })
   }

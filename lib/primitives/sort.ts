@@ -41,7 +41,7 @@ function places(op: string, x: Tensor, axis: number, descending: unknown): { ind
     throw new WengertError('ERR_OPTION', `${op}: expected descending to be true or false, got ${describe(descending)}`, {
       actual: descending,
     })
-  if (x.rank === 0) throw new WengertError('ERR_SHAPE', `${op}: expected a tensor with an axis to sort along, got a scalar`)
+  if (x.rank === 0) throw new WengertError('ERR_SHAPE', `${op}: a scalar has no axis to sort along`)
   const along = normalizeAxis(op, axis, x.rank)
   const last = x.rank - 1
   const swapped = x.shape.map((_, i) => (i === along ? last : i === last ? along : i))

@@ -30,7 +30,7 @@ export class TablePredictor {
     options: AnswerOptions = {},
   ) {
     const parts = partsOf.get(table)
-    if (!parts) throw new WengertError('ERR_VALUE', 'predict: expected a table of fitTable')
+    if (!parts) throw new WengertError('ERR_VALUE', 'predict: the table was not made by fitTable')
     this.#parts = parts
     const outputs = options.outputs ?? meaningOf(model).outputs
     if (outputs === 'unknown' && parts.target.task !== 'numbers')

@@ -85,7 +85,7 @@ export class RecordEncoder {
     if (typeof records !== 'object' || records === null || !(Symbol.iterator in records))
       throw new WengertError('ERR_VALUE', `table: expected a list of records, got ${describe(records)}`, { actual: records })
     const list = Array.isArray(records) ? records : [...records]
-    if (list.length === 0) throw new WengertError('ERR_DATA', 'table: expected at least one record, got none')
+    if (list.length === 0) throw new WengertError('ERR_DATA', 'table: there are no records; give at least one record')
     const out = make(this.rules.dtype, list.length * this.width)
     for (let i = 0; i < list.length; i++) this.write(list[i], i, out, i * this.width)
     return new Tensor([list.length, this.width], this.rules.dtype, out)

@@ -255,7 +255,7 @@ export function earlyStopping(options: EarlyStoppingOptions): EarlyStopping {
     restore: ({ values, tensors }) => {
       const { best: value, bestEpoch: epoch, waited: count } = values
       if ((value !== undefined && typeof value !== 'number') || !Number.isInteger(epoch) || !Number.isInteger(count))
-        throw new WengertError('ERR_STATE', 'earlyStopping: expected a state that earlyStopping gave, got another', { actual: values })
+        throw new WengertError('ERR_STATE', 'earlyStopping: this state is not one that earlyStopping gave', { actual: values })
       best = value
       bestEpoch = epoch as number
       waited = count as number

@@ -185,7 +185,7 @@ export function checkSlots(slots: Record<string, Tensor>, expected: Record<strin
   if (missing.length + unexpected.length > 0) {
     throw new WengertError(
       'ERR_STATE',
-      `resume: expected the state of this model and optimiser, got another${missing.length > 0 ? `; missing ${listed(missing)}` : ''}${unexpected.length > 0 ? `; unexpected ${listed(unexpected)}` : ''}`,
+      `resume: the checkpoint is of another model or optimiser${missing.length > 0 ? `; missing ${listed(missing)}` : ''}${unexpected.length > 0 ? `; unexpected ${listed(unexpected)}` : ''}`,
       { expected: Object.keys(expected), actual: Object.keys(slots) },
     )
   }

@@ -86,7 +86,7 @@ export class FitLoop {
       ;[this.#set, this.#validation] = alikeWeighted(this.#set, this.#validation)
     } else if (needsPredictions(metrics)) {
       const names = [...metrics.wholes, ...metrics.custom].map(({ name }) => name).join(', ')
-      throw new WengertError('ERR_OPTION', `fit: expected validation for ${names}, which need all predictions at once, got none`)
+      throw new WengertError('ERR_OPTION', `fit: ${names} need all predictions at once, and so validation data; give validation`)
     }
     for (const { y } of [this.#set, ...(this.#validation ? [this.#validation] : [])]) refuseUncounted(metrics, y, host.loss)
     const parts = host.parts(metrics.means)

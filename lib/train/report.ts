@@ -56,7 +56,7 @@ function named(histories: unknown): [string, History][] {
     used.add(name)
     return [name, history]
   })
-  if (out.length === 0) throw new WengertError('ERR_VALUE', 'report: expected at least one history, got none')
+  if (out.length === 0) throw new WengertError('ERR_VALUE', 'report: there is no history to show; give at least one')
   return out
 }
 

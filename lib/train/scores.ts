@@ -192,7 +192,7 @@ export function prAuc(p: Predictions): number {
           Array.from(classes, (label) => label === c),
         )
         if (Number.isFinite(value)) return value
-        throw new WengertError('ERR_DATA', `prAuc: expected samples of class ${c}, got none of it`)
+        throw new WengertError('ERR_DATA', `prAuc: there are no samples of class ${c}, so it has no area`)
       }),
     ),
   )
@@ -205,7 +205,7 @@ export function prAuc(p: Predictions): number {
  */
 export function rSquared(p: Predictions): number {
   if (p.targets.length !== p.values.length)
-    throw new WengertError('ERR_OPTION', `r2: expected targets that are numbers, as the predictions, got class labels (${p.context.loss})`)
+    throw new WengertError('ERR_OPTION', `r2: targets are class labels (${p.context.loss}); it compares numbers, so use accuracy here`)
   let total = 0
   for (let k = 0; k < p.outputs; k++) {
     let mean = 0

@@ -365,7 +365,7 @@ export abstract class Trainer {
       if (expected !== actual)
         throw new WengertError('ERR_STATE', `resume: expected the state of ${expected}, got that of ${actual}`, { expected, actual })
       if ((schedule === undefined) !== (this.schedule?.state === undefined))
-        throw new WengertError('ERR_STATE', 'resume: expected a schedule like that of the checkpoint, got another')
+        throw new WengertError('ERR_STATE', 'resume: the checkpoint was made with another schedule; give the trainer the same')
       checkSlots(slots, state.expectedSlots())
       state.refuseForeign('resume')
       if (schedule) this.schedule?.restore?.(schedule)

@@ -72,7 +72,7 @@ class RunnerHost final : public Pending, public std::enable_shared_from_this<Run
   napi_value Run(Block block) {
     if (closed_) Malform(kWhat, "an open runner", "a closed one");
     if (runner_.state().busy()) {
-      throw Coded("ERR_BUSY", "runner: expected a state on which no runner works, got one in use");
+      throw Coded("ERR_BUSY", "runner: another runner is working on this state; wait until it has ended");
     }
     Dispatcher& dispatcher = Dispatcher::Of(accounting_.instance());
     if (!thread_) StartThread();
@@ -136,7 +136,7 @@ class RunnerHost final : public Pending, public std::enable_shared_from_this<Run
     try {
       thread_ = std::make_unique<TrainingThread>(runner_, finished, this);
     } catch (const std::system_error& error) {
-      throw Coded("ERR_MEMORY", std::string("runner: expected to start a thread, got ") + error.what());
+      throw Coded("ERR_MEMORY", std::string("runner: a thread could not be started: ") + error.what());
     }
   }
 

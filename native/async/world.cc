@@ -206,7 +206,7 @@ napi_value WorldCollective(napi_env env, napi_callback_info info) {
       QueueOf(channel).Add(work);
     } catch (const std::system_error& error) {
       dispatcher.Forget(work.get());
-      throw Coded("ERR_MEMORY", std::string("world: expected to start a thread, got ") + error.what());
+      throw Coded("ERR_MEMORY", std::string("world: a thread could not be started: ") + error.what());
     }
     return promise;
   });

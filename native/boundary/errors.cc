@@ -53,9 +53,9 @@ napi_value CurrentError(napi_env env) {
   } catch (const Malformed& error) {
     return MakeError(env, "ERR_PROGRAM", error.what());
   } catch (const std::bad_alloc&) {
-    return MakeError(env, "ERR_MEMORY", "native: expected memory to be there, got none");
+    return MakeError(env, "ERR_MEMORY", "native: out of memory");
   } catch (const std::length_error&) {
-    return MakeError(env, "ERR_MEMORY", "native: expected memory to be there, got a size beyond every machine");
+    return MakeError(env, "ERR_MEMORY", "native: the size asked for is larger than any memory");
   } catch (const std::exception& error) {
     return MakeError(env, "ERR_PROGRAM", error.what());
   } catch (...) {

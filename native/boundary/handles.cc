@@ -48,7 +48,7 @@ void Instance::Create(napi_env env) {
 Instance& Instance::Of(napi_env env) {
   void* data = nullptr;
   if (napi_get_instance_data(env, &data) != napi_ok || data == nullptr) {
-    throw Coded("ERR_BACKEND", "native: expected a living environment, got one that is going down");
+    throw Coded("ERR_BACKEND", "native: this environment (a process or a worker) is ending");
   }
   return **static_cast<Kept*>(data);
 }

@@ -28,7 +28,7 @@ State* StateFor(const Program& program, Instance& instance, napi_value value) {
             std::to_string(state.bytes()));
   }
   if (state.busy()) {
-    throw Coded("ERR_BUSY", "program: expected a state on which no runner works, got one in use");
+    throw Coded("ERR_BUSY", "program: a runner is working on this state; wait until it has ended");
   }
   return &state;
 }

@@ -43,7 +43,7 @@ napi_value WriteState(napi_env env, napi_callback_info info) {
     const Args args(env, info);
     State& state = *TakeState(Instance::Of(env), args[0]).state;
     if (state.busy()) {
-      throw Coded("ERR_BUSY", "state: expected to write while no runner works on it, got a write during one");
+      throw Coded("ERR_BUSY", "state: cannot write while a runner is working on it; wait until it has ended");
     }
     const Span source = SpanOf(env, args[2], "state");
     state.Write(OffsetOf(env, args[1], state, source.bytes()), source.data, source.bytes());

@@ -47,7 +47,7 @@ Span SpanOf(napi_env env, napi_value value, const char* what) {
                        napi_is_detached_arraybuffer(env, buffer, &detached) == napi_ok;
     if (known && detached) {
       throw Coded("ERR_DETACHED",
-                  std::string(what) + ": expected an array with memory, got one whose buffer was transferred");
+                  std::string(what) + ": the array has no memory any more: its buffer was transferred; keep a copy");
     }
   }
   return span;

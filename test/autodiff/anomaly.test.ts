@@ -68,7 +68,7 @@ describe('detectAnomaly', () => {
   })
 
   test('refuses an asynchronous body, and no function', () => {
-    expect(() => detectAnomaly(async () => 1)).toThrow(/expected a synchronous function/)
+    expect(() => detectAnomaly(async () => 1)).toThrow(/returns a promise/)
     expect(() => detectAnomaly(3 as never)).toThrow(/expected a function, got 3/)
   })
 })

@@ -193,13 +193,13 @@ describe('what is refused', () => {
     ['no rows', 'a,y\n', {}, 'ERR_DATA', /at least one row/],
     ['nothing at all', '', {}, 'ERR_DATA', /at least one row/],
     ['all rows dropped', 'a,y\n,1\n', { missing: 'drop' }, 'ERR_DATA', /at least one row/],
-    ['a column named twice', 'a,a,y\n1,2,3\n', {}, 'ERR_FILE', /'a' twice/],
+    ['a column named twice', 'a,a,y\n1,2,3\n', {}, 'ERR_FILE', /two columns have the name 'a'/],
     ['no features', 'y\n1\n', {}, 'ERR_DATA', /besides the target/],
     ['a misspelled target', 'a,label\n1,2\n', { target: 'lable' }, 'ERR_OPTION', /did you mean 'label'/],
     ['a target beyond the columns', 'a,y\n1,2\n', { target: 2 }, 'ERR_OPTION', /target/],
     ['types of no column', 'a,y\n1,2\n', { types: { b: 'number' } }, 'ERR_OPTION', /types.*'b'/],
     ['several targets of text', 'a,b,y\n1,u,v\n', { target: ['b', 'y'] }, 'ERR_OPTION', /several targets/],
-    ['a column without values', 'a,b,y\n1,,1\n2,,2\n', { missing: 'mean' }, 'ERR_DATA', /column 'b', got none/],
+    ['a column without values', 'a,b,y\n1,,1\n2,,2\n', { missing: 'mean' }, 'ERR_DATA', /column 'b' has no values/],
     ['too many categories', `a,y\n${Array.from({ length: 101 }, (_, i) => `n${i},1`).join('\n')}`, {}, 'ERR_DATA', /line 102.*at most 100/],
   ])('%s', async (_, text, options, code, message) => {
     const failure = await failureOf(read(text, options))

@@ -13,13 +13,13 @@ import { NativeRunner } from './runner.js'
 
 /** What keeps a binary that loads from being of use. */
 function lacks(addon: Partial<Addon>): string | undefined {
-  if (typeof addon.describe !== 'function') return 'expected the addon of this package, got another one'
+  if (typeof addon.describe !== 'function') return 'it is not the addon of this package'
   const { kernels, elementwise } = addon.describe()
   const lacking: string[] = addonFunctions.filter((name) => typeof addon[name] !== 'function')
   lacking.push(...[...kernelNames, 'loop'].filter((name) => !kernels.includes(name)))
   for (const [i, name] of Object.keys(elementwiseOps).entries()) if (elementwise[i] !== name) lacking.push(`elementwise ${name}`)
   if (lacking.length === 0) return undefined
-  return `expected a binary of this version, got one without ${lacking.join(', ')}; it was built from other sources: build it again`
+  return `it was built from other sources and lacks ${lacking.join(', ')}; build it again`
 }
 
 class NativeBackend implements Backend {

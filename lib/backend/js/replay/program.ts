@@ -139,7 +139,7 @@ export function checkInput(input: ProgramInput, array: TypedArray | undefined): 
   if (!array || dtype !== input.dtype) throw malformed('program', `a ${input.dtype} array for input ${input.name}`, dtype ?? typeof array)
   if (array.length < input.length) {
     if (array.length === 0 && isDetached(array)) {
-      throw new WengertError('ERR_DETACHED', `program: expected input ${input.name} with memory, got an array whose buffer was transferred`)
+      throw new WengertError('ERR_DETACHED', `program: input ${input.name} has no memory any more: its buffer was transferred; keep a copy`)
     }
     throw malformed('program', `${input.length} elements or more for input ${input.name}`, array.length)
   }
@@ -357,7 +357,7 @@ export class JsExecutable implements Executable {
       throw malformed('program', `a report of ${program.report} float64 entries`, report.length)
     }
     const block = checkState(program, state)
-    if (block?.worker) throw new WengertError('ERR_BUSY', 'program: expected a state on which no runner works, got one in use')
+    if (block?.worker) throw new WengertError('ERR_BUSY', 'program: a runner is working on this state; wait until it has ended')
     this.#own ??= this.bind(new Float64Array(program.report))
     const own = this.#own
     if (block) own.attachState(block.views)

@@ -82,7 +82,7 @@ export class JsRunner implements Runner {
 
   async run(block: Block): Promise<BlockResult> {
     if (this.#closed) throw malformed('runner', 'an open runner', 'a closed one')
-    if (this.#state.worker) throw new WengertError('ERR_BUSY', 'runner: expected a state on which no runner works, got one in use')
+    if (this.#state.worker) throw new WengertError('ERR_BUSY', 'runner: another runner is working on this state; wait until it has ended')
     const job = this.#begun(block)
     this.#cancelled = false
     this.#working = true

@@ -38,7 +38,7 @@ function bytesOf(op: string, array: TypedArray): Uint8Array {
   try {
     return new Uint8Array(array.buffer, array.byteOffset, array.byteLength)
   } catch (cause) {
-    throw new WengertError('ERR_DETACHED', `${op}: expected an array with memory, got one whose buffer was transferred`, { cause })
+    throw new WengertError('ERR_DETACHED', `${op}: the array has no memory any more: its buffer was transferred; keep a copy`, { cause })
   }
 }
 
