@@ -59,7 +59,13 @@ function staged(stages: readonly Stage[], shape: number[], rng: Random, dtype: D
       case 'encoder': {
         const [, layers, heads, feedForward] = stage
         const layer = () =>
-          new nn.TransformerEncoderLayer(shape[1] as number, heads, { feedForward, activation: 'gelu', dropout: 0, rng, dtype })
+          new nn.TransformerEncoderLayer(shape[1] as number, heads, {
+            dimFeedforward: feedForward,
+            activation: 'gelu',
+            dropout: 0,
+            rng,
+            dtype,
+          })
         return new nn.TransformerEncoder(layer, layers)
       }
       case 'residual':

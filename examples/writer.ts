@@ -31,7 +31,7 @@ const data = { x: tensor(x, { shape: [count, steps] }), y: tensor(y, { shape: [c
 
 const rng = new Random(1)
 const layer = () =>
-  new nn.TransformerEncoderLayer(features, 4, { feedForward: 64, causal: true, rotary: true, normFirst: true, dropout: 0, rng })
+  new nn.TransformerEncoderLayer(features, 4, { dimFeedforward: 64, causal: true, rotary: true, normFirst: true, dropout: 0, rng })
 const model = new nn.Sequential(
   new nn.Embedding(letters.length, features, { rng }),
   new nn.TransformerEncoder(layer, 2, { norm: new nn.LayerNorm(features) }),

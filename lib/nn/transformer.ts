@@ -19,7 +19,7 @@ import type { StepMemory } from './step-memory.js'
 /** Of `TransformerEncoderLayer` and `TransformerDecoderLayer`. */
 export interface TransformerOptions {
   /** Units of the network behind the attention; 2048 by default. */
-  feedForward?: number | undefined
+  dimFeedforward?: number | undefined
   /** In training: the probability with which values are zeroed; 0.1 by default. */
   dropout?: number | undefined
   /** 'relu' by default. */
@@ -37,7 +37,7 @@ export interface TransformerOptions {
   dtype?: FloatDtype | undefined
 }
 
-const known = ['feedForward', 'dropout', 'activation', 'normFirst', 'eps', 'causal', 'rotary', 'rng', 'dtype']
+const known = ['dimFeedforward', 'dropout', 'activation', 'normFirst', 'eps', 'causal', 'rotary', 'rng', 'dtype']
 
 /** What encoder and decoder layers share. */
 abstract class TransformerLayer extends Module {
@@ -83,7 +83,7 @@ abstract class TransformerLayer extends Module {
   override config(): Record<string, unknown> {
     const { dModel, numHeads, linear1, dropout, activation, normFirst, self_attn } = this
     const { causal, rotary } = self_attn
-    const own = { feedForward: linear1.outFeatures, dropout: dropout.p, activation, normFirst, eps: this.eps, causal, rotary }
+    const own = { dimFeedforward: linear1.outFeatures, dropout: dropout.p, activation, normFirst, eps: this.eps, causal, rotary }
     return { dModel, numHeads, ...own, dtype: linear1.weight.dtype }
   }
 
@@ -102,7 +102,7 @@ function rebuilt<T>(config: Record<string, unknown>, Type: new (d: number, h: nu
 }
 
 const lastOf = (kind: string, dModel: number, options: TransformerOptions, { rng, dtype }: { rng: Random; dtype: FloatDtype }) => {
-  const units = checkNumber(kind, 'feedForward', options.feedForward ?? 2048, { integer: true, min: 1 })
+  const units = checkNumber(kind, 'dimFeedforward', options.dimFeedforward ?? 2048, { integer: true, min: 1 })
   const p = options.dropout ?? 0.1
   return {
     linear: (to: 'in' | 'out') => (to === 'in' ? new Linear(dModel, units, { rng, dtype }) : new Linear(units, dModel, { rng, dtype })),
@@ -117,7 +117,7 @@ const lastOf = (kind: string, dModel: number, options: TransformerOptions, { rng
  * @param dModel features of a step
  * @param numHeads divides dModel
  * @throws ERR_RANGE, ERR_OPTION; in `forward` ERR_SHAPE, ERR_DTYPE, ERR_RANGE
- * @example new nn.TransformerEncoderLayer(64, 4, { feedForward: 256, activation: 'gelu' }).forward(x, { lengths })
+ * @example new nn.TransformerEncoderLayer(64, 4, { dimFeedforward: 256, activation: 'gelu' }).forward(x, { lengths })
  */
 export class TransformerEncoderLayer extends TransformerLayer {
   readonly linear1: Linear

@@ -85,7 +85,7 @@ const makers: Record<Other['name'], (dtype: Dtype) => nn.Module | undefined> = {
 }
 const encoder = (norm: boolean, dtype: Dtype) =>
   new nn.TransformerEncoder(
-    () => new nn.TransformerEncoderLayer(E, H, { feedForward: 3, dropout: 0, activation: 'gelu', normFirst: norm, dtype }),
+    () => new nn.TransformerEncoderLayer(E, H, { dimFeedforward: 3, dropout: 0, activation: 'gelu', normFirst: norm, dtype }),
     2,
     norm ? { norm: new nn.LayerNorm(E, { dtype }) } : {},
   )
@@ -130,7 +130,7 @@ for (const engine of present) {
         const own = kind === 'TransformerEncoderLayer' || kind === 'TransformerDecoderLayer'
         const layer = filled(
           own
-            ? new nn[kind](E, H, { feedForward: 3, dropout: 0, ...c.options, dtype })
+            ? new nn[kind](E, H, { dimFeedforward: 3, dropout: 0, ...c.options, dtype })
             : new nn.MultiheadAttention(E, H, { ...c.options, dtype }),
           dtype,
         )

@@ -31,7 +31,7 @@ const x = new Random(7).normal([5, 6, 8])
 const y = new Random(8).normal([5, 2])
 const network = (options: nn.TransformerOptions = {}) => {
   const rng = new Random(3)
-  const layer = () => new nn.TransformerEncoderLayer(8, 2, { feedForward: 12, dropout: 0, rng, ...options })
+  const layer = () => new nn.TransformerEncoderLayer(8, 2, { dimFeedforward: 12, dropout: 0, rng, ...options })
   return new nn.Sequential(
     new nn.LearnedPositions(6, 8, { rng }),
     new nn.TransformerEncoder(layer, 2),
@@ -45,7 +45,7 @@ describe('saved and loaded', () => {
     ['MultiheadAttention', () => new nn.MultiheadAttention(8, 2, { bias: false, causal: true, rotary: 100 })],
     [
       'TransformerEncoderLayer',
-      () => new nn.TransformerEncoderLayer(8, 2, { feedForward: 12, activation: 'gelu', normFirst: true, eps: 0.1 }),
+      () => new nn.TransformerEncoderLayer(8, 2, { dimFeedforward: 12, activation: 'gelu', normFirst: true, eps: 0.1 }),
     ],
     [
       'TransformerEncoder',
@@ -65,13 +65,13 @@ describe('saved and loaded', () => {
   })
 
   test('a decoder layer', () => {
-    const layer = new nn.TransformerDecoderLayer(8, 2, { feedForward: 12, dropout: 0 })
+    const layer = new nn.TransformerDecoderLayer(8, 2, { dimFeedforward: 12, dropout: 0 })
     const copy = decodeModel(encodeModel(layer)) as unknown as nn.TransformerDecoderLayer
     expect(copy.forward(x, x).data).toEqual(layer.forward(x, x).data)
   })
 
   test('copies of one layer start alike and are trained apart', () => {
-    const encoder = new nn.TransformerEncoder(new nn.TransformerEncoderLayer(8, 2, { feedForward: 12 }), 2)
+    const encoder = new nn.TransformerEncoder(new nn.TransformerEncoderLayer(8, 2, { dimFeedforward: 12 }), 2)
     const [a, b] = [...encoder.layers] as unknown as [nn.Module, nn.Module]
     expect(a.parameters()[0]?.data).toEqual(b.parameters()[0]?.data)
     a.parameters()[0]?.assign(zeros([24, 8]))
@@ -176,7 +176,7 @@ describe('what is hidden', () => {
 test('gradients to differences, and each sample by vmap', () => {
   const f64 = { dtype: 'float64' } as const
   const layer = new nn.TransformerEncoderLayer(4, 2, {
-    feedForward: 3,
+    dimFeedforward: 3,
     dropout: 0,
     activation: 'gelu',
     rotary: true,

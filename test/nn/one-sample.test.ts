@@ -88,13 +88,31 @@ const layers: Record<string, [make: () => nn.Module, batch: Tensor]> = {
   AdaptiveAvgPool2d: [() => new nn.AdaptiveAvgPool2d(2), floats(3, 2, 4, 6)],
   GlobalAvgPool2d: [() => new nn.GlobalAvgPool2d(), floats(3, 2, 4, 6)],
   ZeroPad2d: [() => new nn.ZeroPad2d(1), floats(3, 2, 4, 6)],
+  RMSNorm: [() => new nn.RMSNorm(4), floats(3, 4)],
+  CausalConv1d: [() => new nn.CausalConv1d(2, 3, 2, { rng: rng() }), floats(3, 2, 6)],
+  RNN: [() => new nn.RNN(4, 3, { rng: rng() }), floats(3, 5, 4)],
+  GRU: [() => new nn.Sequential(new nn.GRU(4, 3, { rng: rng() }), new nn.LastStep()), floats(3, 5, 4)],
+  LSTM: [() => new nn.Sequential(new nn.LSTM(4, 3, { bidirectional: true, rng: rng() }), new nn.MeanOverTime()), floats(3, 5, 4)],
+  LastStep: [() => new nn.Sequential(new nn.RNN(4, 3, { rng: rng() }), new nn.LastStep()), floats(3, 5, 4)],
+  MeanOverTime: [() => new nn.Sequential(new nn.RNN(4, 3, { rng: rng() }), new nn.MeanOverTime()), floats(3, 5, 4)],
+  SinusoidalPositions: [() => new nn.Sequential(new nn.SinusoidalPositions(4), new nn.RNN(4, 3, { rng: rng() })), floats(3, 5, 4)],
+  LearnedPositions: [
+    () => new nn.Sequential(new nn.LearnedPositions(5, 4, { rng: rng() }), new nn.RNN(4, 3, { rng: rng() })),
+    floats(3, 5, 4),
+  ],
+  MultiheadAttention: [() => new nn.MultiheadAttention(4, 2, { rng: rng() }), floats(3, 5, 4)],
+  TransformerEncoderLayer: [() => new nn.TransformerEncoderLayer(4, 2, { dimFeedforward: 8, rng: rng() }), floats(3, 5, 4)],
+  TransformerEncoder: [
+    () => new nn.TransformerEncoder(() => new nn.TransformerEncoderLayer(4, 2, { dimFeedforward: 8, rng: rng() }), 2),
+    floats(3, 5, 4),
+  ],
   Sequential: [() => new nn.Sequential(new nn.Linear(4, 2, { rng: rng() }), new nn.BatchNorm1d(2), new nn.Tanh()), floats(3, 4)],
 }
 
 test('every layer is among them', () => {
   const classes = Object.entries(registered).filter(([, v]) => typeof v === 'function' && v.prototype instanceof nn.Module)
-  // An image without its batch is a batch of signals to Upsample: only a trained model knows.
-  expect(classes.map(([n]) => n).filter((n) => !(n in layers))).toEqual(['Upsample'])
+  // An image without its batch is a batch of signals to Upsample: only a trained model knows. A decoder takes two sequences.
+  expect(classes.map(([n]) => n).filter((n) => !(n in layers))).toEqual(['Upsample', 'TransformerDecoderLayer'])
 })
 
 describe.each(present)('on the %s engine', (name) => {

@@ -11,7 +11,7 @@ announce('steppers')
 const rng = () => new Random(3)
 const encoder = (options: nn.TransformerOptions, count = 2) =>
   new nn.TransformerEncoder(
-    () => new nn.TransformerEncoderLayer(8, 2, { feedForward: 12, causal: true, rng: new Random(count++), ...options }),
+    () => new nn.TransformerEncoderLayer(8, 2, { dimFeedforward: 12, causal: true, rng: new Random(count++), ...options }),
     2,
     { norm: new nn.RMSNorm(8) },
   )

@@ -136,7 +136,7 @@ const cases: Case[] = [
       new nn.Sequential(
         new nn.Linear(3, 4, { rng }),
         new nn.SinusoidalPositions(4),
-        new nn.TransformerEncoder(() => new nn.TransformerEncoderLayer(4, 2, { feedForward: 8, dropout: 0, rng }), 2),
+        new nn.TransformerEncoder(() => new nn.TransformerEncoderLayer(4, 2, { dimFeedforward: 8, dropout: 0, rng }), 2),
         new nn.MeanOverTime(),
         new nn.Linear(4, 2, { rng }),
       ),
