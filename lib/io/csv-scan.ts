@@ -6,6 +6,7 @@
 
 import { WengertError } from '../errors.js'
 import type { CellBytes } from '../table/cells.js'
+import type { Bytes } from '../util/bytes.js'
 
 /** A record longer than this is an unclosed quote rather than a record. */
 const longestRecord = 1 << 24
@@ -22,7 +23,7 @@ const isBlank = (code: number): boolean =>
 const At = { Start: 0, Plain: 1, Quoted: 2, Quote: 3, Closed: 4 } as const
 
 export class CsvScanner implements CellBytes {
-  bytes: Buffer = Buffer.allocUnsafe(1 << 17)
+  bytes: Bytes = Buffer.allocUnsafe(1 << 17)
   starts = new Int32Array(64)
   ends = new Int32Array(64)
   count = 0
@@ -31,7 +32,7 @@ export class CsvScanner implements CellBytes {
   /** The line on which the last record ended. */
   last = 0
   readonly #where: string
-  readonly #delimiter: Buffer
+  readonly #delimiter: Bytes
   /** 1 for bytes that may end a plain field or are out of place in it. */
   readonly #special = new Uint8Array(256)
   #filled = 0

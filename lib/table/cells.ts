@@ -1,10 +1,11 @@
 /** Cells as the bytes of a file: read as numbers, dates and known texts where they lie, without a string for each. */
 
+import type { Bytes } from '../util/bytes.js'
 import { dateIn, numberIn } from './cell.js'
 
 /** The cells of one record: each is `bytes` from `starts[i]` to `ends[i]`, in UTF-8. */
 export interface CellBytes {
-  bytes: Buffer
+  bytes: Bytes
   starts: Int32Array
   ends: Int32Array
   count: number
@@ -19,7 +20,7 @@ const tens = Float64Array.from({ length: 16 }, (_, i) => 10 ** i)
  * As `numberIn`, NaN for what it does not take. Up to 15 digits without exponent are an integer below 2⁵³ divided by a power of
  * ten: both are exact, so that the quotient is rounded once, as it has to be; all else is left to the runtime.
  */
-export function numberAt(bytes: Buffer, from: number, to: number): number {
+export function numberAt(bytes: Bytes, from: number, to: number): number {
   let at = from
   const sign = bytes[at] as number
   if (sign === minus || sign === plus) at++
@@ -51,7 +52,7 @@ export function numberAt(bytes: Buffer, from: number, to: number): number {
   return numberIn(bytes.toString('latin1', from, to)) ?? Number.NaN
 }
 
-const two = (bytes: Buffer, at: number): number => {
+const two = (bytes: Bytes, at: number): number => {
   const [a, b] = [(bytes[at] as number) - zero, (bytes[at + 1] as number) - zero]
   return a >= 0 && a <= 9 && b >= 0 && b <= 9 ? 10 * a + b : Number.NaN
 }
@@ -59,7 +60,7 @@ const two = (bytes: Buffer, at: number): number => {
 const daysBefore = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365]
 
 /** As `dateIn`, NaN for what it does not take: a day, or a day and a time to the second, by arithmetic; all else by the text. */
-export function dateAt(bytes: Buffer, from: number, to: number): number {
+export function dateAt(bytes: Bytes, from: number, to: number): number {
   const n = to - from
   if (n < 10 || n > 40 || bytes[from + 4] !== minus || bytes[from + 7] !== minus) return Number.NaN
   const year = two(bytes, from) * 100 + two(bytes, from + 2)
@@ -83,7 +84,7 @@ const isBetween = (code: number | undefined): boolean => code === 0x54 || code =
 /** A set of texts, asked by their bytes. */
 export class ByteSet {
   /** Those that begin with each byte. */
-  readonly #lists: (Buffer[] | undefined)[] = new Array(256).fill(undefined)
+  readonly #lists: (Bytes[] | undefined)[] = new Array(256).fill(undefined)
 
   constructor(texts: Iterable<string>) {
     for (const text of texts) {
@@ -96,16 +97,16 @@ export class ByteSet {
     }
   }
 
-  has(bytes: Buffer, from: number, to: number): boolean {
+  has(bytes: Bytes, from: number, to: number): boolean {
     const list = this.#lists[bytes[from] as number]
     if (list === undefined) return false
-    for (let i = 0; i < list.length; i++) if (sameBytes(list[i] as Buffer, 0, bytes, from, to)) return true
+    for (let i = 0; i < list.length; i++) if (sameBytes(list[i] as Bytes, 0, bytes, from, to)) return true
     return false
   }
 }
 
 /** Whether `a` has from `at` on, and up to its end or as far as asked, the bytes of `b` from `from` to `to`. */
-function sameBytes(a: Buffer, at: number, b: Buffer, from: number, to: number, length = a.length - at): boolean {
+function sameBytes(a: Bytes, at: number, b: Bytes, from: number, to: number, length = a.length - at): boolean {
   if (length !== to - from) return false
   for (let i = from, j = at; i < to; i++, j++) if (a[j] !== b[i]) return false
   return true
@@ -128,7 +129,7 @@ export class ByteMap {
   #crowded = false
 
   /** What is known of a text; −1 for nothing. */
-  get(bytes: Buffer, from: number, to: number): number {
+  get(bytes: Bytes, from: number, to: number): number {
     let hash = 0x811c9dc5
     for (let i = from; i < to; i++) hash = Math.imul(hash ^ (bytes[i] as number), 0x01000193)
     hash ^= hash >>> 15
@@ -148,7 +149,7 @@ export class ByteMap {
   }
 
   /** Puts in the text that `get` has just not found; nothing where its place is crowded. */
-  put(bytes: Buffer, from: number, to: number, value: number): void {
+  put(bytes: Bytes, from: number, to: number, value: number): void {
     if (this.#crowded) return
     const entry = this.#count++
     if (this.#count > this.#hashes.length) this.#more()

@@ -1,6 +1,7 @@
 /** Columns while a source is read: they grow in pieces, and their types follow the cells that come. */
 
 import { WengertError } from '../errors.js'
+import type { Bytes } from '../util/bytes.js'
 import { obtained } from '../util/dtype.js'
 import { describe } from '../util/options.js'
 import { dateIn, dateText, numberIn } from './cell.js'
@@ -84,7 +85,7 @@ class TextBuilder {
   #known = new ByteMap()
   readonly #dictionary: string[] = ['']
   #codes = words()
-  #text: Buffer | undefined
+  #text: Bytes | undefined
   #end = 0
   #offsets = words()
 
@@ -112,7 +113,7 @@ class TextBuilder {
   }
 
   /** As `push`, of a text that lies in a buffer. */
-  pushBytes(bytes: Buffer, from: number, to: number): void {
+  pushBytes(bytes: Bytes, from: number, to: number): void {
     if (this.#text) {
       this.#appendBytes(bytes, from, to)
       return
@@ -142,7 +143,7 @@ class TextBuilder {
     this.#end += this.#room(text.length * 3).write(text, this.#end)
   }
 
-  #appendBytes(bytes: Buffer, from: number, to: number): void {
+  #appendBytes(bytes: Bytes, from: number, to: number): void {
     this.#offsets.push(this.#end)
     const text = this.#room(to - from)
     let end = this.#end
@@ -153,8 +154,8 @@ class TextBuilder {
   }
 
   /** The texts, with room for so many more bytes. Errors: ERR_MEMORY. */
-  #room(more: number): Buffer {
-    const buffer = this.#text as Buffer
+  #room(more: number): Bytes {
+    const buffer = this.#text as Bytes
     if (this.#end + more <= buffer.length) return buffer
     const length = Math.floor(Math.min(0xffffffff, Math.max(buffer.length * 1.5, this.#end + more)))
     if (this.#end + more > length) throw new WengertError('ERR_MEMORY', 'readTable: a column holds more than 4 GB of text; leave it out')
@@ -211,7 +212,7 @@ export class ColumnBuilder {
   }
 
   /** As `pushText`, of a cell that lies in a buffer; missing where it is empty. */
-  pushBytes(bytes: Buffer, from: number, to: number, row: number): void {
+  pushBytes(bytes: Bytes, from: number, to: number, row: number): void {
     this.length++
     if (from === to) {
       this.#missing++

@@ -3,6 +3,8 @@
  * of 32 bits), texts one to four bytes beside a dictionary, or their own bytes where nearly all differ.
  */
 
+import type { Bytes } from '../util/bytes.js'
+
 /** What a column stores: numbers, dates (milliseconds since 1970), or texts. */
 export type ColumnType = 'number' | 'date' | 'text'
 
@@ -74,7 +76,7 @@ export class DictionaryColumn {
 /** Texts one after the other in UTF-8; an empty one is missing. */
 export class TextColumn {
   readonly type = 'text'
-  readonly #text: Buffer
+  readonly #text: Bytes
 
   constructor(
     text: Uint8Array,

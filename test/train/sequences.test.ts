@@ -32,7 +32,7 @@ const models: Record<string, (dropout: number) => nn.Module> = {
     return new nn.Sequential(
       new nn.Linear(3, 4, { rng: init }),
       new nn.LearnedPositions(8, 4, { rng: init }),
-      new nn.TransformerEncoder(() => new nn.TransformerEncoderLayer(4, 2, { feedForward: 6, dropout, rng: init }), 1),
+      new nn.TransformerEncoder(() => new nn.TransformerEncoderLayer(4, 2, { dimFeedforward: 6, dropout, rng: init }), 1),
       new nn.MeanOverTime(),
       new nn.Linear(4, 2, { rng: init }),
     )
