@@ -12,7 +12,6 @@ import { type TypedArray, viewOf } from '../util/dtype.js'
 import { bytesOf, detailOf, flopsOf, textTable } from './describe.js'
 
 /** One kernel call of a program: what it computes, and the time it took. */
-/** One call of a program, measured. */
 export interface CallProfile {
   /** The kernel's name, what it computes with its sizes, and where in the model it comes from. */
   readonly kernel: string
@@ -80,34 +79,41 @@ export function profileProgram(
   const kept = new Uint8Array(program.stateBytes)
   const copy = viewOf('float32', kept.buffer, 0, kept.length / 4)
   state?.read(0, copy)
-  /** Microseconds of one run of a list of steps. */
-  const timer = (steps: readonly Step[]) => {
+  /** Gives `measure` what runs a list of steps once and says how many microseconds it took; their memory goes with it. */
+  const timed = <T>(steps: readonly Step[], measure: (time: () => number) => T): T => {
     const executable = engine().compile({ ...program, steps })
-    return (): number => {
-      state?.write(0, copy)
-      report.fill(0)
-      const start = performance.now()
-      executable.run(state, inputs, report)
-      return 1000 * (performance.now() - start)
+    try {
+      return measure(() => {
+        state?.write(0, copy)
+        report.fill(0)
+        const start = performance.now()
+        executable.run(state, inputs, report)
+        return 1000 * (performance.now() - start)
+      })
+    } finally {
+      executable.release()
     }
   }
   const least = (time: () => number) => Math.min(...Array.from({ length: turns }, time))
-  const whole = timer(program.steps)
-  whole()
-  const microseconds = least(whole)
+  const microseconds = timed(program.steps, (whole) => {
+    whole()
+    return least(whole)
+  })
   const alone = program.steps.map((step, i) => {
     const before = program.steps.slice(0, i)
-    const prefix = timer(before)
-    prefix()
-    const base = least(prefix)
-    const once = Math.max(0.05, least(timer([...before, step])) - base)
-    const repetitions = Math.min(mostRepetitions, Math.max(4, Math.ceil(Math.max(stretch, stretchShare * base) / once)))
-    const repeated = timer([...before, ...new Array<Step>(repetitions).fill(step)])
-    repeated()
-    // By turns, so that what else the machine does meets both.
-    const pairs = Array.from({ length: turns }, () => [prefix(), repeated()] as const)
-    const [short, long] = [Math.min(base, ...pairs.map(([a]) => a)), Math.min(...pairs.map(([, b]) => b))]
-    return Math.max(0, long - short) / repetitions
+    return timed(before, (prefix) => {
+      prefix()
+      const base = least(prefix)
+      const once = Math.max(0.05, timed([...before, step], least) - base)
+      const repetitions = Math.min(mostRepetitions, Math.max(4, Math.ceil(Math.max(stretch, stretchShare * base) / once)))
+      return timed([...before, ...new Array<Step>(repetitions).fill(step)], (repeated) => {
+        repeated()
+        // By turns, so that what else the machine does meets both.
+        const pairs = Array.from({ length: turns }, () => [prefix(), repeated()] as const)
+        const [short, long] = [Math.min(base, ...pairs.map(([a]) => a)), Math.min(...pairs.map(([, b]) => b))]
+        return Math.max(0, long - short) / repetitions
+      })
+    })
   })
   const sum = alone.reduce((a, b) => a + b, 0)
   let number = 0

@@ -1,6 +1,7 @@
 /** `compile`: same values as the plain function, in every order with the transforms; what is read at each call and what is constant. */
 
 import { afterAll, describe, expect, test, vi } from 'vitest'
+import { engine } from '../../lib/backend/select.js'
 import {
   type CompileOptions,
   checkpoint,
@@ -616,4 +617,28 @@ test('describe, profile', () => {
   expect(c.profile(x, w).calls.map(({ kernel }) => kernel)).toEqual(['matmul', 'elementwise'])
   expect(c.name).toBe('')
   expect(c.signatures).toEqual([{ signature: '[float32 [8, 4], float32 [4, 3]]', calls: 0, bytes: expect.any(Number) }])
+})
+
+test('profile lets the memory of what it measured go', () => {
+  const c = compile((x: Tensor, w: Tensor) => x.matmul(w).relu().matmul(w).softmax())
+  const [x, w] = [zeros([8, 4]), zeros([4, 4])]
+  c(x, w)
+  const { compile: compileOne } = engine()
+  let held = 0
+  let most = 0
+  const spy = vi.spyOn(engine(), 'compile').mockImplementation((program) => {
+    const executable = compileOne.call(engine(), program)
+    most = Math.max(most, ++held)
+    const release = vi.spyOn(executable, 'release')
+    release.mockImplementation(() => {
+      held--
+    })
+    return executable
+  })
+  try {
+    expect(c.profile(x, w).calls.length).toBeGreaterThan(3)
+    expect([held, most]).toEqual([0, 2])
+  } finally {
+    spy.mockRestore()
+  }
 })
