@@ -1,6 +1,12 @@
 // What the addon exports. lib/native/addon.ts declares the same list with its types.
 #include <node_api.h>
 
+#if defined(_WIN32)
+#define WIN32_LEAN_AND_MEAN
+#define NOMINMAX
+#include <windows.h>
+#endif
+
 #include "async/async.h"
 #include "boundary/boundary.h"
 #include "boundary/errors.h"
@@ -40,8 +46,19 @@ static const struct {
     {"worldWaits", WorldWaits},
 };
 
+// Threads of the pool outlive the environment that started them. On Windows the library is unloaded with the last
+// environment that loaded it, a worker's perhaps, under their feet.
+static void Stay() {
+#if defined(_WIN32)
+  HMODULE library;
+  GetModuleHandleExW(GET_MODULE_HANDLE_EX_FLAG_PIN | GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS,
+                     reinterpret_cast<LPCWSTR>(&kExports), &library);
+#endif
+}
+
 static napi_value Initialize(napi_env env, napi_value exports) {
   return Guard(env, [&]() -> napi_value {
+    Stay();
     Instance::Create(env);
     for (const auto& entry : kExports) {
       napi_value function;
