@@ -84,7 +84,8 @@ describe.skipIf(!possible)(`where the addresses run out${why}`, () => {
     },
   )
   test('on the JavaScript engine too', { timeout: 120_000 }, () => {
-    outcomes(0, 'js')
+    // With less, V8's own compiler threads find no page for their heap now and then, and V8 ends the process.
+    outcomes(32, 'js')
   })
 })
 
