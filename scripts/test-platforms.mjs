@@ -11,7 +11,7 @@
  *
  * macOS cannot be run here: its binary is checked as it is built, and tested on the machines of the release workflow.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -46,28 +46,36 @@ function skip(name, reason) {
 }
 const end = (text) => text.trimEnd().split('\n').slice(-15).join('\n')
 
+/** What this processor can run; another architecture is emulated, and has no more than the plainest. */
+function isaHere(arch) {
+  const flags = arch === process.arch ? readFileSync('/proc/cpuinfo', 'utf8') : ''
+  return /\bavx512vl\b/.test(flags) ? 'avx512' : /\bavx2\b/.test(flags) ? 'avx2' : 'baseline'
+}
+
 function kernels({ name, kernels: { command, env } }) {
   const program = programOf(name)
   if (!program) return skip(`${name}, kernels`, `npm run binaries -- --only ${name} was not run on this machine`)
-  const [arch, isa] = name.includes('arm64') ? ['arm64', 'baseline'] : [process.arch, 'avx512']
-  for (const core of coresFor(arch, isa)) {
+  const [os, arch] = name.split('-')
+  for (const core of coresFor(os, arch, isaHere(arch))) {
     const { status, stdout, stderr } = run([...command, program, core.names.join()], { env: { ...env, ...forced(core) } })
-    report(`${name}, kernels of ${core.names[0]}`, status === 0, end(stdout + stderr))
+    report(`${name}, kernels of ${core.names[0]}`, status === 0, status === 0 ? end(stdout) : `${status}\n${end(stdout + stderr)}`)
   }
 }
 
 /** The counts of the test runner, and each failure. */
 function tests(name, { command, env }) {
   const args = ['node_modules/vitest/vitest.mjs', 'run', '--pool=forks', '--maxWorkers=1', '--reporter=verbose', ...values.tests]
-  const { stdout, stderr } = run([...command, ...args], { env: { ...env, NO_COLOR: '1' }, minutes: 120 })
+  const { status, late, stdout, stderr } = run([...command, ...args], { env: { ...env, NO_COLOR: '1' }, minutes: 120 })
   const number = (kind) => Number(new RegExp(`^ +Tests .*?(\\d+) ${kind}`, 'm').exec(stdout)?.[1] ?? 0)
   const failures = stdout.split('\n').filter((line) => /^ +(×|FAIL)/.test(line))
   for (const line of stdout.split('\n')) if (/^ +↓/.test(line)) console.log(line)
   count.skipped += number('skipped')
   report(
     `${name}, tests`,
-    number('passed') > 0 && number('failed') === 0 && !/^ +Errors /m.test(stdout),
-    `${number('passed')} passed, ${number('failed')} failed, ${number('skipped')} skipped`,
+    status === 0 && number('passed') > 0 && number('failed') === 0 && !/^ +Errors /m.test(stdout),
+    late
+      ? `${status}; the last was\n${end(stdout)}`
+      : `${number('passed')} passed, ${number('failed')} failed, ${number('skipped')} skipped`,
   )
   if (failures.length > 0) console.log(failures.join('\n'))
   if (number('passed') === 0) console.log(end(stdout + stderr))
@@ -101,7 +109,9 @@ function exits(platform, name, { command, env }) {
       (_, i) => run([...command, script, library, kind, String(15 * i)], { env, minutes: 3 }).status,
     )
     const right = outcomes.filter((status) => status === 7).length
-    report(`${name}, ${kind === 'exit' ? 'process.exit' : 'terminate'} in a long product`, right === times, `${right} of ${times}`)
+    const others = [...new Set(outcomes.filter((status) => status !== 7))].join(', ')
+    const told = `${right} of ${times}${others ? `, the others: ${others}` : ''}`
+    report(`${name}, ${kind === 'exit' ? 'process.exit' : 'terminate'} in a long product`, right === times, told)
   }
 }
 

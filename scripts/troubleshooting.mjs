@@ -19,7 +19,7 @@ it, and whether both engines learn. Start there, and put its output into a repor
 | what you see | what it means | what to do |
 |---|---|---|
 | one warning, "the native engine could not be loaded" | no binary of the package fits this machine, or it did not load | the warning ends with the attempts; \`npx wengert doctor\` explains them |
-| \`GLIBC_2.xx not found\` among the attempts | the C library is older than 2.27 | a newer system, or a build from source |
+| \`GLIBC_2.xx not found\` among the attempts | the C library is older than the binary takes: \`npx wengert doctor\` names both | a newer system, or a build from source |
 | \`@wengert/… is not installed\` among the attempts | npm left the optional dependency out: \`--omit=optional\`, or a lock file written without it | \`npm install --include=optional\`; else remove \`node_modules\` and the lock file, and install again |
 | \`node_modules is of another platform\` | it was copied, or installed for another machine | remove it and install on the machine itself; to install for another machine, \`npm install --os=linux --cpu=x64 --libc=musl\` |
 | \`is of version …, wengert is of …\` | the two were updated apart | install both again |

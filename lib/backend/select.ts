@@ -26,10 +26,11 @@ let warned = false
 function warn(error: WengertError): void {
   if (warned) return
   warned = true
-  // Its last line says what to do on this platform.
-  const remedy = error.message.split('\n').at(-1)
+  // What was tried, and in the last line what to do on this platform.
+  const lines = error.message.split('\n')
+  const remedy = lines.pop()
   const message = `wengert: the native engine could not be loaded; the JavaScript engine runs instead, more slowly. ${remedy} \`npx wengert doctor\` says more.`
-  process.emitWarning(message, { type: 'WengertWarning', code: 'WENGERT_JS', detail: error.message })
+  process.emitWarning(message, { type: 'WengertWarning', code: 'WENGERT_JS', detail: lines.join('\n') })
 }
 
 /** Errors: ERR_RANGE for a WENGERT_THREADS that is no number of threads: the engines would take all processors instead. */

@@ -11,7 +11,7 @@ import { findLaunchers } from '../distributed/launchers.js'
 import type { Description } from '../native/addon.js'
 import { installation, packageFolder } from '../native/find.js'
 import { type Attempt, addonAttempts, addonFile, loadAddon } from '../native/load.js'
-import { glibcVersion, ownPlatform, binaries as released, remedyOn } from '../native/platforms.js'
+import { building, glibcVersion, ownPlatform, binaries as released, remedyOn } from '../native/platforms.js'
 import '../primitives/methods.js'
 import { Linear, Sequential, Tanh } from '../nn/layers.js'
 import { squaredError } from '../nn/loss.js'
@@ -107,10 +107,14 @@ function binaries(folder: string): string[] {
 /** What to do about a binary that did not load, by what the loader said. */
 const loadRemedies: [pattern: RegExp, says: string][] = [
   [/GLIBC_[\d.]+'? not found/, 'The C library is too old for the binary: use a newer system, or build from source.'],
+  [
+    /code signature|system policy/i,
+    'macOS does not accept the binary: remove node_modules and install again; where it came by a browser, xattr -d com.apple.quarantine lets it in.',
+  ],
   [/cut short|file too short/, 'A binary is not whole: remove it and install the package, or build it, again. Is the disk full?'],
   [/built from other sources/, 'A binary is of another version of the library: build it again, or remove build/.'],
   [
-    /no ELF file|built for|invalid ELF|wrong (ELF|architecture)|mach-o|Error relocating|Error loading shared/i,
+    /no ELF file|built for|invalid ELF|wrong (ELF|architecture)|mach-o|Error relocating|Error loading shared|not a valid Win32/i,
     'A binary is of another platform: install the package on this machine instead of copying node_modules.',
   ],
 ]
@@ -122,8 +126,10 @@ function remedies(report: Report): string[] {
   const outcomes = tried.map(({ outcome }) => outcome).join('\n')
   const said = loadRemedies.filter(([pattern]) => pattern.test(outcomes)).map(([, says]) => says)
   if (failure !== undefined) {
-    said.push(remedyOn(here, installation()))
-    said.push('Everything runs on the JavaScript engine meanwhile. To build from source: clone the repository and run npm start.')
+    const installed = installation()
+    said.push(remedyOn(here, installed))
+    if (here in released && !installed.clone) said.push(`Where that does not help, build the binary: ${building}.`)
+    said.push('Everything runs on the JavaScript engine meanwhile: the same results, more slowly.')
   }
   if (environment.WENGERT_BACKEND === 'js') said.push('WENGERT_BACKEND=js keeps the native engine from being used: unset it.')
   for (const [name, outcome] of Object.entries(learned)) {
@@ -183,6 +189,11 @@ function releaseFor(name: string): string {
   return binary ? `${name}: ${binary.runs}; ${binary.tested}` : `no binary for ${name}`
 }
 
+const noMpi = () =>
+  process.platform === 'win32'
+    ? 'training on several processes is for Linux and macOS'
+    : 'none: to train on several processes install Open MPI (Debian: openmpi-bin; macOS: brew install open-mpi)'
+
 function print(report: Report): string {
   const { native, learned, difference } = report
   const rows: [string, string][] = [
@@ -206,7 +217,7 @@ function print(report: Report): string {
           ] as [string, string],
         ]
       : []),
-    ['MPI', report.mpi.join(', ') || 'none: to train on several processes install Open MPI (Debian: openmpi-bin)'],
+    ['MPI', report.mpi.join(', ') || noMpi()],
     ...Object.entries(report.environment).map(([name, value]): [string, string] => [name, value]),
     ...Object.entries(learned).map(([name, outcome]): [string, string] => [
       `XOR, ${name}`,

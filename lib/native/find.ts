@@ -6,7 +6,7 @@
 import { createRequire } from 'node:module'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { glibcVersion, type Installation, ownPlatform, packageFor } from './platforms.js'
+import { binaries, glibcVersion, type Installation, ownPlatform, packageFor } from './platforms.js'
 
 /** Fetched when it is used: importing node:fs brings all of Node's streams. */
 const files = () => process.getBuiltinModule('node:fs')
@@ -78,7 +78,8 @@ function installed(): string[] {
   const [only, another] = [...manifests.keys()]
   const own = another === undefined ? only : `linux-${arch}-${libc()}`
   const manifest = own && manifests.get(own)
-  if (!manifest) throw new Error(`${packageFor(own ?? ownPlatform())} is not installed`)
+  const here = own ?? ownPlatform()
+  if (!manifest) throw new Error(here in binaries ? `${packageFor(here)} is not installed` : `a release has none for ${here}`)
   const wanted = ownVersion()
   const { name, version } = manifestAt(manifest)
   if (wanted !== undefined && wanted !== version)

@@ -5,13 +5,13 @@
 
 /** By platform, architecture and, on Linux, C library. */
 export const binaries: Readonly<Record<string, { runs: string; tested: string }>> = {
-  'linux-x64-glibc': { runs: 'glibc 2.27 or later', tested: 'run by us' },
-  'linux-x64-musl': { runs: 'musl, as in Alpine', tested: 'run by us' },
-  'linux-arm64-glibc': { runs: 'glibc 2.27 or later', tested: 'built by us, not run' },
-  'linux-arm64-musl': { runs: 'musl, as in Alpine', tested: 'built by us, not run' },
-  'win32-x64': { runs: 'Windows 10 or later', tested: 'run by us under wine' },
-  'darwin-arm64': { runs: 'macOS 12 or later', tested: 'built by us, not run' },
-  'darwin-x64': { runs: 'macOS 12 or later', tested: 'built by us, not run' },
+  'linux-x64-glibc': { runs: 'glibc 2.18 or later', tested: 'tested by us' },
+  'linux-x64-musl': { runs: 'musl, as in Alpine', tested: 'tested by us' },
+  'linux-arm64-glibc': { runs: 'glibc 2.18 or later', tested: 'built and checked by us, not run' },
+  'linux-arm64-musl': { runs: 'musl, as in Alpine', tested: 'built and checked by us, not run' },
+  'win32-x64': { runs: 'Windows 10 or later', tested: 'tested by us under wine' },
+  'darwin-arm64': { runs: 'macOS 12 or later', tested: 'built and checked by us, not run' },
+  'darwin-x64': { runs: 'macOS 12 or later', tested: 'built and checked by us, not run' },
 }
 
 /** The package that brings a platform's binary: `@wengert/linux-x64`, `@wengert/linux-x64-musl`. */
@@ -43,6 +43,10 @@ const instead: Readonly<Record<string, string>> = {
   'win32-ia32': 'Install Node for x64.',
 }
 
+/** How one comes by a binary that no release has. */
+export const building =
+  'npm start in a clone of the repository, with a C++ compiler, cmake and OpenBLAS; then name its build/Release/wengert.node in WENGERT_ADDON'
+
 /** How the library is installed: in a clone of its repository, or with which packages of platforms beside it. */
 export interface Installation {
   clone: boolean
@@ -54,8 +58,7 @@ export function remedyOn(name: string, { clone, packages }: Installation): strin
   if (clone) return 'This is a clone of the repository: npm run build:native builds the binary.'
   const known = binaries[name]
   if (!known) {
-    const other = instead[name] ?? 'To build one: npm start in a clone of the repository, with a C++ compiler, cmake and OpenBLAS.'
-    return `No release has a binary for ${name}. ${other} Until then the JavaScript engine computes the same, more slowly.`
+    return `No release has a binary for ${name}. ${instead[name] ?? `To build one: ${building}.`}`
   }
   const own = packageFor(name)
   if (packages.includes(own)) return `${own} is installed and does not load: remove node_modules and install again. It takes ${known.runs}.`

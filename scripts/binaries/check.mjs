@@ -3,13 +3,14 @@
  * functions that Node looks for, asking for nothing that is not there, small.
  */
 import { readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
-import { fail, run } from './common.mjs'
+import { fail, root, run } from './common.mjs'
 import { oldest } from './darwin.mjs'
 import { machO } from './mach-o.mjs'
 import { libc } from './musl.mjs'
 
-const most = { glibc: [2, 28], bytes: 6e6 }
+const mostBytes = 6e6
 const exported = ['napi_register_module_v1', 'node_api_module_get_api_version_v1']
 const ofNode = /^_?(napi|node_api)_/
 const compare = ([a, b], [c, d]) => a - c || b - d
@@ -20,6 +21,20 @@ function expect(what, expected, got) {
   if (listed(expected) === text) return
   const shown = text.length > 500 ? `${text.slice(0, 500)} … (${got.length} in all)` : text
   throw new Error(`expected ${what} ${listed(expected) || '(none)'}, got ${shown || '(none)'}`)
+}
+
+/** What the doctor says that a platform's binary takes: lib/native/platforms.ts, which need not be compiled yet. */
+function claimed({ kind, folder }) {
+  const platform = kind === 'glibc' || kind === 'musl' ? `${folder}-${kind}` : folder
+  const text = readFileSync(join(root, 'lib', 'native', 'platforms.ts'), 'utf8')
+  return new RegExp(`'${platform}': \\{ runs: '([^']+)'`).exec(text)?.[1]
+}
+
+/** The system that a file asks for is the one that is claimed, neither newer nor older. */
+function asClaimed(target, measured) {
+  const claim = claimed(target)
+  if (claim === measured) return
+  throw new Error(`it takes ${measured}, and lib/native/platforms.ts says ${claim}: say there, and in the README, what it takes`)
 }
 
 /** The dynamic symbols of an ELF file, in two lists. */
@@ -60,8 +75,9 @@ const kinds = {
     )
     const versions = lines.flatMap((line) => [...line.matchAll(/GLIBC_(\d+)\.(\d+)/g)].map(([, a, b]) => [Number(a), Number(b)]))
     const floor = versions.sort(compare).at(-1) ?? [0, 0]
-    if (compare(floor, most.glibc) > 0) throw new Error(`expected to need glibc ${most.glibc.join('.')} at most, got ${floor.join('.')}`)
-    return `glibc ${floor.join('.')} or later, needs ${needs.join(', ')}`
+    const takes = `glibc ${floor.join('.')} or later`
+    asClaimed(target, takes)
+    return `${takes}, needs ${needs.join(', ')}`
   },
   musl(target, file) {
     const { needs, wanted, dynamic } = elf(target, file, /^libc\.so$/)
@@ -100,6 +116,8 @@ const kinds = {
     expect('the processor', [target.processor], [found.processor])
     expect('the kind', ['bundle'], [found.kind])
     expect('the oldest system', [oldest], [found.oldest])
+    const takes = `macOS ${found.oldest.replace(/\.0$/, '')} or later`
+    asClaimed(target, takes)
     expect('the libraries', ['/usr/lib/libSystem.B.dylib'], found.libraries)
     expect('a signature that fits, pages that do not', [], found.wrongPages)
     const names = (text) =>
@@ -122,7 +140,7 @@ const kinds = {
       [],
       wanted.filter((name) => !ofNode.test(name)),
     )
-    return `macOS ${found.oldest} or later, needs ${found.libraries.join(', ')}, signature fits; not run`
+    return `${takes}, needs ${found.libraries.join(', ')}, signature fits; not run`
   },
 }
 
@@ -130,7 +148,7 @@ const kinds = {
 export function check(name, file, target) {
   const { size } = statSync(file)
   try {
-    if (size > most.bytes) throw new Error(`expected ${most.bytes / 1e6} MB at most, got ${(size / 1e6).toFixed(1)}`)
+    if (size > mostBytes) throw new Error(`expected ${mostBytes / 1e6} MB at most, got ${(size / 1e6).toFixed(1)}`)
     const packed = gzipSync(readFileSync(file), { level: 9 }).length
     return `${(size / 1e6).toFixed(2)} MB (${(packed / 1e6).toFixed(2)} MB packed), ${kinds[target.kind](target, file)}`
   } catch (error) {

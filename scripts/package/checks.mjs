@@ -92,6 +92,8 @@ export function fallback(project, folder, name) {
   if (warnings.length !== 1) throw expectation('fallback', 'one warning', stderr)
   if (!warnings[0].includes(name) || !/install/.test(warnings[0]))
     throw expectation('fallback', `a warning that names ${name}`, warnings[0])
+  const [, remedy] = /more slowly\. (.*) `npx wengert doctor` says more\.$/.exec(warnings[0]) ?? []
+  if (remedy === undefined || stderr.split(remedy).length !== 2) throw expectation('fallback', 'what to do, said once', stderr)
   return engineOf('fallback', stdout, 'js')
 }
 

@@ -17,11 +17,13 @@ const cores = {
     { isa: 'baseline', names: ['armv8'] },
     { isa: 'baseline', names: ['neoversen1'] },
   ],
+  'darwin-arm64': [{ isa: 'baseline', names: ['VORTEX'] }], // for every Mac with Arm the same, whatever the environment says
 }
 const order = ['baseline', 'avx2', 'avx512']
 
 /** The cores that can be chosen here; `isa` is what the addon found the processor to have. */
-export const coresFor = (arch, isa) => cores[arch].filter((one) => order.indexOf(one.isa) <= order.indexOf(isa))
+export const coresFor = (platform, arch, isa) =>
+  (cores[`${platform}-${arch}`] ?? cores[arch]).filter((one) => order.indexOf(one.isa) <= order.indexOf(isa))
 
 /** The environment in which a core is taken, whatever the processor. */
 export const forced = ({ names }) => ({ OPENBLAS_CORETYPE: names[0] })

@@ -4,6 +4,7 @@
  */
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
+import { bunFor } from './runtimes.mjs'
 import { bareEnvironment, emptyProject, npm, npmProgram, run } from './stage.mjs'
 
 /** By name: the package on npm that brings the program, the program in it, and its arguments before the package. `fetchesAll`:
@@ -13,12 +14,7 @@ export const managers = [
   { name: 'pnpm', npm: 'pnpm@latest', program: ['pnpm/bin/pnpm.cjs', 'pnpm/bin/pnpm.mjs'], args: ['add'] },
   { name: 'Yarn 1', npm: 'yarn@1', program: ['yarn/bin/yarn.js'], args: ['add', '--no-progress', '--non-interactive'], fetchesAll: true },
   { name: 'Yarn 4', npm: '@yarnpkg/cli-dist@latest', program: ['@yarnpkg/cli-dist/bin/yarn.js'], args: ['add'] },
-  {
-    name: 'Bun',
-    npm: `@oven/bun-${process.platform}-${process.arch}@latest`,
-    program: [`@oven/bun-${process.platform}-${process.arch}/bin/bun`],
-    args: ['add'],
-  },
+  { name: 'Bun', ...bunFor(process.platform, process.arch), args: ['add'] },
 ]
 
 /** Fetches a program from npm, unless it is there, into a folder of its own. */

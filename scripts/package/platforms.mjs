@@ -2,7 +2,7 @@
  * The packages that each hold the binary of one platform: optional dependencies of the library, of which package managers install
  * what fits by `os`, `cpu` and `libc`. Nobody imports them; lib/native/find.ts looks for them by name.
  */
-import { copyFileSync, cpSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { targets } from '../binaries/targets.mjs'
 import { packFolder, root } from './stage.mjs'
@@ -22,6 +22,7 @@ function ownTarget() {
 
 /** Packs the binaries that are there, and gives what is told of each tarball. */
 export function packPlatforms(folder, version) {
+  const { repository } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
   return Object.entries(targets).flatMap(([name, target]) => {
     const own = name === ownTarget()
     const released = join(root, 'prebuilds', target.folder, target.file)
@@ -35,6 +36,7 @@ export function packPlatforms(folder, version) {
       version,
       description: `The binary of wengert for ${name}: installed with wengert where it fits.`,
       license: 'MIT',
+      ...(repository ? { repository } : {}), // what npm's provenance is compared with
       ...fits(target),
       engines: { node: '>=20.19' },
       preferUnplugged: true, // Yarn: a binary cannot be loaded out of an archive

@@ -1,6 +1,6 @@
 /** What the checks of the package share: npm, an environment with node alone on PATH, projects to install into. */
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -37,9 +37,14 @@ export const npm = (args, options) => run(process.execPath, [npmProgram(), ...ar
 export function bareEnvironment(folder) {
   const bin = join(folder, 'only-node')
   mkdirSync(bin, { recursive: true })
-  if (!existsSync(join(bin, 'node'))) symlinkSync(process.execPath, join(bin, 'node'))
+  const windows = process.platform === 'win32'
+  const node = join(bin, windows ? 'node.exe' : 'node')
+  // On Windows not everybody may make links.
+  if (!existsSync(node)) (windows ? copyFileSync : symlinkSync)(process.execPath, node)
   const kept = Object.entries(process.env).filter(([name]) =>
-    /^(HOME|TMPDIR|TEMP|SystemRoot|npm_config_.*|https?_proxy|no_proxy|NODE_EXTRA_CA_CERTS)$/i.test(name),
+    /^(HOME|USERPROFILE|APPDATA|LOCALAPPDATA|PATHEXT|ComSpec|TMPDIR|TEMP|TMP|SystemRoot|npm_config_.*|https?_proxy|no_proxy|NODE_EXTRA_CA_CERTS)$/i.test(
+      name,
+    ),
   )
   return { ...Object.fromEntries(kept), PATH: bin }
 }

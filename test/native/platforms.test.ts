@@ -18,12 +18,17 @@ describe('platforms', () => {
     }
     expect(packageFor('linux-x64-glibc')).toBe('@wengert/linux-x64')
     expect(remedyOn('win32-arm64', alone)).toMatch(/No release has a binary for win32-arm64.*Node for x64/)
-    expect(remedyOn('freebsd-x64', alone)).toMatch(/To build one: npm start.*JavaScript engine/)
+    expect(remedyOn('freebsd-x64', alone)).toMatch(/No release has a binary for freebsd-x64\. To build one: npm start.*WENGERT_ADDON/)
   })
 
-  test('the README lists those that a release has', () => {
+  test('the README lists those that a release has, with the systems that they take', () => {
     const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
-    for (const name of Object.keys(binaries)) expect(readme).toContain(`| ${name} |`)
+    const systems = { glibc: /glibc [\d.]+/, musl: /Alpine/, x64: /(Windows|macOS) \d+/, arm64: /macOS \d+/ }
+    for (const [name, { runs }] of Object.entries(binaries)) {
+      const system = systems[name.split('-').at(-1) as keyof typeof systems].exec(runs)?.[0]
+      expect(system, name).toBeDefined()
+      expect(readme).toMatch(new RegExp(`^\\| ${name} \\| native, [^|]*${system}`, 'm'))
+    }
   })
 
   test('are those that npm run binaries makes', async () => {
