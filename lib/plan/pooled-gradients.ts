@@ -6,18 +6,22 @@
  *   its sum over images    summed at the windows
  *   convInput, convWeight  by kernels that skip the zeros (primitives/convolution-pooled.ts)
  *
- * It comes after differentiation. Sums run in another order; nothing is left out but products with 0. To add a rule: an entry of `rules`.
+ * It comes after differentiation. Sums run in another order; nothing is left out but products of 0 with what is finite (a product with
+ * what is not is NaN, and the kernels make it). To add a rule: an entry of `rules`.
  */
 
-import { sumRow } from '../primitives/broadcast.js'
+import { broadcastRow, sumRow } from '../primitives/broadcast.js'
 import { convInputRow, convWeightRow, type Windows } from '../primitives/convolution.js'
 import { convInputPooledRow, convWeightPooledRow } from '../primitives/convolution-pooled.js'
+import { add } from '../primitives/elementwise.js'
 import { reshapeRow } from '../primitives/movement.js'
+import { sliceRow } from '../primitives/parts.js'
+import { rowOf } from '../primitives/pointwise.js'
 import { maxPoolRow, poolPutRow } from '../primitives/pooling.js'
 import type { Params, Primitive } from '../primitives/primitive.js'
 import { type Shape, sameShape } from '../util/shape.js'
 import { type Graph, isOp, type Node, removeDead } from './graph.js'
-import { any, applies, type Bound, constant, type OpNode, op, type Pattern } from './patterns.js'
+import { any, applies, type Bound, constant, microOf, type OpNode, op, type Pattern } from './patterns.js'
 
 const origin = (primitive: unknown, params: Params): OpNode['origin'] => ({ kind: 'op', primitive: primitive as Primitive, params })
 
@@ -51,6 +55,31 @@ function apart({ window, stride, padding, dilation, size }: PoolParams, image: S
     ]
     return gap === 1 && pad === 0 && step >= cells && (count - 1) * step + cells <= (image[k + 1] as number)
   })
+}
+
+/** How many rows and columns of an image lie under windows, where those are its first; undefined where they are others. */
+function reachOf({ window, stride, padding, dilation, size }: PoolParams, image: Shape): [number, number] | undefined {
+  const ends = [0, 1].map((k) => {
+    const [cells, step, pad, gap, count] = [window, stride, padding, dilation, size].map((pair) => pair[k] as number) as [
+      number,
+      number,
+      number,
+      number,
+      number,
+    ]
+    return gap === 1 && (step <= cells || count === 1) ? Math.min(image[k + 1] as number, (count - 1) * step - pad + cells) : -1
+  })
+  return ends.every((end) => end >= 0) ? (ends as [number, number]) : undefined
+}
+
+/** What of an image does not lie under its first rows and columns. */
+function outside([rows, columns]: readonly [number, number], [n, h, w, d]: Shape): { starts: Shape; sizes: Shape }[] {
+  const [height, width] = [h as number, w as number]
+  const parts = [
+    { starts: [0, rows, 0, 0], sizes: [n as number, height - rows, width, d as number] },
+    { starts: [0, 0, columns, 0], sizes: [n as number, rows, width - columns, d as number] },
+  ]
+  return parts.filter(({ sizes }) => sizes.every((size) => size > 0))
 }
 
 /**
@@ -87,10 +116,23 @@ const rules: readonly Rule[] = [
       const scattered = beneath(node.inputs[1] as Node)
       if (beneath(y as Node) !== beneath(image as Node) || beneath(rest as Node) !== beneath(image as Node)) return
       const largest = pooled(image as Node, poolOf(scattered))
-      if (!largest || !sameShape((node.inputs[1] as Node).shape, node.shape)) return
+      if (!largest || !sameShape((node.inputs[1] as Node).shape, node.shape) || microOf(beneath(y as Node)) !== 'relu') return
+      const reach = reachOf(poolOf(scattered), (image as Node).shape)
+      if (!reach) return
       const [condition] = node.inputs as [OpNode]
       const above = make(condition.origin, [largest, condition.inputs[1] as Node], largest.shape, 'bool')
-      const masked = make(node.origin, [above, h as Node, largest], largest.shape, node.dtype)
+      let masked = make(node.origin, [above, h as Node, largest], largest.shape, node.dtype)
+      // Outside of all windows y is not looked at: NaN there, relu′ of which is NaN, is added to all that flows back to its channel.
+      for (const { starts, sizes } of outside(reach, (image as Node).shape)) {
+        const rest = make(origin(sliceRow, { starts, sizes, steps: [1, 1, 1, 1] }), [image as Node], sizes, node.dtype)
+        const positive = make(condition.origin, [rest, condition.inputs[1] as Node], sizes, 'bool')
+        const nan = make(node.origin, [positive, condition.inputs[1] as Node, rest], sizes, node.dtype)
+        const [n, , , d] = sizes as [number, number, number, number]
+        const sum = make(origin(sumRow, { first: 1, last: 2 }), [nan], [n, d], node.dtype)
+        const each = make(origin(reshapeRow, { shape: [n, 1, 1, d] }), [sum], [n, 1, 1, d], node.dtype)
+        const spread = make(origin(broadcastRow, { shape: largest.shape }), [each], largest.shape, node.dtype)
+        masked = make(origin(rowOf(add), {}), [masked, spread], largest.shape, node.dtype)
+      }
       const back = make((scattered as OpNode).origin, [masked, image as Node], scattered.shape, node.dtype)
       node.origin = origin(reshapeRow, { shape: node.shape })
       node.inputs = [back]

@@ -1,8 +1,11 @@
 // The two transposes of convolution where the gradient of its result stands at the largest cell of each window of pooling
 // alone: of that gradient, g [n, p', q', d] as pooling gives it, and y, what was pooled, they make x̄ and w̄ without writing
-// it out, and skip what it leaves 0. Products run along the elements of x that lie together under a window's rows.
+// it out, and skip what it leaves 0. Products run along the elements of x that lie together under a window's rows. A product of
+// 0 by what is not finite is NaN: where w or x holds such an element, its products with zeros are looked up afterwards.
 //
 // p', q' windows of pooling on y [n, p, q, d]; all other letters as in windows.h.
+#include <atomic>
+
 #include "conv_pooled.h"
 #include "rooms.h"
 
@@ -35,6 +38,7 @@ class ConvInputPooled final : public Pooled<F> {
     const F* const y = static_cast<const F*>(operands[2]);
     const F* const w = static_cast<const F*>(operands[3]);
     if (!this->plain_) Pack(w, static_cast<F*>(context.workspace));
+    const bool finite = AllFinite(w, s.kh * s.kw * s.c * s.d);
     this->Parts(context, [&](int part) {
       const std::int64_t from = Begin(s.n, part, this->parts_);
       const std::int64_t to = Begin(s.n, part + 1, this->parts_);
@@ -43,19 +47,40 @@ class ConvInputPooled final : public Pooled<F> {
         this->WalkPooled(from, to, g, y, [&](std::int64_t image, std::int64_t row, F slope) {
           for (std::int64_t c = 0; c < s.c; c++) x[image + c] += slope * w[row + c * s.d];
         });
-        return;
+      } else {
+        F* const plane = this->PartOf(context, part);
+        for (std::int64_t n = from; n < to && !Pool::Leaving(); n++) {
+          Image(g + n * this->pooled(), y + n * s.result(), static_cast<const F*>(context.workspace), plane);
+          CopyOut(plane, x + n * s.image());
+        }
       }
-      F* const plane = this->PartOf(context, part);
-      for (std::int64_t n = from; n < to && !Pool::Leaving(); n++) {
-        Image(g + n * this->pooled(), y + n * s.result(), static_cast<const F*>(context.workspace), plane);
-        CopyOut(plane, x + n * s.image());
-      }
+      if (!finite) ZeroProducts(from, to, g, y, w, x);
     });
     return true;
   }
 
  private:
   using Place = typename Pooled<F>::Place;
+
+  // NaN wherever an element of w that is not finite meets a 0 of the gradient of images from … to − 1.
+  void ZeroProducts(std::int64_t from, std::int64_t to, const F* g, const F* y, const F* w, F* x) const {
+    const Windows& s = this->s_;
+    for (std::int64_t at = 0; at < s.kh * s.kw * s.c * s.d && !Pool::Leaving(); at++) {
+      if (std::isfinite(w[at])) continue;
+      const std::int64_t d = at % s.d, c = at / s.d % s.c, b = at / s.d / s.c % s.kw, a = at / s.d / s.c / s.kw;
+      for (std::int64_t n = from; n < to; n++) {
+        for (std::int64_t p = 0; p < s.p; p++) {
+          const std::int64_t row = p * s.stride_h + a * s.step_h - s.pad_h;
+          if (row < 0 || row >= s.h) continue;
+          for (std::int64_t q = 0; q < s.q; q++) {
+            const std::int64_t column = q * s.stride_w + b * s.step_w - s.pad_w;
+            if (column < 0 || column >= s.w || this->GradientAt(n, p, q, d, g, y) != 0) continue;
+            x[((n * s.h + row) * s.w + column) * s.c + c] = std::numeric_limits<F>::quiet_NaN();
+          }
+        }
+      }
+    }
+  }
 
   // [chunk][d][elements], 0 where another vector holds the element.
   void Pack(const F* w, F* packed) const {
@@ -147,8 +172,14 @@ class ConvWeightPooled final : public Pooled<F> {
       this->WalkPooled(0, s.n, g, y, [&](std::int64_t image, std::int64_t row, F slope) {
         for (std::int64_t c = 0; c < s.c; c++) w[row + c * s.d] += slope * x[image + c];
       });
+      if (!AllFinite(x, s.n * s.image())) ZeroProducts(0, s.d, g, y, x, w);
       return true;
     }
+    std::atomic<bool> finite = true;
+    this->Parts(context, [&](int part) {
+      const std::int64_t from = Begin(s.n * s.image(), part, this->parts_);
+      if (!AllFinite(x + from, Begin(s.n * s.image(), part + 1, this->parts_) - from)) finite = false;
+    });
     this->Parts(context, [&](int part) {
       const std::int64_t from = Begin(s.d, part, this->parts_);
       const std::int64_t to = Begin(s.d, part + 1, this->parts_);
@@ -169,6 +200,7 @@ class ConvWeightPooled final : public Pooled<F> {
         if (row < 0) continue;
         for (std::int64_t d = from; d < to; d++) w[row * s.d + d] = m.sums[static_cast<std::size_t>(d - from) * length + i];
       }
+      if (!finite) ZeroProducts(from, to, g, y, x, w);
     });
     return true;
   }
@@ -176,6 +208,27 @@ class ConvWeightPooled final : public Pooled<F> {
  private:
   using Place = typename Pooled<F>::Place;
   using Entry = typename PooledTable<F>::Entry;
+
+  // NaN wherever an element of x that is not finite meets a 0 of the gradient of channels from … to − 1.
+  void ZeroProducts(std::int64_t from, std::int64_t to, const F* g, const F* y, const F* x, F* w) const {
+    const Windows& s = this->s_;
+    for (std::int64_t at = 0; at < s.n * s.image() && !Pool::Leaving(); at++) {
+      if (std::isfinite(x[at])) continue;
+      const std::int64_t c = at % s.c, column = at / s.c % s.w, row = at / s.c / s.w % s.h, n = at / s.image();
+      for (std::int64_t a = 0; a < s.kh; a++) {
+        const std::int64_t down = row + s.pad_h - a * s.step_h;
+        if (down < 0 || down % s.stride_h != 0 || down / s.stride_h >= s.p) continue;
+        for (std::int64_t b = 0; b < s.kw; b++) {
+          const std::int64_t across = column + s.pad_w - b * s.step_w;
+          if (across < 0 || across % s.stride_w != 0 || across / s.stride_w >= s.q) continue;
+          for (std::int64_t d = from; d < to; d++) {
+            if (this->GradientAt(n, down / s.stride_h, across / s.stride_w, d, g, y) == 0)
+              w[((a * s.kw + b) * s.c + c) * s.d + d] = std::numeric_limits<F>::quiet_NaN();
+          }
+        }
+      }
+    }
+  }
 
   struct Memory {
     F* plane;

@@ -2,6 +2,11 @@
 // runs of vectors. Letters as in conv_pooled.cc.
 #pragma once
 
+#include <cmath>
+#include <limits>
+#include <type_traits>
+#include <utility>
+
 #include "conv.h"
 
 namespace wengert::convolution {
@@ -17,6 +22,22 @@ struct Chunk {
   std::vector<std::ptrdiff_t> from;    // on the plane
   std::size_t first;                   // its first element in `elements`
 };
+
+// Whether all are finite: to skip a product of 0 by what is not would leave out its NaN.
+template <class F>
+bool AllFinite(const F* values, std::int64_t count) {
+  using Bits = std::conditional_t<sizeof(F) == 4, std::uint32_t, std::uint64_t>;
+  constexpr Bits kLow = Bits(1) << (std::numeric_limits<F>::digits - 1);  // the lowest bit of an exponent
+  constexpr Bits kTop = Bits(1) << (8 * sizeof(F) - 1);
+  constexpr Bits kExponent = kTop - kLow;
+  Bits any = 0;
+  for (std::int64_t i = 0; i < count; i++) {
+    Bits bits;
+    std::memcpy(&bits, values + i, sizeof bits);
+    any |= (bits & kExponent) + kLow;
+  }
+  return (any & kTop) == 0;
+}
 
 template <class F>
 class Pooled : public Base<F> {
@@ -60,6 +81,19 @@ class Pooled : public Base<F> {
   std::size_t Length(const Chunk& chunk) const { return chunk.runs * vectors_ * loops_.lanes; }
   typename Table::Runs RunsOf(const Chunk& chunk) const { return {chunk.from.data(), last_}; }
 
+  // The row and column of the largest cell of the window whose first cell is `corner`.
+  std::pair<std::int64_t, std::int64_t> Largest(const F* corner) const {
+    const Windows& s = this->s_;
+    std::int64_t i = 0, j = 0;
+    for (std::int64_t a = 0; a < pools_.height; a++) {
+      for (std::int64_t b = 0; b < pools_.width; b++) {
+        const F v = corner[(a * s.q + b) * s.d];
+        if (v > corner[(i * s.q + j) * s.d] || v != v) i = a, j = b;
+      }
+    }
+    return {i, j};
+  }
+
   // Calls visit(image, weight, channel of d, g) with offsets of channels, for every cell under the windows of images
   // from … to − 1 that carry a gradient.
   template <class Visit>
@@ -70,14 +104,7 @@ class Pooled : public Base<F> {
         const F slope = g[n * pooled() + at];
         if (slope == 0) continue;
         const std::int64_t d = at % s.d, column = at / s.d % pools_.columns, row = at / s.d / pools_.columns;
-        const F* corner = y + ((n * s.p + row * pools_.stride_h) * s.q + column * pools_.stride_w) * s.d + d;
-        std::int64_t i = 0, j = 0;
-        for (std::int64_t a = 0; a < pools_.height; a++) {
-          for (std::int64_t b = 0; b < pools_.width; b++) {
-            const F v = corner[(a * s.q + b) * s.d];
-            if (v > corner[(i * s.q + j) * s.d] || v != v) i = a, j = b;
-          }
-        }
+        const auto [i, j] = Largest(y + ((n * s.p + row * pools_.stride_h) * s.q + column * pools_.stride_w) * s.d + d);
         const std::int64_t top = (row * pools_.stride_h + i) * s.stride_h - s.pad_h;
         const std::int64_t left = (column * pools_.stride_w + j) * s.stride_w - s.pad_w;
         const CellRange rows = CellsOn(top, s.kh, s.step_h, s.h), columns = CellsOn(left, s.kw, s.step_w, s.w);
@@ -88,6 +115,18 @@ class Pooled : public Base<F> {
         }
       }
     }
+  }
+
+  // What of the gradient stands at a cell of y: g where it is the largest of its window, else 0.
+  F GradientAt(std::int64_t n, std::int64_t p, std::int64_t q, std::int64_t d, const F* g, const F* y) const {
+    const Windows& s = this->s_;
+    const std::int64_t row = p / pools_.stride_h, column = q / pools_.stride_w;
+    const std::int64_t i = p % pools_.stride_h, j = q % pools_.stride_w;
+    if (row >= pools_.rows || column >= pools_.columns || i >= pools_.height || j >= pools_.width) return 0;
+    const F slope = g[((n * pools_.rows + row) * pools_.columns + column) * s.d + d];
+    if (slope == 0) return 0;
+    const auto [a, b] = Largest(y + ((n * s.p + row * pools_.stride_h) * s.q + column * pools_.stride_w) * s.d + d);
+    return a == i && b == j ? slope : F(0);
   }
 
   const Pools pools_;

@@ -48,10 +48,33 @@ function geometryOf(call: Call): { conv: Geometry; pools: Pools; sizes: Sizes } 
   return { conv, pools, sizes }
 }
 
-/** Calls visit(image, weight, g) with offsets of channels, for every cell under a window that carries a gradient. */
-function walk(s: Geometry, pools: Pools, g: Ref, y: Ref, visit: (image: number, weight: number, slope: number) => void): void {
+/**
+ * Calls visit(image, weight, g) with offsets of channels, for every cell under a window that carries a gradient.
+ *
+ * @param zeros whether for all other cells too, with a gradient of 0: what is not finite makes NaN of it
+ */
+function walk(
+  s: Geometry,
+  pools: Pools,
+  g: Ref,
+  y: Ref,
+  zeros: boolean,
+  visit: (image: number, weight: number, slope: number) => void,
+): void {
   const [slopes, values] = [g.array as Floats, y.array as Floats]
   const rowOf = s.q * s.d
+  const carrying = zeros ? new Uint8Array(s.n * s.p * rowOf) : undefined
+  const visitCell = (n: number, p: number, q: number, d: number, slope: number) => {
+    const [top, left] = [p * s.strideH - s.padH, q * s.strideW - s.padW]
+    for (let a = 0; a < s.kh; a++) {
+      const r = top + a * s.stepH
+      if (r < 0 || r >= s.h) continue
+      for (let b = 0; b < s.kw; b++) {
+        const k = left + b * s.stepW
+        if (k >= 0 && k < s.w) visit(((n * s.h + r) * s.w + k) * s.c, (a * s.kw + b) * s.c * s.d + d, slope)
+      }
+    }
+  }
   let at = g.offset
   for (let n = 0; n < s.n; n++) {
     for (let p = 0; p < pools.p; p++) {
@@ -70,20 +93,23 @@ function walk(s: Geometry, pools: Pools, g: Ref, y: Ref, visit: (image: number, 
               column = b
             }
           }
-          const top = (p * pools.strideH + row) * s.strideH - s.padH
-          const left = (q * pools.strideW + column) * s.strideW - s.padW
-          for (let a = 0; a < s.kh; a++) {
-            const r = top + a * s.stepH
-            if (r < 0 || r >= s.h) continue
-            for (let b = 0; b < s.kw; b++) {
-              const k = left + b * s.stepW
-              if (k >= 0 && k < s.w) visit(((n * s.h + r) * s.w + k) * s.c, (a * s.kw + b) * s.c * s.d + d, slope)
-            }
-          }
+          visitCell(n, p * pools.strideH + row, q * pools.strideW + column, d, slope)
+          if (carrying) carrying[corner - y.offset + row * rowOf + column * s.d] = 1
         }
       }
     }
   }
+  carrying?.forEach((carries, cell) => {
+    if (carries === 0)
+      visitCell(Math.floor(cell / (s.p * rowOf)), Math.floor(cell / rowOf) % s.p, Math.floor(cell / s.d) % s.q, cell % s.d, 0)
+  })
+}
+
+/** Whether one of so many elements is not finite. */
+function anyInfinite({ array, offset }: Ref, size: number): boolean {
+  let sum = 0
+  for (let i = offset; i < offset + size; i++) sum += (array[i] as number) * 0
+  return sum !== 0
 }
 
 /** x̄[…, c] += g · w[a, b, c, d] over the cells under the largest of each window. */
@@ -100,7 +126,7 @@ export const convInputPooled: Prepare = (call, outputs, inputs) => {
       return () => {
         const [image, weight] = [x.array as Floats, w.array as Floats]
         image.fill(0, x.offset, x.offset + sizes.x)
-        walk(conv, pools, g as Ref, y as Ref, (at, row, slope) => {
+        walk(conv, pools, g as Ref, y as Ref, anyInfinite(w, sizes.w), (at, row, slope) => {
           for (let c = 0; c < conv.c; c++)
             image[x.offset + at + c] = (image[x.offset + at + c] as number) + slope * (weight[w.offset + row + c * conv.d] as number)
         })
@@ -123,7 +149,7 @@ export const convWeightPooled: Prepare = (call, outputs, inputs) => {
       return () => {
         const [weight, image] = [w.array as Floats, x.array as Floats]
         weight.fill(0, w.offset, w.offset + sizes.w)
-        walk(conv, pools, g as Ref, y as Ref, (at, row, slope) => {
+        walk(conv, pools, g as Ref, y as Ref, anyInfinite(x, sizes.x), (at, row, slope) => {
           for (let c = 0; c < conv.c; c++) {
             const to = w.offset + row + c * conv.d
             weight[to] = (weight[to] as number) + slope * (image[x.offset + at + c] as number)
