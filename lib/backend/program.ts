@@ -59,6 +59,7 @@
  *   zero, with 1 to what is in out, which is left as it was where an index is bad. toIndex checks numbers likewise: each must be an integer there.
  * - allReduce: the inputs one after the other, added up over all processes of the world, which all have to come; of one
  *   process, as they are. With vote = 1 the last input is one number that the kernel writes: how many processes want the training to end.
+ *   A process that fails before it comes to the vote all the same, and the run ends there for all of them.
  * - argsort gives the places of the elements in growing order, in falling order where descending = 1; equal ones keep their
  *   order, NaN counts as the largest.
  * - softmaxCrossEntropy: loss = logSumExp(z) − z[label]; its gradient dz = g · (softmax(z) − oneHot(label)),
@@ -225,11 +226,11 @@ export interface Program {
 
 /**
  * Why a run stopped by itself. `step` is the index among all steps of the program (`flatSteps`), or −1 where the state was found not finite when
- * the block ended; `position` the place in the index operand.
+ * the block ended; `position` the place in the index operand. `elsewhere`: another process could not make its part.
  */
 export type Failure =
   | { kind: 'index'; program: number; epoch: number; run: number; step: number; position: number; value: number; size: number }
-  | { kind: 'nonfinite'; program: number; epoch: number; run: number; step: number }
+  | { kind: 'nonfinite' | 'elsewhere'; program: number; epoch: number; run: number; step: number }
 
 /** What an engine gets for one crossing: so many epochs, each the same list of (program, repeat). */
 export interface Block {

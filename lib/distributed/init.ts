@@ -107,7 +107,9 @@ function begin(launcher: Launcher): { addon: Addon; native: NativeWorld } {
     const remedy =
       launcher.name === 'srun'
         ? 'use srun --mpi=pmix (Open MPI) or --mpi=pmi2 (MPICH)'
-        : `use the launcher of ${native.family}, or ${remedyOf(family)}`
+        : process.env.WENGERT_MPI
+          ? `WENGERT_MPI names that library: unset it, or use the launcher of ${native.family}`
+          : `use the launcher of ${native.family}, or ${remedyOf(family)}`
     throw failed(`${started}; ${remedy}`, native.size)
   }
   return { addon, native }

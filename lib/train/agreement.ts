@@ -8,7 +8,7 @@ import type { TrainingState } from './training-state.js'
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
-const failedElsewhere = (where: string, rank: number, message: string) =>
+export const failedElsewhere = (where: string, rank: number, message: string) =>
   new WengertError('ERR_DISTRIBUTED', `${where}: ${nameOf(rank)} failed: ${message}`, { actual: rank })
 
 /**
@@ -66,6 +66,11 @@ export async function fromFirst(value: number): Promise<number> {
 /** Whether it is so on any rank. */
 export async function anyRank(own: boolean): Promise<boolean> {
   return ((await world().sum('control', Float64Array.of(own ? 1 : 0)))[0] as number) > 0
+}
+
+/** What every rank knows, on all of them. */
+export async function shared<T>(own: T): Promise<T[]> {
+  return (await exchangeTexts('control', JSON.stringify(own))).map((text) => JSON.parse(text) as T)
 }
 
 /** What each rank has to say after a block. */

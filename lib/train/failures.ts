@@ -4,7 +4,7 @@ import { indexError } from '../backend/failures.js'
 import type { BlockResult, Failure } from '../backend/program.js'
 import { WengertError } from '../errors.js'
 
-/** A cost or parameters that are not finite, first seen at `when`, made by `label` where it is known. */
+/** A cost or parameters that are not finite, first seen at `when`, made by `label` (and on which rank) where it is known. */
 export function notFinite(when: string, label: string | undefined, kept: string, rate: number): WengertError {
   const first = label === undefined ? '' : `; first made by ${label}`
   return new WengertError(

@@ -216,8 +216,10 @@ export class FitLoop {
         if (ranks && signal?.aborted) cancel()
         const block = await running
         const { result } = block
+        const own = result.status === 'failed'
+        // Each rank evaluates its own part: what is wrong there the others do not see.
+        if (ranks && this.#validation ? await anyRank(own) : own) throw await this.#recovery.failed(result, stretch)
         await this.#plan.gather(result.report)
-        if (result.status === 'failed') throw await this.#recovery.failed(result, stretch)
         const records = recordsOf(made, block, stretch, progress, this.#seconds)
         if (this.#recovery.advance(result, stretch)) {
           await this.#judge(records)

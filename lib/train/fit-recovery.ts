@@ -3,9 +3,11 @@
  * error says what happened and what stands.
  */
 
-import type { BlockResult } from '../backend/program.js'
+import type { BlockResult, Failure } from '../backend/program.js'
+import { nameOf, world } from '../distributed/world.js'
 import type { WengertError } from '../errors.js'
 import type { Optimizer } from '../optim/optimizer.js'
+import { failedElsewhere, shared } from './agreement.js'
 import { badIndex, notFinite, ranAway } from './failures.js'
 import type { Blocks } from './fit-blocks.js'
 import type { FitSettings } from './fit-options.js'
@@ -14,6 +16,13 @@ import type { Moments } from './moments.js'
 import type { Divergence, Policies } from './policies.js'
 import type { Position, Stretch } from './position.js'
 import type { TrainingProgress } from './training-progress.js'
+
+/** What a rank found wrong in a block; `at` counts its epochs. */
+interface Finding {
+  readonly at: number
+  readonly kind: string | undefined
+  readonly says: string
+}
 
 /** What a fit counts, and how it goes back. */
 export class Recovery {
@@ -88,6 +97,7 @@ export class Recovery {
   /**
    * After a failed block the parameters are those of the epoch before, or better before the epochs in which the cost ran away. A
    * number that is not finite: the epochs from there run once more with every step checked, which finds the first bad operation.
+   * Ranks go back together, to before the first that failed.
    */
   async failed(result: BlockResult, stretch: Stretch): Promise<WengertError> {
     const { failure } = result
@@ -96,13 +106,21 @@ export class Recovery {
     const plan = this.of.plan
     const { timetable } = plan
     const { from, to } = stretch
-    const at = failure?.epoch ?? result.epochs
+    const own: Finding = {
+      at: failure?.epoch ?? result.epochs,
+      kind: failure?.kind,
+      says: failure?.kind === 'index' ? badIndex(failure).message : '',
+    }
+    const findings = plan.parts.ranks ? await shared(own) : [own]
+    const at = Math.min(...findings.map((one) => one.at))
     const made = failure ? timetable.updatesBeyond(result, stretch) + 1 : 0
     const where = `update ${progress.updates + at * timetable.updates + made} (epoch ${progress.epoch + at + 1})`
     const failing = progress.epoch + at
-    if (failure?.kind === 'index') {
+    const outside = findings.findIndex(({ kind }) => kind === 'index')
+    if (outside >= 0) {
       await this.back(failing)
-      return badIndex(failure)
+      if (failure?.kind === 'index') return badIndex(failure)
+      return failedElsewhere('fit', outside, findings[outside]?.says as string)
     }
     for (let i = 0; i < at; i++) {
       const cost = this.#costOf(result, i)
@@ -110,13 +128,25 @@ export class Recovery {
     }
     await this.back(failing - this.of.policies.high)
     const kept = this.#kept()
-    // Where the ranks' numbers differ, so would the step at which each stops: the others would wait for it.
-    const again =
-      plan.eager || plan.parts.ranks
-        ? undefined
-        : (await this.of.blocks.run({ epochs: failing - progress.epoch + 1, from, to }, { checked: true })).result
+    const again = plan.eager
+      ? undefined
+      : (await this.of.blocks.run({ epochs: failing - progress.epoch + 1, from, to }, { checked: true })).result
     moments.back(moments.last)
-    const found = plan.parts.ranks ? undefined : again?.status === 'failed' ? again.failure : failure
-    return notFinite(where, found && plan.labelOf(found), kept, optimizer.learningRate)
+    const found = again?.status === 'failed' ? again.failure : failure
+    const label = found?.kind === 'nonfinite' ? plan.labelOf(found) : undefined
+    const first = plan.parts.ranks ? await firstOf(found, label) : label
+    return notFinite(where, first, kept, optimizer.learningRate)
   }
+}
+
+/** The first of the ranks' bad operations, with the name of the rank. */
+async function firstOf(found: Failure | undefined, label: string | undefined): Promise<string | undefined> {
+  const { epoch = 0, program = 0, run = 0, step = 0 } = found ?? {}
+  const all = (await shared({ at: [epoch, program, run, step], label })).map((one, rank) => ({ ...one, rank }))
+  const known = all.filter((one) => one.label !== undefined)
+  const before = (a: readonly number[], b: readonly number[]) => a.map((x, i) => x - (b[i] as number)).find((d) => d !== 0) ?? 0
+  const [first] = known.sort((a, b) => before(a.at, b.at) || a.rank - b.rank)
+  if (!first) return undefined
+  const same = known.filter(({ at }) => before(at, first.at) === 0).length
+  return `${first.label}, on ${same === world().size ? 'all ranks' : nameOf(first.rank)}`
 }

@@ -19,7 +19,7 @@ const char* const kWhat = "runner";
 Napi::Object FailureObject(napi_env env, const Failure& failure) {
   Napi::Object object = Napi::Object::New(env);
   const auto set = [&](const char* name, std::int64_t value) { object.Set(name, static_cast<double>(value)); };
-  object.Set("kind", failure.index ? "index" : "nonfinite");
+  object.Set("kind", failure.index ? "index" : failure.elsewhere ? "elsewhere" : "nonfinite");
   set("program", static_cast<std::int64_t>(failure.program));
   set("epoch", failure.epoch);
   set("run", failure.run);

@@ -117,6 +117,9 @@ napi_value RunProgram(napi_env env, napi_callback_info info) {
       const char* const kernel = KernelName(program.steps[step].kernel);
       throw IndexError(std::string(kernel) + " (step " + std::to_string(step) + ")", binding.bad_index());
     }
+    if (outcome == RunOutcome::kElsewhere) {
+      throw Coded("ERR_DISTRIBUTED", "another rank could not make its part of this update, which is made by none");
+    }
     if (report != nullptr) {
       for (std::size_t i = 0; i < handle.row.size(); i++) report[i] += handle.row[i];
     }

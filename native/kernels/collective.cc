@@ -1,6 +1,7 @@
 // What meets the other processes of a world. Inputs are laid one after the other in the output, so that all of them are
 // one collective; the sums are made where they lie.
 #include <cstring>
+#include <limits>
 #include <vector>
 
 #include "../mpi/world.h"
@@ -18,6 +19,7 @@ class AllReduce final : public Instruction {
   }
 
   bool Meets() const override { return true; }
+  bool Votes() const override { return votes_; }
 
   // An input that fills the output may be its memory.
   bool InPlace(std::size_t) const override { return runs_.size() == 1; }
@@ -30,11 +32,15 @@ class AllReduce final : public Instruction {
       if (bytes > 0 && to != operands[1 + i]) std::memcpy(to, operands[1 + i], bytes);
       to += runs_[i];
     }
-    if (votes_) out[length_ - 1] = context.vote ? T{1} : T{0};
+    T& vote = out[length_ - 1];
+    if (votes_) vote = context.failed ? std::numeric_limits<T>::quiet_NaN() : context.vote ? T{1} : T{0};
     // Where the world was left, the process ends: nobody looks at the result.
     World::instance().Sum(context.trains ? World::kTraining : World::kUser, out, length_, sizeof(T) == 8);
-    if (votes_) context.agreed = out[length_ - 1] > 0;
-    return true;
+    if (!votes_) return true;
+    context.voted = true;
+    context.agreed = vote > 0;
+    context.broken = vote != vote;
+    return !context.broken;
   }
 
  private:

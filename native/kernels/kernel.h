@@ -67,14 +67,17 @@ struct Context {
   bool trains = false;       // this is a training's thread: collectives take its channel, and carry its vote
   bool vote = false;         // whether this process wants the training to stop
   bool agreed = false;       // set by a collective: whether any does
+  bool failed = false;       // this process could not make what the others add up: its vote ends the run for all
+  bool voted = false;        // set by a collective that carries votes
+  bool broken = false;       // set by one that returns false because a process has failed
 };
 
 // A prepared call. Immutable: one Instruction may run on several threads at once, each with its own Context.
 class Instruction {
  public:
   virtual ~Instruction() = default;
-  // `operands` holds the outputs, then the inputs. Returns false after a bad index (context.bad_index is set); outputs
-  // are then undefined. Never allocates, never throws.
+  // `operands` holds the outputs, then the inputs. Returns false after a bad index (context.bad_index is set), or where
+  // another process has failed (context.broken is); outputs are then undefined. Never allocates, never throws.
   virtual bool Run(void* const* operands, Context& context) const = 0;
   // Whether an output may be exactly the memory of this input (same start, length and type). All other outputs must be
   // disjoint from each other and from all inputs: whoever binds operands checks it.
@@ -86,6 +89,8 @@ class Instruction {
   virtual std::size_t Workspace() const { return 0; }
   // Whether a run meets the other processes' of a world: all have to come.
   virtual bool Meets() const { return false; }
+  // Whether it carries each process's vote.
+  virtual bool Votes() const { return false; }
   // Writes the call as operations on single numbers that give the same bits: only what is very small. Returns false
   // where it cannot be; what was written so far is then taken back.
   virtual bool Write(LineWriter& line) const {

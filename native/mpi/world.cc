@@ -202,8 +202,10 @@ void World::Finalize() {
   mpi_.Finalize();
 }
 
-// Tells the others that nothing more comes from here.
+// Tells the others that nothing more comes from here, and waits until they have said so: a note that nobody has taken would be
+// complained about by MPI.
 void World::Part() {
+  left_ = true;
   sends_.clear();
   sends_.reserve(static_cast<std::size_t>(size_));
   const Note note{rank_, kLeft, -1, 0, -1};
@@ -212,15 +214,17 @@ void World::Part() {
     sends_.push_back(0);
     mpi_.Isend(&note, sizeof(Note), mpi_.byte, to, kNoteTag, notes_, &sends_.back());
   }
-  for (int polls = 0; polls < 100; polls++) {
+  for (int polls = 0;; polls++) {
+    Receive();
     bool all = true;
     for (MpiHandle& send : sends_) {
       int done = 0;
       mpi_.Test(&send, &done, mpi_.no_status);
       all = all && done != 0;
     }
+    for (int r = 0; r < size_; r++) all = all && (r == rank_ || heard_[static_cast<std::size_t>(r)].kind == kLeft);
     if (all) return;
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    std::this_thread::sleep_for(std::chrono::milliseconds(polls < 100 ? 1 : 10));
   }
 }
 
@@ -283,7 +287,7 @@ void World::Receive() {
     heard_[static_cast<std::size_t>(note.rank)] = note;
     if (note.kind != kWaits || note.channel < 0 || note.channel >= kChannels) continue;
     const bool same = since_[note.channel].load() != 0 && calls_[note.channel].load() == note.call;
-    if (same || sent_.size() == sent_.capacity()) continue;
+    if (same || left_ || sent_.size() == sent_.capacity()) continue;
     sent_.push_back({rank_, kElsewhere, note.channel, 0, note.call});
     sends_.push_back(0);
     mpi_.Isend(&sent_.back(), sizeof(Note), mpi_.byte, note.rank, kNoteTag, notes_, &sends_.back());

@@ -96,6 +96,7 @@ class World {
   std::mutex mutex_;
   std::condition_variable wake_;
   bool stop_ = false;
+  bool left_ = false;  // and its last note is that
   std::thread thread_;
 };
 

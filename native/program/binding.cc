@@ -136,6 +136,7 @@ void Binding::AttachInputs(void* const* arrays, const std::int64_t* cursors) {
 }
 
 RunOutcome Binding::RunChecked(const std::atomic<bool>& abandon) {
+  Alone(RunOutcome::kDone);
   return RunSteps(0, program_->steps.size(), abandon);
 }
 
@@ -150,14 +151,42 @@ RunOutcome Binding::RunSteps(std::size_t i, std::size_t end, const std::atomic<b
       i = loop->end_step;
       continue;
     }
-    if (!step.instruction->Run(operands, context_)) return Stopped(i, RunOutcome::kBadIndex);
-    for (std::size_t o = 0; o < step.output_count; o++) {
-      const Slot& slot = program_->slots[program_->operands[step.first_operand + o]];
-      const bool floating = slot.dtype == Dtype::kFloat32 || slot.dtype == Dtype::kFloat64;
-      if (floating && !AllFinite(operands[o], slot.length, slot.dtype)) return Stopped(i, RunOutcome::kNonFinite);
+    if (alone_ != RunOutcome::kDone && !step.instruction->Meets()) {
+      i++;
+      continue;
+    }
+    RunOutcome outcome = RunOutcome::kDone;
+    if (!step.instruction->Run(operands, context_)) {
+      outcome = RunOutcome::kBadIndex;
+    } else if (alone_ == RunOutcome::kDone && !Finite(step, operands)) {
+      outcome = RunOutcome::kNonFinite;
+    }
+    if (outcome != RunOutcome::kDone) {
+      outcome = Stopped(i, outcome);
+      if (outcome != RunOutcome::kDone) return outcome;
     }
     i++;
   }
+  return RunOutcome::kDone;
+}
+
+bool Binding::Finite(const Step& step, void* const* operands) const {
+  for (std::size_t o = 0; o < step.output_count; o++) {
+    const Slot& slot = program_->slots[program_->operands[step.first_operand + o]];
+    const bool floating = slot.dtype == Dtype::kFloat32 || slot.dtype == Dtype::kFloat64;
+    if (floating && !AllFinite(operands[o], slot.length, slot.dtype)) return false;
+  }
+  return true;
+}
+
+RunOutcome Binding::Stopped(std::size_t step, RunOutcome outcome) {
+  if (context_.broken && alone_ != RunOutcome::kDone) return alone_;
+  stopped_at_ = step;
+  if (context_.broken) return RunOutcome::kElsewhere;
+  // What is made after the vote is the same on all processes.
+  if (!program_->votes || context_.voted) return outcome;
+  alone_ = outcome;
+  context_.failed = true;
   return RunOutcome::kDone;
 }
 

@@ -12,7 +12,8 @@
 
 namespace wengert {
 
-enum class RunOutcome { kDone, kNonFinite, kBadIndex, kAbandoned };
+// kElsewhere: another process has failed.
+enum class RunOutcome { kDone, kNonFinite, kBadIndex, kElsewhere, kAbandoned };
 
 // Belongs to one thread at a time.
 class Binding {
@@ -34,9 +35,18 @@ class Binding {
   }
 
   // One run. Between any two instructions it may be abandoned for good, which leaves the state half changed.
-  RunOutcome Run(const std::atomic<bool>& abandon) { return RunCalls(0, calls_.size(), abandon); }
+  // Where processes vote in it, one that fails before comes to the vote nevertheless, so that it ends the run of all.
+  RunOutcome Run(const std::atomic<bool>& abandon) {
+    Alone(RunOutcome::kDone);
+    return RunCalls(0, calls_.size(), abandon);
+  }
   // One run that tests every floating output of every step; step by step, without lines.
   RunOutcome RunChecked(const std::atomic<bool>& abandon);
+  // After a failure somewhere else: of a run only what the others wait for.
+  RunOutcome RunRest(RunOutcome failed, const std::atomic<bool>& abandon) {
+    Alone(failed);
+    return RunSteps(0, program_->steps.size(), abandon);
+  }
 
   // For programs that meet other processes: votes for an end of the training; whether any process has.
   void Vote(bool end) {
@@ -83,37 +93,49 @@ class Binding {
   }
   static bool Finite(double value) { return value - value == 0; }
 
-  RunOutcome Stopped(std::size_t step, RunOutcome outcome) {
-    stopped_at_ = step;
-    return outcome;
+  void Alone(RunOutcome outcome) {
+    alone_ = outcome;
+    context_.failed = outcome != RunOutcome::kDone;
+    context_.voted = context_.broken = false;
   }
-
+  // What a step's failure means for the run: kDone where the others have to learn of it first.
+  RunOutcome Stopped(std::size_t step, RunOutcome outcome);
   RunOutcome StoppedIn(const BoundLine& line, const LineOp& op);
 
   RunOutcome RunCalls(std::size_t i, std::size_t end, const std::atomic<bool>& abandon) {
+    if (alone_ != RunOutcome::kDone) return RunSteps(StepAt(i), StepAt(end), abandon);
     while (i < end) {
       const BoundCall& call = calls_[i];
       if (abandon.load(std::memory_order_relaxed)) return RunOutcome::kAbandoned;
       if (call.instruction == nullptr) {
         if (call.line != nullptr) {
-          if (const LineOp* op = call.line->Run()) return StoppedIn(*call.line, *op);
+          if (const LineOp* op = call.line->Run()) return Leave(StoppedIn(*call.line, *op), i + 1, end, abandon);
           i++;
           continue;
         }
         const RunOutcome outcome = RunLoop(*call.loop, i, abandon);
-        if (outcome != RunOutcome::kDone) return outcome;
         i = call.loop->end;
+        if (outcome != RunOutcome::kDone || alone_ != RunOutcome::kDone) return Leave(outcome, i, end, abandon);
         continue;
       }
-      if (!call.instruction->Run(call.operands, context_)) return Stopped(call.step, RunOutcome::kBadIndex);
-      if (call.writes_cost && !Finite(*row_)) return Stopped(call.step, RunOutcome::kNonFinite);
+      if (!call.instruction->Run(call.operands, context_))
+        return Leave(Stopped(call.step, RunOutcome::kBadIndex), i + 1, end, abandon);
+      if (call.writes_cost && !Finite(*row_))
+        return Leave(Stopped(call.step, RunOutcome::kNonFinite), i + 1, end, abandon);
       i++;
     }
     return RunOutcome::kDone;
   }
+  // After a failure: the rest of the calls, of which those are made that the others wait for.
+  RunOutcome Leave(RunOutcome outcome, std::size_t i, std::size_t end, const std::atomic<bool>& abandon) {
+    if (outcome != RunOutcome::kDone) return outcome;
+    return RunSteps(StepAt(i), StepAt(end), abandon);
+  }
+  std::size_t StepAt(std::size_t call) const { return call < calls_.size() ? calls_[call].step : program_->steps.size(); }
   // The loop that is call (checked: step) number `at`. What it moves is back where it was when it ends, however it ends.
   RunOutcome RunLoop(const BoundLoop& loop, std::size_t at, const std::atomic<bool>& abandon, bool checked = false);
   RunOutcome RunSteps(std::size_t i, std::size_t end, const std::atomic<bool>& abandon);
+  bool Finite(const Step& step, void* const* operands) const;
   std::unique_ptr<BoundLoop> Bind(const Loop& loop, std::size_t step) const;
 
   std::shared_ptr<const Program> program_;
@@ -129,6 +151,7 @@ class Binding {
   char* attached_ = nullptr;
   Context context_;
   std::size_t stopped_at_ = 0;
+  RunOutcome alone_ = RunOutcome::kDone;  // why this process only comes to what the others wait for
 };
 
 // Whether `length` elements of a floating type are neither NaN nor infinite.

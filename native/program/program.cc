@@ -191,6 +191,7 @@ void ParseStep(Program& program, Words& words, std::size_t index, std::size_t st
                   scalar_count};
   step.instruction = kKernels[step.kernel].prepare(call);
   program.meets = program.meets || step.instruction->Meets();
+  program.votes = program.votes || step.instruction->Votes();
   program.workspace_bytes = std::max(program.workspace_bytes, step.instruction->Workspace());
   CheckOverlap(name, *step.instruction, scratch.extents.data(), step.output_count,
                scratch.extents.data() + step.output_count, input_count);

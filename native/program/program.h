@@ -75,6 +75,7 @@ struct Program {
   std::int64_t report;
   bool atomic;
   bool meets = false;  // a step meets the other processes of a world
+  bool votes = false;  // and carries their votes
   std::vector<ProgramInput> inputs;
   std::vector<Slot> slots;
   std::vector<Step> steps;

@@ -281,6 +281,7 @@ BlockStatus Runner::RunSegment(const Segment& segment) {
     if (outcome != RunOutcome::kDone) {
       if (outcome == RunOutcome::kAbandoned) return BlockStatus::kAbandoned;
       Fail(outcome, binding, segment.program);
+      if (meets_ && !program.votes) PartWays(outcome);
       return BlockStatus::kFailed;
     }
     if (program.meets) agreed_ = agreed_ || binding.agreed();
@@ -291,6 +292,21 @@ BlockStatus Runner::RunSegment(const Segment& segment) {
   for (std::size_t i = 0; i < cursors_.size(); i++) cursors_[i] += index_ * program.inputs[i].advance;
   index_ = 0;
   return BlockStatus::kDone;
+}
+
+// After a failure of this process alone, in a program without a vote: comes to the next that has one, where the others wait.
+void Runner::PartWays(RunOutcome outcome) {
+  const std::size_t count = block_.segments.size();
+  const bool more = epoch_ + 1 < block_.epochs;
+  for (std::size_t s = segment_ + 1; s < (more ? 2 * count : count); s++) {
+    const Segment& segment = block_.segments[s % count];
+    if (segment.repeat == 0 || !programs_[segment.program]->votes) continue;
+    Binding& binding = *bindings_[segment.program];
+    binding.AttachInputs(pointers_.data(), nullptr);
+    binding.Vote(false);
+    binding.RunRest(outcome, abandoned_);
+    return;
+  }
 }
 
 void Runner::EndEpoch() {
@@ -321,6 +337,7 @@ void Runner::EndEpoch() {
 void Runner::Fail(RunOutcome outcome, const Binding& binding, std::size_t program) {
   Failure& failure = result_.failure;
   failure.index = outcome == RunOutcome::kBadIndex;
+  failure.elsewhere = outcome == RunOutcome::kElsewhere;
   failure.program = program;
   failure.epoch = epoch_;
   failure.run = index_;

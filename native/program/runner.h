@@ -50,7 +50,8 @@ struct Block {
 enum class BlockStatus { kDone, kCancelled, kFailed, kAbandoned };
 
 struct Failure {
-  bool index = false;  // a bad index; else something not finite
+  bool index = false;      // a bad index; else something not finite
+  bool elsewhere = false;  // of another process
   std::size_t program = 0;
   std::int64_t epoch = 0;
   std::int64_t run = 0;
@@ -115,6 +116,7 @@ class Runner {
   BlockStatus Loop();
   BlockStatus RunSegment(const Segment& segment);
   void EndEpoch();
+  void PartWays(RunOutcome outcome);
   void Fail(RunOutcome outcome, const Binding& binding, std::size_t program);
 
   std::shared_ptr<State> state_;

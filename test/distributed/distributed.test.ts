@@ -10,6 +10,18 @@ import { describe, expect, test } from 'vitest'
 import { type LauncherName, lacking, run } from './launching.js'
 
 const slow = process.env.WENGERT_SLOW === '1'
+const times = slow ? 20 : 1
+
+/** Of failing.mjs; and the failures that only a rank's waiting brings to light. */
+const stallSeconds = 2
+const waits = new Set(['exit', 'stall', 'loop', 'stop'])
+
+/** All have to end within five seconds. Here they have as many more, since this machine may be busy with other things. */
+function report(what: string, took: readonly number[]): void {
+  const most = Math.max(...took)
+  if (slow) console.log(`${what}: ${took.length} of ${took.length} ended, the slowest after ${most.toFixed(1)} s`)
+  expect(most, what).toBeLessThan(10)
+}
 
 interface Result {
   same: boolean
@@ -55,8 +67,7 @@ for (const launcher of ['openmpi', ...(slow ? (['mpich'] as const) : [])] as con
 
     /** What rank 1 does, and what the message says of it. */
     const ends: readonly (readonly [how: string, says: RegExp])[] = [
-      // MPICH's launcher names the process and the host.
-      ['kill', launcher === 'openmpi' ? /rank 1 .*signal 9/s : /PID \d+ RUNNING AT .*Killed \(signal 9\)/s],
+      ['kill', launcher === 'openmpi' ? /rank 1 .* on node \S+ exited on signal 9/s : /rank 1 on \S+: Killed \(signal 9\)/],
       ['throw', /rank [01] on \S+ threw .*no more/],
       ['uncaught', /rank 1 on \S+ threw Error: out of the blue/],
       ['exit', /rank 1 on \S+ (exited|has come to its end)/],
@@ -67,33 +78,62 @@ for (const launcher of ['openmpi', ...(slow ? (['mpich'] as const) : [])] as con
     ]
     for (const [how, says] of ends) {
       test(`rank 1 fails (${how}): all end, in time and by name`, long, async () => {
-        for (let i = 0; i < (slow ? 20 : 1); i++) {
-          const { code, out, err, seconds, hung } = await run(launcher, 2, 'failing.mjs', how)
+        const took: number[] = []
+        for (let i = 0; i < times; i++) {
+          // Of a killed process MPICH's own launcher names the host and the process alone.
+          const { code, out, err, since, hung } = await run(how === 'kill' ? `launch ${launcher}` : launcher, 2, 'failing.mjs', how)
           expect(hung).toBe(false)
           expect(code).not.toBe(0)
           expect(out + err).toMatch(says)
-          // Two seconds of waiting, five to end, and the start of two processes on a busy machine.
-          expect(seconds).toBeLessThan(30)
+          if (how !== 'data') took.push(since - (waits.has(how) ? stallSeconds : 0))
         }
+        if (took.length > 0) report(`${launcher}, ${how}`, took)
       })
     }
 
+    const first = /^update \d+ .*got NaN or Infinity; first made by .*square.* in loss.squaredError, backward, on /
     test.each([
-      ['abort', 'ERR_CANCELLED', /rank 1 on \S+ aborted it: enough/],
-      ['diverge', 'ERR_DIVERGED', /update \d+ .*got NaN or Infinity/],
-    ])('%s on one rank is agreed on by all', long, async (how, code, says) => {
-      const ended = await run(launcher, 2, 'failing.mjs', how)
-      expect({ code: ended.code, err: ended.err }).toEqual({ code: 0, err: '' })
-      const said = ended.out
-        .trim()
-        .split('\n')
-        .map((line) => JSON.parse(line) as { rank: number; code?: string; message: string; updates: number })
-        .sort((a, b) => a.rank - b.rank)
-      expect(said.length).toBe(2)
-      expect(said[0]?.code).toBe(code)
-      expect(said[0]?.message).toMatch(says)
-      expect(said[1]?.message).toMatch(how === 'abort' ? /^enough$/ : says)
-      expect(said[1]?.updates).toBe(said[0]?.updates)
+      ['abort', 'ERR_CANCELLED', /^fit: rank 1 on \S+ aborted it: enough$/, /^enough$/],
+      ['diverge', 'ERR_DIVERGED', new RegExp(`${first.source}all ranks; `), undefined],
+      ['overflow', 'ERR_DIVERGED', new RegExp(`${first.source}rank 1 on `), undefined],
+      [
+        'index',
+        'ERR_DISTRIBUTED',
+        /^fit: rank 1 on \S+ failed: fit: expected an index in 0 … 7, got 9/,
+        /^fit: expected an index in 0 … 7, got 9/,
+      ],
+    ])('%s on one rank is agreed on by all', long, async (how, code, says, saysItself = says) => {
+      const took: number[] = []
+      for (let i = 0; i < times; i++) {
+        const ended = await run(launcher, 2, 'failing.mjs', how)
+        expect({ code: ended.code, err: ended.err }).toEqual({ code: 0, err: '' })
+        const said = ended.out
+          .trim()
+          .split('\n')
+          .map((line) => JSON.parse(line) as { rank: number; code?: string; message: string; updates: number })
+          .sort((a, b) => a.rank - b.rank)
+        expect(said.length).toBe(2)
+        expect(said[0]?.code).toBe(code)
+        expect(said[0]?.message).toMatch(says)
+        expect(said[1]?.message).toMatch(saysItself)
+        expect(said[1]?.updates).toBe(said[0]?.updates)
+        took.push(ended.since)
+      }
+      report(`${launcher}, ${how}`, took)
+    })
+
+    test('a launcher of the other library is noticed and named', long, async () => {
+      const [own, other, file] =
+        launcher === 'openmpi' ? ["Open MPI's mpirun", 'MPICH', 'libmpich.so.12'] : ["MPICH's mpirun", 'Open MPI', 'libmpi.so.40']
+      const { code, err } = await run(launcher, 2, 'failing.mjs', 'kill', { WENGERT_MPI: file })
+      expect(code).not.toBe(0)
+      // Where the other is not installed, that is what is said.
+      const alone = `${own} started 2 processes, but ${other} (${file}) sees 1: each would train alone; WENGERT_MPI names that library`
+      const none = `${own} started this process, but its MPI library could not be loaded (${file}`
+      expect(
+        [alone, none].some((text) => err.includes(text)),
+        err,
+      ).toBe(true)
     })
 
     test('a checkpoint is gone on from bit for bit at as many ranks, and to rounding at another number', long, async () => {

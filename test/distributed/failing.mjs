@@ -1,13 +1,25 @@
-/** A training in which rank 1 fails in the way that is asked for. Each rank that gets to it prints what its fit rejected with. */
-import { distributed, loss, MBSGD, nn, Random } from '../../dist/lib/index.js'
+/**
+ * A training in which rank 1 fails in the way that is asked for. Each rank that gets to it prints what its fit rejected with, and
+ * the one that fails prints when: `failing at` and milliseconds.
+ */
+import { distributed, FBGD, loss, MBSGD, nn, Random, tensor } from '../../dist/lib/index.js'
 
 const how = process.argv[2]
 await distributed.init({ stallSeconds: 2 })
 const rng = new Random(1)
 const x = rng.normal([64, 4])
 const y = rng.normal([64, 1])
-const model = new nn.Sequential(new nn.Linear(4, 8, { rng }), new nn.Tanh(), new nn.Linear(8, 1, { rng }))
-const trainer = new MBSGD(model, { loss: loss.squaredError, batchSize: 8, learningRate: how === 'diverge' ? 1e30 : 0.01 })
+// Of 64 rows in order, each rank has its part: row 63 is the last rank's.
+const ids = tensor(Int32Array.from({ length: 64 }, (_, i) => (i === 63 ? 9 : i % 8)))
+const dense = () => new nn.Sequential(new nn.Linear(4, 8, { rng }), new nn.Tanh(), new nn.Linear(8, 1, { rng }))
+const squared = { loss: loss.squaredError, learningRate: 0.01 }
+const trainers = {
+  diverge: () => new MBSGD(dense(), { ...squared, batchSize: 8, learningRate: 1e30 }),
+  overflow: () => new FBGD(new nn.Sequential(new nn.Linear(4, 1, { rng })), squared),
+  index: () => new FBGD(new nn.Sequential(new nn.Embedding(8, 4, { rng }), new nn.Linear(4, 1, { rng })), squared),
+}
+const trainer = (trainers[how] ?? (() => new MBSGD(dense(), { ...squared, batchSize: 8 })))()
+if (how === 'overflow') x.data[4 * 63] = 1e30
 const stop = new AbortController()
 const unlucky = distributed.rank === 1
 
@@ -27,19 +39,26 @@ const ways = {
     for (;;);
   },
   abort: () => setTimeout(() => stop.abort(new Error('enough')), 700),
-  diverge: () => {},
+  ...Object.fromEntries(Object.keys(trainers).map((name) => [name, () => {}])),
+}
+const fail = async () => {
+  process.stderr.write(`failing at ${Date.now()}\n`)
+  await ways[how]()
 }
 // A fit that nobody watches, in blocks of many epochs, and one that is looked at after each.
 const watched = {
   onEpoch: async ({ epoch }) => {
-    if (unlucky && epoch === 3) await ways[how]()
+    if (unlucky && epoch === 3) await fail()
   },
 }
-const quiet = how === 'abort' || how === 'diverge'
-if (quiet && unlucky) ways[how]()
+const quiet = how === 'abort' || how in trainers
+if (quiet && unlucky) await fail()
 if (how === 'data' && unlucky) x.data[0] += 1
 try {
-  await trainer.fit({ x, y }, { epochs: 1e7, seed: 1, signal: stop.signal, ...(quiet ? {} : { callbacks: [watched] }) })
+  await trainer.fit(
+    { x: how === 'index' ? ids : x, y },
+    { epochs: 1e7, seed: 1, signal: stop.signal, ...(quiet ? {} : { callbacks: [watched] }) },
+  )
 } catch (error) {
   console.log(JSON.stringify({ rank: distributed.rank, code: error.code, message: error.message, updates: trainer.updates }))
   if (!quiet) throw error

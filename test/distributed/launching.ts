@@ -4,11 +4,16 @@ import { execFile, execFileSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { backend } from '../../lib/backend/select.js'
 
-export type LauncherName = 'openmpi' | 'mpich'
+/** Those of MPI itself, and `wengert launch`, which finds one of them. */
+export type LauncherName = 'openmpi' | 'mpich' | 'launch openmpi' | 'launch mpich'
+
+const cli = fileURLToPath(new URL('../../dist/lib/cli/main.js', import.meta.url))
 
 const commands: Record<LauncherName, readonly string[]> = {
   openmpi: ['mpirun.openmpi', '--oversubscribe'],
   mpich: ['mpirun.mpich'],
+  'launch openmpi': [process.execPath, cli, 'launch', '--mpi', 'openmpi'],
+  'launch mpich': [process.execPath, cli, 'launch', '--mpi', 'mpich'],
 }
 
 const script = (name: string) => fileURLToPath(new URL(name, import.meta.url))
@@ -29,12 +34,15 @@ export interface Ended {
   readonly out: string
   readonly err: string
   readonly seconds: number
+  /** Since the program said that it fails; NaN where it did not. */
+  readonly since: number
   /** Whether it had to be killed. */
   readonly hung: boolean
 }
 
-const environment = () => ({
+const environment = (more: Record<string, string>) => ({
   ...process.env,
+  ...more,
   OMPI_ALLOW_RUN_AS_ROOT: '1',
   OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: '1',
   OMPI_MCA_btl_base_warn_component_unused: '0',
@@ -42,16 +50,29 @@ const environment = () => ({
 
 const limit = 120_000
 
-/** Runs a program of this folder as so many ranks; as one process without a launcher. */
-export function run(launcher: LauncherName | undefined, ranks: number, name: string, ...args: readonly string[]): Promise<Ended> {
-  const node = [process.execPath, script(name), ...args]
-  const [file, ...rest] = launcher ? [...commands[launcher], '-n', String(ranks), ...node] : node
+/** Runs a program of this folder as so many ranks, with arguments and environment variables; as one process without a launcher. */
+export function run(
+  launcher: LauncherName | undefined,
+  ranks: number,
+  name: string,
+  ...args: readonly (string | Record<string, string>)[]
+): Promise<Ended> {
+  const node = launcher?.startsWith('launch') ? [] : [process.execPath]
+  const command = launcher ? [...commands[launcher], '-n', String(ranks)] : []
+  const texts = args.filter((arg) => typeof arg === 'string')
+  return ended([...command, ...node, script(name), ...texts], Object.assign({}, ...args.filter((arg) => typeof arg === 'object')))
+}
+
+/** Runs a command to its end. */
+export function ended([file, ...rest]: readonly string[], more: Record<string, string> = {}): Promise<Ended> {
   const started = performance.now()
   return new Promise((resolve) => {
-    execFile(file as string, rest, { env: environment(), timeout: limit, killSignal: 'SIGKILL', maxBuffer: 1e9 }, (error, out, err) => {
+    execFile(file as string, rest, { env: environment(more), timeout: limit, killSignal: 'SIGKILL', maxBuffer: 1e9 }, (error, out, err) => {
       const seconds = (performance.now() - started) / 1000
       const code = error ? ((error as { code?: number }).code ?? null) : 0
-      resolve({ code, out, err, seconds, hung: seconds * 1000 >= limit })
+      const failed = /^failing at (\d+)\n/m.exec(err)
+      const since = failed ? (Date.now() - Number(failed[1])) / 1000 : Number.NaN
+      resolve({ code, out, err: err.replace(/^failing at .*\n/m, ''), seconds, since, hung: seconds * 1000 >= limit })
     })
   })
 }
