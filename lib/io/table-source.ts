@@ -46,13 +46,18 @@ interface Settings {
   header: boolean
   missing: ReadonlySet<string>
   signal: AbortSignal | undefined
+  /** Bytes that were read of a file. */
+  read: number
 }
 
 type Bytes = AsyncGenerator<Uint8Array>
 
-async function* bytesOf(path: string): Bytes {
+async function* bytesOf(path: string, s: Settings): Bytes {
   try {
-    yield* process.getBuiltinModule('node:fs').createReadStream(checkPath('readTable', path)) as AsyncIterable<Uint8Array>
+    for await (const chunk of process.getBuiltinModule('node:fs').createReadStream(checkPath('readTable', path))) {
+      s.read += chunk.length
+      yield chunk
+    }
   } catch (error) {
     throw fileError('readTable', path, error)
   }
@@ -198,7 +203,7 @@ async function* readInto(source: TableSource, s: Settings, into: RowSink): Async
     yield* fromRecords(source, into)
     return
   }
-  const iterator = (typeof source === 'string' ? bytesOf(source) : source)[Symbol.asyncIterator]()
+  const iterator = (typeof source === 'string' ? bytesOf(source, s) : source)[Symbol.asyncIterator]()
   const first = typeof source === 'string' ? undefined : await iterator.next()
   const again = async function* () {
     try {
@@ -250,11 +255,21 @@ function checkRead(source: unknown, options: ReadTableOptions) {
       header,
       missing: missingValues ? new Set([...missingValues, '']) : missingTexts,
       signal,
-    } satisfies Settings,
+      read: 0,
+    } satisfies Settings as Settings,
     types: new Map(Object.entries(types)),
     sample,
     memory,
     seed: checkNumber('readTable', 'seed', seed, { integer: true, min: 0, max: Number.MAX_SAFE_INTEGER }),
+  }
+}
+
+/** The bytes of a file; 0 where that cannot be told. */
+function sizeOf(path: string): number {
+  try {
+    return process.getBuiltinModule('node:fs').statSync(path).size
+  } catch {
+    return 0
   }
 }
 
@@ -273,7 +288,13 @@ export async function readTable(source: TableSource, options: ReadTableOptions =
     const { signal } = settings
     const read = async (given: ReadonlyMap<string, ColumnType>): Promise<TableBuilder> => {
       const stream = new Stream({ seed, purpose: purposes.split, a: 0xffffffff, b: 0 })
-      const builder = new TableBuilder({ types: given, missing: settings.missing, sample, memory, draw: () => stream.uniform() })
+      const size = typeof source === 'string' && sample === undefined ? sizeOf(source) : 0
+      settings.read = 0
+      // A little more than the rows so far promise: room that is not used takes no memory.
+      const expected = () =>
+        size <= (memory ?? size) && settings.read > 0 ? Math.ceil((builder.seen * size * 1.05) / settings.read) : undefined
+      const draw = () => stream.uniform()
+      const builder: TableBuilder = new TableBuilder({ types: given, missing: settings.missing, sample, memory, draw, expected })
       for await (const _ of readInto(source, settings, builder)) signal?.throwIfAborted()
       return builder
     }

@@ -3,7 +3,7 @@
 import { checkChoice, checkNumber, checkOptions } from '../util/options.js'
 import { dateText, missingTexts, numberIn } from './cell.js'
 import { DictionaryColumn } from './column.js'
-import { type ColumnSpec, type Encoding, encodingVersion, type Fields } from './encoding.js'
+import { type ColumnSpec, type Encoding, encodingVersion, type Fields, type Raw } from './encoding.js'
 import type { ColumnView } from './table.js'
 
 /** Of `category`. */
@@ -88,13 +88,19 @@ interface Fitted {
   /** Whether missing and rare ones occurred in training. */
   missing: boolean
   other: boolean
+  /** Whether one feature each are codes until the first layer, as since the second version; written out in x before. */
+  codes: boolean
 }
+
+/** The version of the JSON of categories whose places are codes. */
+export const codesVersion = 2
 
 /** The length of the vector for a number of categories. */
 const vectorLength = (count: number): number => Math.min(50, Math.max(2, Math.round(1.5 * count ** 0.4)))
 
 function encoding(fitted: Fitted): Encoding {
-  const { name, optional, as, categories, shares, missing, other } = fitted
+  const { codes, ...saved } = fitted
+  const { name, optional, as, categories, shares, missing, other } = saved
   const places = new Map(categories.map((text, i) => [text, i]))
   const common = {
     name,
@@ -105,33 +111,61 @@ function encoding(fitted: Fitted): Encoding {
       const text = value === undefined ? undefined : textOf(value)
       return text !== undefined && missingTexts.has(text) && !places.has(text) ? undefined : text
     },
-    toJSON: () => ({ version: encodingVersion, kind: 'category', ...fitted, categories: [...categories], shares: [...shares] }),
+    toJSON: () => ({
+      version: codes ? codesVersion : encodingVersion,
+      kind: 'category',
+      ...saved,
+      categories: [...categories],
+      shares: [...shares],
+    }),
   }
   const extra = `${missing ? ', missing' : ''}${other ? ', rare or unknown' : ''}`
   if (as === 'embedding') {
     const count = categories.length + 2
+    const length = vectorLength(count)
     return {
       ...common,
-      features: [name],
-      embedding: { count, width: vectorLength(count) },
-      says: `category, a learned vector of ${vectorLength(count)} for each of ${categories.length}${extra}`,
+      columns: [name],
+      features: Array.from({ length }, (_, i) => `${name} #${i}`),
+      code: { as, count, width: length },
+      says: `category, a learned vector of ${length} for each of ${categories.length}${extra}`,
       write(raw, out, at) {
         out[at] = raw === undefined ? 1 : 2 + (placeOf(places, raw as string) ?? -2)
       },
     }
   }
   const width = categories.length + Number(missing) + Number(other)
+  const features = [
+    ...categories.map((text) => `${name}=${text}`),
+    ...(missing ? [`${name} missing`] : []),
+    ...(other ? [`${name} other`] : []),
+  ]
+  const says = `category, one feature for each of ${categories.length}${extra}`
+  const knownPlace = (raw: Raw): number | undefined => {
+    const place = raw === undefined ? (missing ? categories.length : undefined) : placeOf(places, raw as string)
+    return place ?? (other ? width - 1 : undefined)
+  }
+  if (codes) {
+    // The place behind the last stands for the average of all.
+    const average = other ? undefined : Array.from({ length: width }, (_, i) => shares[i] ?? 0)
+    return {
+      ...common,
+      columns: [name],
+      features,
+      code: { as, count: width, ...(average && { average }) },
+      says,
+      write(raw, out, at) {
+        out[at] = knownPlace(raw) ?? width
+      },
+    }
+  }
   return {
     ...common,
-    features: [
-      ...categories.map((text) => `${name}=${text}`),
-      ...(missing ? [`${name} missing`] : []),
-      ...(other ? [`${name} other`] : []),
-    ],
-    says: `category, one feature for each of ${categories.length}${extra}`,
+    columns: features,
+    features,
+    says,
     write(raw, out, at) {
-      const place = raw === undefined ? (missing ? categories.length : undefined) : placeOf(places, raw as string)
-      const known = place ?? (other ? width - 1 : undefined)
+      const known = knownPlace(raw)
       for (let i = 0; i < width; i++) out[at + i] = known === undefined ? ((shares[i] as number | undefined) ?? 0) : 0
       if (known !== undefined) out[at + known] = 1
     },
@@ -153,6 +187,7 @@ export function fitCategory(view: ColumnView, spec: CategoryOptions): Encoding {
     shares: categories.map((text) => share.get(text) as number),
     missing: missing > 0,
     other: kept.length < counts.size,
+    codes: true,
   })
 }
 
@@ -169,5 +204,6 @@ export function categoryFromJSON(f: Fields): Encoding {
     shares,
     missing: f.flag('missing'),
     other: f.flag('other'),
+    codes: f.json.version === codesVersion,
   })
 }

@@ -1,4 +1,4 @@
-/** Columns while a source is read: they grow in pieces, and their types follow the cells that come. */
+/** Columns while a source is read: their types follow the cells that come. */
 
 import { WengertError } from '../errors.js'
 import type { Bytes } from '../util/bytes.js'
@@ -7,73 +7,7 @@ import { describe } from '../util/options.js'
 import { dateIn, dateText, numberIn } from './cell.js'
 import { ByteMap, dateAt, numberAt } from './cells.js'
 import { type Codes, type Column, type ColumnType, DictionaryColumn, NumericColumn, TextColumn } from './column.js'
-
-const pieceLength = 1 << 15
-
-/** Numbers that come one by one, in pieces, so that nothing is copied as they grow. */
-class Growing<A extends Float64Array | Uint32Array> {
-  readonly #pieces: A[] = []
-  #last: A
-  #filled = 0
-
-  constructor(readonly make: (length: number) => A) {
-    this.#last = make(64)
-  }
-
-  get length(): number {
-    return this.#pieces.length * pieceLength + this.#filled
-  }
-
-  get bytes(): number {
-    return (this.#pieces.length * pieceLength + this.#last.length) * this.#last.BYTES_PER_ELEMENT
-  }
-
-  push(value: number): void {
-    if (this.#filled === this.#last.length) this.#more()
-    this.#last[this.#filled++] = value
-  }
-
-  /** The first piece doubles up to the length of the others: a column of few values costs little. */
-  #more(): void {
-    if (this.#filled === pieceLength) {
-      this.#pieces.push(this.#last)
-      this.#last = this.make(pieceLength)
-      this.#filled = 0
-    } else {
-      const larger = this.make(2 * this.#filled)
-      larger.set(this.#last)
-      this.#last = larger
-    }
-  }
-
-  /** All of them; the pieces are given up. */
-  finish(): A {
-    const out = this.make(this.length)
-    this.#pieces.forEach((piece, i) => {
-      out.set(piece, i * pieceLength)
-    })
-    out.set(this.#last.subarray(0, this.#filled) as A, this.#pieces.length * pieceLength)
-    this.#pieces.length = 0
-    this.#filled = 0
-    return out
-  }
-}
-
-const doubles = () => new Growing((n) => new Float64Array(n))
-const words = () => new Growing((n) => new Uint32Array(n))
-
-/** Integers of 32 bits need half the room. */
-function compact(values: Float64Array): Float64Array | Int32Array {
-  for (let i = 0; i < values.length; i++) {
-    const value = values[i] as number
-    if (value !== (value | 0) || Object.is(value, -0)) return values
-  }
-  return Int32Array.from(values)
-}
-
-function compactCodes(codes: Uint32Array, size: number): Codes {
-  return size <= 256 ? Uint8Array.from(codes) : size <= 65536 ? Uint16Array.from(codes) : codes
-}
+import { type Expected, GrowingNumbers, GrowingPlaces } from './growing.js'
 
 /** A dictionary of more than this, in which most texts came once, is given up for the texts themselves. */
 const largestDictionary = 1 << 15
@@ -84,10 +18,15 @@ class TextBuilder {
   /** The same by their bytes, as they came. */
   #known = new ByteMap()
   readonly #dictionary: string[] = ['']
-  #codes = words()
+  #codes: GrowingPlaces
   #text: Bytes | undefined
   #end = 0
-  #offsets = words()
+  #offsets: GrowingPlaces
+
+  constructor(readonly expected: Expected) {
+    this.#codes = new GrowingPlaces(Uint8Array, expected)
+    this.#offsets = new GrowingPlaces(Uint32Array, expected)
+  }
 
   /** What it takes, a dictionary's texts guessed. */
   get bytes(): number {
@@ -107,6 +46,8 @@ class TextBuilder {
     if (place === undefined) {
       place = this.#dictionary.push(text) - 1
       this.#places.set(text, place)
+      if (place === 1 << 8) this.#codes.widen(Uint16Array)
+      else if (place === 1 << 16) this.#codes.widen(Uint32Array)
     }
     this.#codes.push(place)
     if (place > largestDictionary && place * 2 > this.#codes.length) this.#unpack()
@@ -157,7 +98,9 @@ class TextBuilder {
   #room(more: number): Bytes {
     const buffer = this.#text as Bytes
     if (this.#end + more <= buffer.length) return buffer
-    const length = Math.floor(Math.min(0xffffffff, Math.max(buffer.length * 1.5, this.#end + more)))
+    const rows = this.#offsets.length
+    const whole = rows > 1000 ? (this.#end / rows) * (this.expected() ?? 0) * 1.02 : 0
+    const length = Math.floor(Math.min(0xffffffff, Math.max(whole > buffer.length ? whole : buffer.length * 1.5, this.#end + more)))
     if (this.#end + more > length) throw new WengertError('ERR_MEMORY', 'readTable: a column holds more than 4 GB of text; leave it out')
     const larger = obtained(length, () => Buffer.allocUnsafe(length))
     buffer.copy(larger, 0, 0, this.#end)
@@ -166,9 +109,9 @@ class TextBuilder {
   }
 
   finish(): DictionaryColumn | TextColumn {
-    if (!this.#text) return new DictionaryColumn(compactCodes(this.#codes.finish(), this.#dictionary.length), this.#dictionary)
+    if (!this.#text) return new DictionaryColumn(this.#codes.finish() as Codes, this.#dictionary)
     this.#offsets.push(this.#end)
-    return new TextColumn(this.#text.subarray(0, this.#end), this.#offsets.finish())
+    return new TextColumn(this.#text.subarray(0, this.#end), this.#offsets.finish() as Uint32Array)
   }
 }
 
@@ -191,13 +134,16 @@ export class ColumnBuilder {
   #missing = 0
   /** How many rows it has. */
   length = 0
-  #numbers: ReturnType<typeof doubles> | undefined
+  #numbers: GrowingNumbers | undefined
+  /** Whether all numbers so far are integers of 32 bits: they need half the room. */
+  #integers = true
   #texts: TextBuilder | undefined
   mixed: Mixed | undefined
 
   constructor(
     readonly name: string,
     given?: ColumnType,
+    readonly expected: Expected = () => undefined,
   ) {
     this.#given = given
     this.#type = given
@@ -224,7 +170,7 @@ export class ColumnBuilder {
       return
     }
     const value = type === 'date' ? dateAt(bytes, from, to) : numberAt(bytes, from, to)
-    if (type !== undefined && !Number.isNaN(value)) this.#numeric().push(value)
+    if (type !== undefined && !Number.isNaN(value)) this.#pushNumber(value)
     else this.#pushTyped(bytes.toString('utf8', from, to), row)
   }
 
@@ -239,7 +185,7 @@ export class ColumnBuilder {
     else {
       const type = typeof value === 'number' ? 'number' : 'date'
       this.#type ??= type
-      if (this.#type === type) this.#numeric().push(Number(value))
+      if (this.#type === type) this.#pushNumber(Number(value))
       else this.#pushTyped(typeof value === 'number' ? String(value) : dateText(value.getTime()), row)
     }
   }
@@ -249,7 +195,7 @@ export class ColumnBuilder {
     this.#type = type
     const value = type === 'number' ? numberIn(cell) : type === 'date' ? dateIn(cell) : undefined
     if (value !== undefined) {
-      this.#numeric().push(value)
+      this.#pushNumber(value)
       return
     }
     if (type !== 'text') {
@@ -268,7 +214,7 @@ export class ColumnBuilder {
   }
 
   #becomeText(mixed: Mixed): void {
-    const values = this.#numeric().finish()
+    const values = this.#numeric()
     this.#numbers = undefined
     this.#type = 'text'
     this.mixed = mixed
@@ -286,14 +232,32 @@ export class ColumnBuilder {
     this.length = length
   }
 
-  #numeric(): ReturnType<typeof doubles> {
-    this.#numbers ??= doubles()
-    for (; this.#missing > 0; this.#missing--) this.#numbers.push(Number.NaN)
-    return this.#numbers
+  #pushNumber(value: number): void {
+    if (this.#numbers === undefined) {
+      this.#integers = this.#type === 'number'
+      this.#numbers = new GrowingNumbers(this.#integers ? Int32Array : Float64Array, this.expected)
+    }
+    for (; this.#missing > 0; this.#missing--) this.#put(this.#numbers, Number.NaN)
+    this.#put(this.#numbers, value)
+  }
+
+  #put(numbers: GrowingNumbers, value: number): void {
+    if (this.#integers && (value !== (value | 0) || Object.is(value, -0))) {
+      this.#integers = false
+      numbers.widen(Float64Array)
+    }
+    numbers.push(value)
+  }
+
+  /** The numbers up to here. */
+  #numeric(): Float64Array | Int32Array {
+    const numbers = this.#numbers ?? new GrowingNumbers(Float64Array)
+    for (; this.#missing > 0; this.#missing--) this.#put(numbers, Number.NaN)
+    return numbers.finish() as Float64Array | Int32Array
   }
 
   #text(): TextBuilder {
-    this.#texts ??= new TextBuilder()
+    this.#texts ??= new TextBuilder(this.expected)
     for (; this.#missing > 0; this.#missing--) this.#texts.push('')
     return this.#texts
   }
@@ -301,8 +265,7 @@ export class ColumnBuilder {
   /** The column; one without any value is of text. */
   finish(): Column {
     if (this.#type === 'number' || this.#type === 'date') {
-      const values = this.#numeric().finish()
-      return new NumericColumn(this.#type, this.#type === 'number' ? compact(values) : values)
+      return new NumericColumn(this.#type, this.#numeric())
     }
     return this.#text().finish()
   }

@@ -7,7 +7,7 @@ import { NumericColumn } from './column.js'
 import { dayjsOfFormats } from './dayjs.js'
 import { type ColumnSpec, type Encoding, encodingVersion, type Fields, type Raw, refused } from './encoding.js'
 import { momentsOf } from './statistics.js'
-import type { ColumnView } from './table.js'
+import type { ColumnView, Room } from './table.js'
 
 /** Of `date`. */
 export interface DateOptions {
@@ -73,15 +73,17 @@ function encoding(fitted: Fitted): Encoding {
     ...(weekly ? [{ called: 'week', length: 7 * day, from: -4 * day }] : []),
     ...(daily ? [{ called: 'day', length: day, from: 0 }] : []),
   ]
+  const features = [
+    name,
+    ...cycles.flatMap(({ called }) => [`${name} sin ${called}`, `${name} cos ${called}`]),
+    ...(missing ? [`${name} missing`] : []),
+  ]
   return {
     name,
     kind: 'date',
     optional,
-    features: [
-      name,
-      ...cycles.flatMap(({ called }) => [`${name} sin ${called}`, `${name} cos ${called}`]),
-      ...(missing ? [`${name} missing`] : []),
-    ],
+    columns: features,
+    features,
     says: `date, the time${cycles.map(({ called }) => `, place in the ${called}`).join('')}${missing ? '; missing values marked' : ''}`,
     read(value, where): Raw {
       if (value === undefined || typeof value === 'number') return value
@@ -112,28 +114,35 @@ const varies = (values: Float64Array, of: (time: number) => number): boolean => 
   return values.some((value) => of(value) !== first)
 }
 
-export function fitDate(view: ColumnView, spec: DateOptions): Encoding {
+/** The moments that are not missing, in the room's list. Errors: ERR_DATA. */
+function presentTimes(view: ColumnView, spec: DateOptions, room: Room): Float64Array {
+  if (view.column instanceof NumericColumn) return view.present(room)
   const parse = parserOf(spec.format)
-  const all = new Float64Array(view.length)
-  const { column } = view
-  for (let i = 0; i < all.length; i++) {
-    if (column instanceof NumericColumn) {
-      all[i] = column.values[view.place(i)] as number
-      continue
-    }
+  const times = room.of(view.length)
+  let count = 0
+  for (let i = 0; i < times.length; i++) {
     const value = view.at(i) as string | undefined
-    const time = value === undefined ? Number.NaN : parse(value)
+    const time = value === undefined || missingTexts.has(value) ? Number.NaN : parse(value)
     if (time === undefined)
       throw refused(
         () => `fitTable: row ${i}, column '${view.name}'`,
         spec.format ? `a date written as ${spec.format}` : 'a date such as 2026-01-03',
         value,
       )
-    all[i] = time
+    if (!Number.isNaN(time)) times[count++] = time
   }
-  const values = all.filter((value) => !Number.isNaN(value))
-  const { mean, deviation } = momentsOf(values.map((value) => value / day))
+  return times.subarray(0, count)
+}
+
+export function fitDate(view: ColumnView, spec: DateOptions, room: Room): Encoding {
+  const values = presentTimes(view, spec, room)
   const span = values.reduce((a, b) => Math.max(a, b), -Infinity) - values.reduce((a, b) => Math.min(a, b), Infinity)
+  const [weekly, daily] = [
+    span > 0 && varies(values, (time) => ((Math.floor(time / day) % 7) + 7) % 7),
+    span > 0 && varies(values, (time) => ((time % day) + day) % day),
+  ]
+  for (let i = 0; i < values.length; i++) values[i] = (values[i] as number) / day
+  const { mean, deviation } = momentsOf(values)
   return encoding({
     name: view.name,
     optional: spec.optional ?? false,
@@ -142,9 +151,9 @@ export function fitDate(view: ColumnView, spec: DateOptions): Encoding {
     deviation: deviation > 0 ? deviation : 1,
     // A part of a year says little of where in the year one is that the time itself does not.
     yearly: span > 0.75 * year,
-    weekly: span > 0 && varies(values, (time) => ((Math.floor(time / day) % 7) + 7) % 7),
-    daily: span > 0 && varies(values, (time) => ((time % day) + day) % day),
-    missing: values.length < all.length,
+    weekly,
+    daily,
+    missing: values.length < view.length,
   })
 }
 

@@ -5,6 +5,7 @@
  */
 
 import { WengertError } from '../errors.js'
+import type { Places } from '../nn/table-input.js'
 import { describe } from '../util/options.js'
 
 /** The kinds of columns. */
@@ -21,15 +22,20 @@ export interface ColumnSpec<Kind extends KindName = KindName> {
 /** A value as encodings write it: a number, a text, or undefined where it is missing. */
 export type Raw = number | string | undefined
 
+/** Codes of categories: each a learned vector, or a feature for each place. */
+export type Code = { readonly as: 'embedding'; readonly count: number; readonly width: number } | ({ readonly as: 'oneHot' } & Places)
+
 /** A column fitted: what it reads and the features that it writes. */
 export interface Encoding {
   readonly name: string
   readonly kind: KindName
   readonly optional: boolean
   /** The names of the columns of x that it writes. */
+  readonly columns: readonly string[]
+  /** The names of the features that the first layer makes of them: more than columns where one of them holds codes. */
   readonly features: readonly string[]
-  /** Where it writes one code for a learned vector: how many codes there are, and the vector's length. */
-  readonly embedding?: { readonly count: number; readonly width: number }
+  /** What the codes of its one column become in the first layer, where it writes codes. */
+  readonly code?: Code
   /** A line for people: what it makes of the column. */
   readonly says: string
   /** The value brought to what `write` takes. Errors: ERR_DATA. */
@@ -39,7 +45,7 @@ export interface Encoding {
   toJSON(): Record<string, unknown>
 }
 
-/** The version of the JSON of encodings. */
+/** The version of the JSON of encodings; of categories as codes it is the next. */
 export const encodingVersion = 1
 
 /** A value that a column does not take. */

@@ -2,7 +2,7 @@
 
 import type { Module } from '../nn/module.js'
 import { Tensor } from '../tensor/tensor.js'
-import { allocate, withMemoryErrors } from '../util/dtype.js'
+import { allocate, type FloatDtype, withMemoryErrors } from '../util/dtype.js'
 import { checkNumber, checkOptions } from '../util/options.js'
 import { permutation, purposes } from '../util/random.js'
 import { meanLogLoss } from '../util/scores.js'
@@ -59,7 +59,7 @@ class Features {
     let at = 0
     for (const encoding of this.#encodings) {
       yield { encoding, at }
-      at += encoding.features.length
+      at += encoding.columns.length
     }
   }
 
@@ -109,7 +109,7 @@ export function permutationImportance(model: Module, table: FittedTable, rows: T
     const found: Importance[] = []
     let column = 0
     for (const { encoding, at } of features.columns()) {
-      const width = encoding.features.length
+      const width = encoding.columns.length
       const losses = Array.from({ length: repeats }, (_, r) => {
         permutation(order, { seed, purpose: purposes.split, a: column * repeats + r, b: 2 })
         const x = features.changed(at, width, (i, k) => features.x.data[(order[i] as number) * features.width + at + k] as number)
@@ -188,8 +188,8 @@ export function partialDependence(
     if (!grid || grid.at.length < 2) return undefined
     const { target } = features
     const names = target.classes ?? target.columns
-    const width = encoding.features.length
-    const block = new Float32Array(width)
+    const width = encoding.columns.length
+    const block = allocate(features.x.dtype as FloatDtype, width) as Float32Array
     const means = grid.raw.map((raw) => {
       encoding.write(raw, block, 0)
       const values = features.predictor.valuesOf(features.changed(at, width, (_, k) => block[k] as number))

@@ -14,7 +14,7 @@ import { guessColumn } from './guess.js'
 import { checkSpec, encodingFromJSON, fitColumn } from './kinds.js'
 import { RecordEncoder } from './records.js'
 import { encodeRows } from './rows.js'
-import { Table, unknownColumn } from './table.js'
+import { Room, Table, unknownColumn } from './table.js'
 import { fitTarget, type Target, type Task, targetFromJSON } from './target.js'
 
 /** Of `fitTable`. */
@@ -64,17 +64,24 @@ export interface FittedTable {
   readonly outputs: number
   /** Names of the classes or labels. */
   readonly classes: readonly string[] | undefined
-  /** The names of the columns of x. */
+  /** The names of the features behind `input()`. */
   readonly features: readonly string[]
+  /** The names of the columns of x before it: numbers as features, then one column of codes for each category. */
+  readonly inputs: readonly string[]
   /** The columns that a record needs or may have. */
   readonly columns: readonly ColumnReport[]
   /** The number of features behind `input()`. */
   readonly width: number
   /** A loss for the task, for a model without a last activation. */
   readonly loss: Loss
-  /** The first layer of a model: learned vectors for columns of many categories; nothing where there are none. */
-  input(options?: { rng?: Random }): TableInput
-  /** Records as features [m, features]; the target may be missing. Errors: ERR_DATA naming record and column. */
+  /**
+   * The first layer of a model: it makes features of the codes of categories, one for each or a learned vector.
+   *
+   * @param options.rng of the learned vectors
+   * @param options.history whether x has past targets behind the table's columns, as samples of `windows` have
+   */
+  input(options?: { rng?: Random; history?: boolean }): TableInput
+  /** Records as the columns of x, [m, inputs]; the target may be missing. Errors: ERR_DATA naming record and column. */
   encode(records: Iterable<unknown>): Tensor
   toJSON(): Record<string, unknown>
   /** What is made of every column, as lines. */
@@ -91,11 +98,12 @@ const mostFeatures = 1 << 18
 
 function assemble(parts: Parts): FittedTable {
   const { target, dtype, unknown, leftOut, report } = parts
-  // Codes of categories come last, so that the first layer can tell them by their place.
-  const encodings = [...parts.encodings.filter((e) => !e.embedding), ...parts.encodings.filter((e) => e.embedding)]
-  const sizes = encodings.flatMap(({ embedding }) => (embedding ? [embedding] : []))
+  // Codes of categories come last, so that the first layer can tell them by their place: features each, then learned vectors.
+  const coded = (as: 'oneHot' | 'embedding' | undefined) => parts.encodings.filter(({ code }) => code?.as === as)
+  const encodings = [...coded(undefined), ...coded('oneHot'), ...coded('embedding')]
+  const codes = encodings.flatMap(({ code }) => (code ? [code] : []))
   const features = encodings.flatMap((encoding) => encoding.features)
-  const dense = features.length - sizes.length
+  const inputs = encodings.flatMap((encoding) => encoding.columns)
   const records = new RecordEncoder(encodings, { known: new Set([...leftOut, ...target.columns]), unknown, dtype })
   const call = (rows: Table): Dataset => {
     if (!(rows instanceof Table))
@@ -103,10 +111,10 @@ function assemble(parts: Parts): FittedTable {
         actual: rows,
       })
     const y = target.encode(rows, dtype)
-    const data = allocateShared(dtype, rows.length * features.length)
+    const data = allocateShared(dtype, rows.length * inputs.length)
     encodeRows(encodings, rows, data as Float32Array, { known: records.names, unknown })
-    return new Dataset(new Tensor([rows.length, features.length], dtype, data), y, {
-      features,
+    return new Dataset(new Tensor([rows.length, inputs.length], dtype, data), y, {
+      features: inputs,
       ...(target.task === 'classes' && target.classes && { classes: target.classes }),
     })
   }
@@ -117,12 +125,14 @@ function assemble(parts: Parts): FittedTable {
     outputs: target.outputs,
     classes: target.classes,
     features,
+    inputs,
     columns: report,
-    width: dense + sizes.reduce((sum, { width }) => sum + width, 0),
+    width: features.length,
     loss: target.loss,
-    input: (options: { rng?: Random } = {}) => {
-      checkOptions('table.input', options, ['rng'])
-      return TableInput.of(dense, sizes, options.rng)
+    input: (options: { rng?: Random; history?: boolean } = {}) => {
+      checkOptions('table.input', options, ['rng', 'history'])
+      const { rng, history = false } = options
+      return TableInput.of(inputs.length - codes.length, codes, { ...(rng && { rng }), tail: history ? target.outputs : 0 })
     },
     encode: (list: Iterable<unknown>) => withMemoryErrors('table.encode', () => records.encode(list)),
     toJSON: () => ({
@@ -180,6 +190,7 @@ export function fitTable(rows: Table, options: FitTableOptions): FittedTable {
     const specs = new Map(Object.entries(columns).map(([name, spec]) => [name, checkSpec(name, spec)]))
     for (const name of specs.keys()) if (!rows.has(name)) throw unknownColumn('fitTable', 'column', name, rows.names)
     const target = fitTarget(rows, targets as string[], specs)
+    const room = new Room()
     const encodings: Encoding[] = []
     const report: ColumnReport[] = []
     for (const name of rows.names) {
@@ -190,13 +201,13 @@ export function fitTable(rows: Table, options: FitTableOptions): FittedTable {
       }
       const view = rows.column(name)
       const given = specs.get(name)
-      const { spec, reason } = given ? { spec: given, reason: undefined } : guessColumn(view)
+      const { spec, reason } = given ? { spec: given, reason: undefined } : guessColumn(view, room)
       const guessed = given === undefined
       if (spec.kind === 'ignore') {
         report.push({ name, role: 'left out', kind: 'ignore', guessed, says: reason ?? 'as told', spec })
         continue
       }
-      const encoding = fitColumn(view, spec)
+      const encoding = fitColumn(view, spec, room)
       encodings.push(encoding)
       const mixed = guessed ? rows.mixed.get(name) : undefined
       const why = mixed ? `text because of ${describe(mixed.cell)} in row ${mixed.row}, where ${mixed.was}s were before` : reason

@@ -8,7 +8,7 @@ import type { ColumnSpec } from './encoding.js'
 import { ignore } from './kinds.js'
 import { boolean, number } from './number.js'
 import { momentsOf, quantilesOf } from './statistics.js'
-import { ColumnView } from './table.js'
+import { ColumnView, type Room } from './table.js'
 import { text, wordsOf } from './text.js'
 
 /** A guess and, where a reader may wonder, its reason. */
@@ -24,18 +24,17 @@ export function namesIdentifier(name: string): boolean {
 
 const most = 20_000
 
-function guessNumber(view: ColumnView): Guess {
-  const values = view.numbers().filter((value) => !Number.isNaN(value))
+function guessNumber(view: ColumnView, room: Room): Guess {
+  const values = view.present(room)
   if (values.length === 0) return { spec: ignore(), reason: 'without any value' }
   const first = values[0] as number
   if (values.every((value) => value === first)) return { spec: ignore(), reason: `always ${first}` }
   if (values.length > 20 && values.every(Number.isInteger)) {
-    const distinct = new Set(values).size === values.length
     const low = values.reduce((a, b) => Math.min(a, b))
     const high = values.reduce((a, b) => Math.max(a, b))
     // The numbers of the rows themselves, in any order; a part of them leaves gaps.
     const dense = high - low < values.length * 3
-    if (distinct && (namesIdentifier(view.name) || (dense && isGrowing(values))))
+    if ((dense && isGrowing(values)) || (namesIdentifier(view.name) && new Set(values).size === values.length))
       return { spec: ignore(), reason: 'an identifier: every row has its own' }
   }
   const [q0, q1, q2, q3, q4] = quantilesOf(sampleOf(values), 5) as [number, number, number, number, number]
@@ -81,10 +80,10 @@ function guessText(view: ColumnView): Guess {
 }
 
 /** What a column is, told by the training part. */
-export function guessColumn(view: ColumnView): Guess {
-  if (view.column instanceof NumericColumn && view.type === 'number') return guessNumber(view)
+export function guessColumn(view: ColumnView, room: Room): Guess {
+  if (view.column instanceof NumericColumn && view.type === 'number') return guessNumber(view, room)
   if (view.type === 'date') {
-    const values = view.numbers().filter((value) => !Number.isNaN(value))
+    const values = view.present(room)
     if (values.length === 0) return { spec: ignore(), reason: 'without any value' }
     return values.every((value) => value === values[0]) ? { spec: ignore(), reason: 'always the same date' } : { spec: date() }
   }

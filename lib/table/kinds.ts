@@ -3,14 +3,14 @@
 import { WengertError } from '../errors.js'
 import { describe } from '../util/options.js'
 import { isPlainObject } from '../util/tree.js'
-import { categoryFromJSON, fitCategory } from './category.js'
+import { categoryFromJSON, codesVersion, fitCategory } from './category.js'
 import { dateFromJSON, fitDate } from './date.js'
 import { type ColumnSpec, type Encoding, encodingVersion, Fields, type KindName } from './encoding.js'
 import { fitBoolean, fitNumber, numberFromJSON } from './number.js'
-import type { ColumnView } from './table.js'
+import type { ColumnView, Room } from './table.js'
 import { fitText, textFromJSON } from './text.js'
 
-const fits: Partial<Record<KindName, (view: ColumnView, spec: ColumnSpec) => Encoding>> = {
+const fits: Partial<Record<KindName, (view: ColumnView, spec: ColumnSpec, room: Room) => Encoding>> = {
   number: fitNumber,
   boolean: fitBoolean,
   category: fitCategory,
@@ -32,11 +32,11 @@ export function ignore(): ColumnSpec<'ignore'> {
 }
 
 /** Fits one column as its spec says. Errors: ERR_DATA. */
-export function fitColumn(view: ColumnView, spec: ColumnSpec): Encoding {
+export function fitColumn(view: ColumnView, spec: ColumnSpec, room: Room): Encoding {
   const found = fits[spec.kind]
   if (!found)
     throw new WengertError('ERR_OPTION', `fitTable: column '${view.name}': ${spec.kind}() is for the target`, { actual: spec.kind })
-  return found(view, spec)
+  return found(view, spec, room)
 }
 
 /** The spec, if it is one. Errors: ERR_OPTION. */
@@ -58,6 +58,7 @@ export function encodingFromJSON(json: unknown, where: string): Encoding {
   const kind = f.text('kind')
   const read = Object.hasOwn(readers, kind) ? readers[kind] : undefined
   if (!read) throw f.fail('kind', Object.keys(readers).join(' or '))
-  if (f.json.version !== encodingVersion) throw f.fail('version', String(encodingVersion))
+  const versions = kind === 'category' ? [encodingVersion, codesVersion] : [encodingVersion]
+  if (!versions.includes(f.json.version as number)) throw f.fail('version', versions.join(' or '))
   return read(f)
 }

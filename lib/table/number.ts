@@ -3,8 +3,8 @@
 import { checkChoice, checkOptions } from '../util/options.js'
 import { missingTexts, numberIn, truthIn } from './cell.js'
 import { type ColumnSpec, type Encoding, encodingVersion, Fields, type Raw, refused } from './encoding.js'
-import { median, momentsOf, quantilesOf } from './statistics.js'
-import type { ColumnView } from './table.js'
+import { median, momentsOf, quantilesWithin } from './statistics.js'
+import type { ColumnView, Room } from './table.js'
 
 /** How a number is scaled. */
 export type Scale = 'standard' | 'quantiles' | 'none'
@@ -93,12 +93,13 @@ export function unscaled({ log, mean, deviation }: Scaling, z: number): number {
   return log ? signedExp(x) : x
 }
 
-/** Fits a scaling to numbers without NaN; a constant becomes 0. */
+/** Fits a scaling to numbers without NaN; a constant becomes 0. Reorders and changes `values`. */
 export function fitScaling(values: Float64Array, scale: Scale, log: boolean): Scaling {
   if (scale === 'quantiles' && values.length > 0)
-    return { log: false, mean: 0, deviation: 1, quantiles: quantilesOf(values, Math.min(256, Math.max(2, values.length))) }
+    return { log: false, mean: 0, deviation: 1, quantiles: quantilesWithin(values, Math.min(256, Math.max(2, values.length))) }
   if (scale === 'none') return { log, mean: 0, deviation: 1 }
-  const { mean, deviation } = momentsOf(log ? values.map(signedLog) : values)
+  if (log) for (let i = 0; i < values.length; i++) values[i] = signedLog(values[i] as number)
+  const { mean, deviation } = momentsOf(values)
   return { log, mean, deviation: deviation > 0 ? deviation : 1 }
 }
 
@@ -134,11 +135,13 @@ function encoding(fitted: Fitted): Encoding {
           return found
         }
   const how = scaling.quantiles ? 'by quantiles' : `${scaling.log ? 'logarithm, ' : ''}standardised`
+  const features = indicator ? [name, `${name} missing`] : [name]
   return {
     name,
     kind,
     optional,
-    features: indicator ? [name, `${name} missing`] : [name],
+    columns: features,
+    features,
     says: `${kind === 'boolean' ? 'yes or no' : `number, ${how}`}${indicator ? '; missing values marked' : ''}`,
     read,
     write(raw, out, at) {
@@ -151,14 +154,10 @@ function encoding(fitted: Fitted): Encoding {
   }
 }
 
-const present = (values: Float64Array): Float64Array => {
-  const some = values.some(Number.isNaN)
-  return some ? values.filter((value) => !Number.isNaN(value)) : values
-}
-
-/** The column's values as numbers; texts are read as `read` says. */
-function numbersOf(view: ColumnView, kind: 'number' | 'boolean', where: string): Float64Array {
-  const reader = encoding({
+/** The column's values that are not missing, as numbers, in the room's list; texts are read as `read` says. */
+function presentOf(view: ColumnView, kind: 'number' | 'boolean', room: Room): Float64Array {
+  if (view.type === 'number' && kind === 'number') return view.present(room)
+  const { read } = encoding({
     name: view.name,
     kind,
     optional: false,
@@ -166,32 +165,31 @@ function numbersOf(view: ColumnView, kind: 'number' | 'boolean', where: string):
     fill: 0,
     indicator: false,
   })
-  if (view.type === 'number' && kind === 'number') return view.numbers()
-  const out = new Float64Array(view.length)
-  for (let i = 0; i < view.length; i++) {
-    out[i] = (reader.read(view.at(i), () => `${where}: row ${i}, column '${view.name}'`) as number | undefined) ?? Number.NaN
+  const out = room.of(view.length)
+  let count = 0
+  for (let i = 0; i < out.length; i++) {
+    const value = read(view.at(i), () => `fitTable: row ${i}, column '${view.name}'`) as number | undefined
+    if (value !== undefined) out[count++] = value
   }
-  return out
+  return out.subarray(0, count)
 }
 
-export function fitNumber(view: ColumnView, spec: NumberOptions): Encoding {
-  const all = numbersOf(view, 'number', 'fitTable')
-  const values = present(all)
-  const fill = values.length > 0 ? median(values) : 0
-  const scaling = fitScaling(values, spec.scale ?? 'standard', spec.log ?? false)
+export function fitNumber(view: ColumnView, spec: NumberOptions, room: Room): Encoding {
+  const { scale = 'standard', log = false } = spec
+  const scaling = fitScaling(presentOf(view, 'number', room), scale, log)
+  const values = presentOf(view, 'number', room)
   return encoding({
     name: view.name,
     kind: 'number',
     optional: spec.optional ?? false,
     scaling,
-    fill,
-    indicator: values.length < all.length,
+    fill: values.length > 0 ? median(values) : 0,
+    indicator: values.length < view.length,
   })
 }
 
-export function fitBoolean(view: ColumnView, spec: { optional?: boolean }): Encoding {
-  const all = numbersOf(view, 'boolean', 'fitTable')
-  const values = present(all)
+export function fitBoolean(view: ColumnView, spec: { optional?: boolean }, room: Room): Encoding {
+  const values = presentOf(view, 'boolean', room)
   const scaling = fitScaling(values, 'standard', false)
   return encoding({
     name: view.name,
@@ -200,7 +198,7 @@ export function fitBoolean(view: ColumnView, spec: { optional?: boolean }): Enco
     scaling,
     // A truth value has no median worth the name: the mean, which becomes 0.
     fill: scaling.mean,
-    indicator: values.length < all.length,
+    indicator: values.length < view.length,
   })
 }
 

@@ -99,7 +99,7 @@ export class TablePredictor {
   /** How many outputs a row has. Errors: ERR_SHAPE where the model does not take the table's features, or gives too few or many outputs. */
   check(): number {
     const { records, dtype, target } = this.#parts
-    const { size } = this.model.predict(new Tensor([1, records.width], dtype, allocate(dtype, records.width)))
+    const { size } = this.#tried(new Tensor([1, records.width], dtype, allocate(dtype, records.width)))
     const single = size === 1 && target.task === 'classes' && target.outputs === 2
     if (size !== target.outputs && !single)
       throw new WengertError(
@@ -111,6 +111,20 @@ export class TablePredictor {
         },
       )
     return size
+  }
+
+  /** The outputs of a sample. Errors: ERR_SHAPE where the model takes other columns. */
+  #tried(x: Tensor): Tensor {
+    try {
+      return this.model.predict(x)
+    } catch (error) {
+      if (!(error instanceof WengertError) || error.code !== 'ERR_SHAPE') throw error
+      throw new WengertError(
+        'ERR_SHAPE',
+        `predict: the model does not take the table's ${x.shape[1]} columns; its first layer should be table.input(): ${error.message}`,
+        { expected: error.expected, actual: error.actual, cause: error },
+      )
+    }
   }
 
   #outputs(records: Iterable<unknown> | Table): { values: TypedArray; m: number } {

@@ -18,7 +18,7 @@ export interface RecordRules {
 const make = (dtype: FloatDtype, n: number): TypedArray => viewOf(dtype, new ArrayBuffer(n * (dtype === 'float32' ? 4 : 8)), 0, n)
 
 export class RecordEncoder {
-  /** The number of features of a record. */
+  /** The number of columns of x that a record becomes. */
   readonly width: number
   /** Every column that is known. */
   readonly names: ReadonlySet<string>
@@ -27,7 +27,7 @@ export class RecordEncoder {
     readonly encodings: readonly Encoding[],
     readonly rules: RecordRules,
   ) {
-    this.width = encodings.reduce((sum, { features }) => sum + features.length, 0)
+    this.width = encodings.reduce((sum, { columns }) => sum + columns.length, 0)
     this.names = new Set([...encodings.map(({ name }) => name), ...rules.known])
   }
 
@@ -47,7 +47,7 @@ export class RecordEncoder {
       if (own) found++
       else if (!encoding.optional) throw this.#missing(values, name, row)
       encoding.write(encoding.read(own ? cellOf(values[name], where) : undefined, where), out as Float32Array, at)
-      for (let i = at + encoding.features.length; at < i; at++)
+      for (let i = at + encoding.columns.length; at < i; at++)
         if (!Number.isFinite(out[at]))
           throw new WengertError('ERR_DATA', `${where()}: ${describe(values[name])} is too far from the training values`)
     }

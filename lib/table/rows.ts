@@ -12,7 +12,7 @@ const mostAhead = 1 << 22
 /** Writes the features of one column into `out` [rows, stride], from place `at` of each row. */
 function encodeColumn(encoding: Encoding, view: ColumnView, out: Float32Array, stride: number, at: number): void {
   const { column, length } = view
-  const width = encoding.features.length
+  const width = encoding.columns.length
   const where = (row: number) => () => `table: row ${row}, column '${view.name}'`
   if (column instanceof NumericColumn && column.type === 'number' && (encoding.kind === 'number' || encoding.kind === 'date')) {
     for (let i = 0; i < length; i++) encoding.write(column.values[view.place(i)] as number, out, i * stride + at)
@@ -32,7 +32,7 @@ function encodeColumn(encoding: Encoding, view: ColumnView, out: Float32Array, s
 /** Every text of the dictionary that occurs is encoded once. */
 function encodeByCode(encoding: Encoding, view: ColumnView, column: DictionaryColumn, out: Float32Array, stride: number, at: number): void {
   const { codes, dictionary } = column
-  const width = encoding.features.length
+  const width = encoding.columns.length
   const ahead = new (out.constructor as typeof Float32Array)(dictionary.length * width)
   const done = new Uint8Array(dictionary.length)
   for (let i = 0; i < view.length; i++) {
@@ -46,7 +46,7 @@ function encodeByCode(encoding: Encoding, view: ColumnView, column: DictionaryCo
   }
 }
 
-/** The features of all rows, [rows, features], into `out`. Errors: ERR_DATA naming row and column. */
+/** The columns of x of all rows, [rows, columns], into `out`. Errors: ERR_DATA naming row and column. */
 export function encodeRows(
   encodings: readonly Encoding[],
   rows: Table,
@@ -65,7 +65,7 @@ export function encodeRows(
       },
     )
   }
-  const stride = encodings.reduce((sum, { features }) => sum + features.length, 0)
+  const stride = encodings.reduce((sum, { columns }) => sum + columns.length, 0)
   let at = 0
   for (const encoding of encodings) {
     if (rows.has(encoding.name)) encodeColumn(encoding, rows.column(encoding.name), out, stride, at)
@@ -75,6 +75,6 @@ export function encodeRows(
     } else {
       throw new WengertError('ERR_DATA', `table: the column '${encoding.name}' is missing`, { expected: encoding.name, actual: rows.names })
     }
-    at += encoding.features.length
+    at += encoding.columns.length
   }
 }

@@ -41,21 +41,25 @@ function select(values: Float64Array, k: number): number {
   return values[k] as number
 }
 
-/** The median of numbers without NaN, the mean of the two middle ones of an even count. */
+/** The median of numbers without NaN, the mean of the two middle ones of an even count; reorders `values`. */
 export function median(values: Float64Array): number {
-  const copy = values.slice()
-  const m = copy.length
-  const upper = select(copy, m >> 1)
+  const m = values.length
+  const upper = select(values, m >> 1)
   if (m % 2 === 1) return upper
   // The lower half lies before the upper middle now.
   let lower = Number.NEGATIVE_INFINITY
-  for (let i = 0; i < m >> 1; i++) lower = Math.max(lower, copy[i] as number)
+  for (let i = 0; i < m >> 1; i++) lower = Math.max(lower, values[i] as number)
   return lower + (upper - lower) / 2
 }
 
 /** `count` values at equal steps of the distribution, the first the smallest, the last the largest. */
 export function quantilesOf(values: Float64Array, count: number): number[] {
-  const sorted = values.slice().sort()
+  return quantilesWithin(values.slice(), count)
+}
+
+/** As `quantilesOf`; sorts `values`. */
+export function quantilesWithin(values: Float64Array, count: number): number[] {
+  const sorted = values.sort()
   return Array.from({ length: count }, (_, i) => {
     const at = (i * (sorted.length - 1)) / (count - 1)
     const low = sorted[Math.floor(at)] as number

@@ -7,12 +7,24 @@ import { cellOf, type TableRecord } from './cell.js'
 import { ByteSet, type CellBytes } from './cells.js'
 import { type Column, type ColumnType, NumericColumn } from './column.js'
 import { ColumnBuilder, type Mixed } from './column-builder.js'
+import type { Expected } from './growing.js'
 
 /** More columns than this are a mistake of the source, such as keys that are values. */
 const mostColumns = 10_000
 
 /** Cells of a table for each value in it: beyond, the source is no table, and would take memory for nothing. */
 const mostEmpty = 64
+
+/** Room for the numbers of one column after the other. */
+export class Room {
+  #list = new Float64Array(0)
+
+  /** So many numbers, whatever they are: what was handed out before is the same memory. */
+  of(length: number): Float64Array {
+    if (this.#list.length < length) this.#list = new Float64Array(length)
+    return this.#list.subarray(0, length)
+  }
+}
 
 /** A column as a table sees it: its values in the order of the table's rows. */
 export class ColumnView {
@@ -44,12 +56,28 @@ export class ColumnView {
   /** The numbers, or milliseconds of dates, in a list of their own; NaN where one is missing. */
   numbers(): Float64Array {
     return withMemoryErrors('table', () => {
-      const { column, length } = this
-      if (!(column instanceof NumericColumn)) throw new WengertError('ERR_DATA', `column '${this.name}': expected numbers, got text`)
-      const out = new Float64Array(length)
-      for (let i = 0; i < length; i++) out[i] = column.values[this.place(i)] as number
+      const values = this.#values()
+      const out = new Float64Array(this.length)
+      for (let i = 0; i < out.length; i++) out[i] = values[this.place(i)] as number
       return out
     })
+  }
+
+  /** The numbers, or milliseconds of dates, that are not missing. The list is the room's, until the next asks it for one. */
+  present(room: Room): Float64Array {
+    const values = this.#values()
+    const out = room.of(this.length)
+    let count = 0
+    for (let i = 0; i < out.length; i++) {
+      const value = values[this.place(i)] as number
+      if (!Number.isNaN(value)) out[count++] = value
+    }
+    return out.subarray(0, count)
+  }
+
+  #values(): Float64Array | Int32Array {
+    if (this.column instanceof NumericColumn) return this.column.values
+    throw new WengertError('ERR_DATA', `column '${this.name}': expected numbers, got text`)
   }
 }
 
@@ -177,6 +205,8 @@ export interface BuildOptions {
   memory?: number | undefined
   /** Draws of the sample. */
   draw: () => number
+  /** About how many rows the source has, where that can be told from what has been read of it. */
+  expected?: Expected
 }
 
 /** What takes the rows of a source. */
@@ -217,7 +247,7 @@ export class TableBuilder implements RowSink {
   #add(name: string): ColumnBuilder {
     if (this.#builders.length >= mostColumns)
       throw new WengertError('ERR_DATA', `readTable: the source has more than ${mostColumns} columns; are its keys values?`)
-    const builder = new ColumnBuilder(name, this.#typeOf(name))
+    const builder = new ColumnBuilder(name, this.#typeOf(name), this.options.expected)
     this.#places.set(name, this.#builders.push(builder) - 1)
     return builder
   }

@@ -61,11 +61,13 @@ interface Fitted {
 
 function encoding(fitted: Fitted): Encoding {
   const { name, optional, buckets, words } = fitted
+  const features = Array.from({ length: buckets }, (_, i) => `${name} #${i}`)
   return {
     name,
     kind: 'text',
     optional,
-    features: Array.from({ length: buckets }, (_, i) => `${name} #${i}`),
+    columns: features,
+    features,
     says: `text, ${words > 1 ? `runs of up to ${words} words` : 'words'} hashed to ${buckets} features`,
     read: (value) => (value === undefined ? undefined : textOf(value)),
     write(raw, out, at) {

@@ -54,6 +54,18 @@ const layers: Record<string, [make: () => nn.Module, batch: Tensor]> = {
       [1, 0],
     ]),
   ],
+  'TableInput with places': [
+    () =>
+      new nn.TableInput(1, [new nn.Embedding(5, 2, { rng: rng() })], {
+        places: [{ count: 2 }, { count: 2, average: [0.25, 0.5] }],
+        tail: 1,
+      }),
+    tensor([
+      [0.5, 1, 2, 3, 9],
+      [-2, 0, 1, 4, 8],
+      [1, 1, 0, 0, 7],
+    ]),
+  ],
   'Embedding and Flatten': [
     () => new nn.Sequential(new nn.Embedding(5, 2, { rng: rng() }), new nn.Flatten(), new nn.Linear(4, 3, { rng: rng() })),
     tensor([

@@ -36,7 +36,7 @@ const table = fitTable(rows.without('label'), {
 const linear = new Linear(table.width, 1)
 linear.weight.assign(tensor([table.features.map((name) => ({ strong: 3, weak: 0.5 })[name] ?? 0)]))
 linear.bias?.assign(tensor([0]))
-const model = new Sequential(linear)
+const model = new Sequential(table.input(), linear)
 
 test('importance is in the order of what columns contribute', () => {
   const found = permutationImportance(model, table, rows.without('label'), { repeats: 5 })

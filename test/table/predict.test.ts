@@ -71,7 +71,7 @@ describe('a saved model answers to records', () => {
     const z = new TablePredictor(model, table).outputs([{ plan: 'pro', spend: 45 }])
     const p = 1 / (1 + Math.exp(((z[0] as number) - (z[1] as number)) / 2))
     expect(second?.probabilities?.yes).toBeCloseTo(p, 6)
-    expect(loaded.preprocess([{ plan: 'pro', spend: 45 }]).shape).toEqual([1, table.features.length])
+    expect(loaded.preprocess([{ plan: 'pro', spend: 45 }]).shape).toEqual([1, table.inputs.length])
   })
 
   test('numbers, in their own units', async () => {
@@ -105,6 +105,8 @@ describe('what does not fit is refused when it is saved or asked', () => {
     expect((await failureOf(saveModel(model, place('x'), { threshold: 0.4 }))).message).toContain('belong to a table')
     expect((await failureOf(saveModel(model, place('x'), { table: {} as never }))).message).toContain('made by fitTable')
     expect((await failureOf(saveModel(model, place('x'), { metadata: { big: 1n } }))).message).toContain('not JSON')
+    const bare = new Sequential(new Linear(table.width, 2))
+    expect((await failureOf(saveModel(bare, place('x'), { table }))).message).toContain('its first layer should be table.input()')
     const price = await trained('price')
     expect((await failureOf(saveModel(price.model, place('x'), { table: price.table, threshold: 0.4 }))).message).toContain('two classes')
   })

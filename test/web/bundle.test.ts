@@ -115,7 +115,8 @@ describe('wengert/web', () => {
     const known = await readTable(rows)
     const table = fitTable(known, { target: 'sold' })
     const answering = new nn.Sequential(
-      new nn.Linear(table.features.length, 4, { rng }),
+      table.input({ rng }),
+      new nn.Linear(table.width, 4, { rng }),
       new nn.Tanh(),
       new nn.Linear(4, table.outputs, { rng }),
     )
