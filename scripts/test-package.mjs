@@ -30,7 +30,8 @@ const { values } = parseArgs({
     runs: { type: 'string', default: '21' },
   },
 })
-const limits = { downloadMB: 2, unpackedMB: 8, importMs: 30, importMB: 10 }
+/** `importShare`: 30 ms where Node itself takes 40 to start. */
+const limits = { downloadMB: 2, unpackedMB: 8, importShare: 0.75, importMB: 10 }
 const folder = mkdtempSync(join(tmpdir(), 'wengert-package-'))
 const count = { passed: 0, failed: 0, skipped: 0 }
 const report = { checks: {} }
@@ -168,11 +169,11 @@ async function all() {
   Object.assign(report, costs(project, values.quick ? 5 : Number(values.runs)))
   const sizes = `the library ${megabytes(packed.bytes)}, with this platform's binary ${report.downloadMB.toFixed(2)} MB, unpacked ${report.unpackedMB.toFixed(2)} MB`
   console.log(
-    `${sizes}; import ${report.importMs} ms (processor ${report.importCpuMs} ms) and ${report.importMB} MB over an empty script, with the engine ${report.withEngineMs} ms and ${report.withEngineMB} MB`,
+    `${sizes}; import ${report.importMs} ms and ${report.importMB} MB over an empty script (processor: ${report.importCpuMs} ms over ${report.nodeCpuMs}), with the engine ${report.withEngineMs} ms and ${report.withEngineMB} MB`,
   )
   if (values.quick) return
   for (const [name, most] of Object.entries(limits)) {
-    if (packed.binary !== 'released' && name !== 'importMs' && name !== 'importMB') skip(`limit of ${name}`, 'not a released binary')
+    if (packed.binary !== 'released' && !name.startsWith('import')) skip(`limit of ${name}`, 'not a released binary')
     else
       check(`at most ${most} ${name}`, () =>
         report[name] <= most

@@ -97,6 +97,8 @@ function begin(launcher: Launcher): { addon: Addon; native: NativeWorld } {
   if (engine().name !== 'native') throw failed('several processes need the native engine; this one runs the JavaScript engine')
   const addon = loadAddon()
   const { name, family, size } = launcher
+  if (process.platform === 'win32')
+    throw failed(`${name} started this process, but several train together on Linux and macOS only, not on Windows`)
   const native = addon.worldBegin(libraryFiles(family, process.env, process.platform))
   if (native.size === 0)
     throw failed(
