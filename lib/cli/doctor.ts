@@ -114,7 +114,7 @@ const loadRemedies: [pattern: RegExp, says: string][] = [
   [/cut short|file too short/, 'A binary is not whole: remove it and install the package, or build it, again. Is the disk full?'],
   [/built from other sources/, 'A binary is of another version of the library: build it again, or remove build/.'],
   [
-    /no ELF file|built for|invalid ELF|wrong (ELF|architecture)|mach-o|Error relocating|Error loading shared|not a valid Win32/i,
+    /no ELF file|built for|invalid ELF|wrong (ELF|architecture)|mach-o|Error relocating|Error loading shared|linked against|not a valid Win32/i,
     'A binary is of another platform: install the package on this machine instead of copying node_modules.',
   ],
 ]
@@ -128,7 +128,7 @@ function remedies(report: Report): string[] {
   if (failure !== undefined) {
     const installed = installation()
     said.push(remedyOn(here, installed))
-    if (here in released && !installed.clone) said.push(`Where that does not help, build the binary: ${building}.`)
+    if (here in released && !installed.clone && !installed.named) said.push(`Where that does not help, build the binary: ${building}.`)
     said.push('Everything runs on the JavaScript engine meanwhile: the same results, more slowly.')
   }
   if (environment.WENGERT_BACKEND === 'js') said.push('WENGERT_BACKEND=js keeps the native engine from being used: unset it.')

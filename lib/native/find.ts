@@ -119,5 +119,9 @@ export function installation(): Installation {
     // Bundled into a program.
   }
   const folders = (requireHere().resolve.paths('wengert') ?? []).map((folder) => join(folder, '@wengert')).filter(existsSync)
-  return { clone, packages: [...new Set(folders.flatMap((folder) => readdirSync(folder)))].map((name) => `@wengert/${name}`) }
+  return {
+    named: process.env.WENGERT_ADDON,
+    clone,
+    packages: [...new Set(folders.flatMap((folder) => readdirSync(folder)))].map((name) => `@wengert/${name}`),
+  }
 }

@@ -47,14 +47,16 @@ const instead: Readonly<Record<string, string>> = {
 export const building =
   'npm start in a clone of the repository, with a C++ compiler, cmake and OpenBLAS; then name its build/Release/wengert.node in WENGERT_ADDON'
 
-/** How the library is installed: in a clone of its repository, or with which packages of platforms beside it. */
+/** How the library is installed: in a clone of its repository, or with which packages of platforms beside it; and what WENGERT_ADDON names. */
 export interface Installation {
+  named?: string | undefined
   clone: boolean
   packages: readonly string[]
 }
 
 /** One sentence or two: what to do where no binary loads. */
-export function remedyOn(name: string, { clone, packages }: Installation): string {
+export function remedyOn(name: string, { named, clone, packages }: Installation): string {
+  if (named) return `WENGERT_ADDON names ${named}, so nothing else was tried: name a binary for ${name}, or unset it.`
   if (clone) return 'This is a clone of the repository: npm run build:native builds the binary.'
   const known = binaries[name]
   if (!known) {

@@ -16,6 +16,9 @@ describe('platforms', () => {
       expect(remedyOn(name, alone)).toContain(`${packageFor(name)}, which holds the binary for this platform, is not installed`)
       expect(remedyOn(name, { clone: true, packages: [] })).toMatch(/npm run build:native/)
     }
+    expect(remedyOn('linux-x64-musl', { named: 'a.node', clone: true, packages: [] })).toBe(
+      'WENGERT_ADDON names a.node, so nothing else was tried: name a binary for linux-x64-musl, or unset it.',
+    )
     expect(packageFor('linux-x64-glibc')).toBe('@wengert/linux-x64')
     expect(remedyOn('win32-arm64', alone)).toMatch(/No release has a binary for win32-arm64.*Node for x64/)
     expect(remedyOn('freebsd-x64', alone)).toMatch(/No release has a binary for freebsd-x64\. To build one: npm start.*WENGERT_ADDON/)
