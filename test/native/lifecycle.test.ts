@@ -233,6 +233,6 @@ onNative('lifecycle', (native) => {
     vi.resetModules()
     expect(error.code).toBe('ERR_BACKEND')
     expect(error.message).toMatch(/[\\/]nowhere[\\/]wengert\.node: .*Cannot find module/)
-    expect(error.message).toMatch(/npm run build:native builds the binary/)
+    expect(error.message).toMatch(/WENGERT_ADDON names \/nowhere\/wengert\.node, so nothing else was tried: name a binary for/)
   })
 })
