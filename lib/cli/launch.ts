@@ -91,6 +91,8 @@ export const launch = (args: readonly string[]): Promise<number> =>
     const { command, family } = chosen(options.text('mpi'))
     const open = family === 'Open MPI'
     const hosts = hostfile === undefined ? (open ? ['--oversubscribe'] : []) : [open ? '--hostfile' : '-f', hostfile]
+    // Open MPI ties each rank to one processor, or to one of its sockets: its threads would share that, and wait for whoever else is there.
+    const free = open ? ['--bind-to', 'none'] : []
     const folder = mkdtempSync(join(tmpdir(), 'wengert-launch-'))
     const names = join(folder, 'ranks')
     const root = process.getuid?.() === 0 && open ? { OMPI_ALLOW_RUN_AS_ROOT: '1', OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: '1' } : {}
@@ -103,7 +105,7 @@ export const launch = (args: readonly string[]): Promise<number> =>
     // Open MPI hands its own variables on to other machines, and those that it is told to.
     const handed = open && hostfile !== undefined && stall !== undefined ? ['-x', 'WENGERT_STALL_SECONDS'] : []
     try {
-      return await started(command, ['-n', String(ranks), ...hosts, ...handed, process.execPath, ...program], environment, names)
+      return await started(command, ['-n', String(ranks), ...hosts, ...free, ...handed, process.execPath, ...program], environment, names)
     } finally {
       rmSync(folder, { recursive: true, force: true })
     }

@@ -7,7 +7,8 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { type LauncherName, lacking, run } from './launching.js'
+import { difference, follows, type Result, trajectories } from './following.js'
+import { lacking, run } from './launching.js'
 
 const slow = process.env.WENGERT_SLOW === '1'
 const times = slow ? 20 : 1
@@ -23,25 +24,6 @@ function report(what: string, took: readonly number[]): void {
   expect(most, what).toBeLessThan(10)
 }
 
-interface Result {
-  same: boolean
-  state: number[]
-  costs: number[]
-  scores: Record<string, number>
-}
-
-/** The largest difference of two states, as a share of the states' root mean square. */
-function difference(a: readonly number[], b: readonly number[]): number {
-  const size = Math.sqrt(a.reduce((sum, v) => sum + v * v, 0) / a.length)
-  return a.reduce((most, v, i) => Math.max(most, Math.abs(v - (b[i] as number))), 0) / size
-}
-
-async function trajectories(launcher: LauncherName | undefined, ranks: number, which: string): Promise<Record<string, Result>> {
-  const { code, out, err } = await run(launcher, ranks, 'trajectories.mjs', which, String(ranks))
-  expect({ code, err: code === 0 ? '' : err }).toEqual({ code: 0, err: '' })
-  return JSON.parse(out) as Record<string, Result>
-}
-
 const long = { timeout: 300_000 }
 
 for (const launcher of ['openmpi', ...(slow ? (['mpich'] as const) : [])] as const) {
@@ -50,17 +32,7 @@ for (const launcher of ['openmpi', ...(slow ? (['mpich'] as const) : [])] as con
     for (const ranks of slow ? [2, 3, 4] : [2]) {
       for (const which of ['all', 'chunks']) {
         test(`${ranks} ranks follow the trajectory of one process (${which})`, long, async () => {
-          const [one, many] = [await trajectories(undefined, ranks, which), await trajectories(launcher, ranks, which)]
-          expect(Object.keys(many)).toEqual(Object.keys(one))
-          for (const [name, { same, state, costs, scores }] of Object.entries(many)) {
-            const expected = one[name] as Result
-            expect({ name, same }).toEqual({ name, same: true })
-            expect(difference(expected.state, state), name).toBeLessThan(3e-6)
-            costs.forEach((cost, i) => {
-              expect(Math.abs(cost / (expected.costs[i] as number) - 1), `${name}, epoch ${i + 1}`).toBeLessThan(1e-6)
-            })
-            expect(scores.accuracy, name).toBeCloseTo(expected.scores.accuracy as number, 1)
-          }
+          await follows(which, ranks, await trajectories(launcher, ranks, which))
         })
       }
     }

@@ -10,13 +10,16 @@ export type LauncherName = 'openmpi' | 'mpich' | 'launch openmpi' | 'launch mpic
 const cli = fileURLToPath(new URL('../../dist/lib/cli/main.js', import.meta.url))
 
 const commands: Record<LauncherName, readonly string[]> = {
-  openmpi: ['mpirun.openmpi', '--oversubscribe'],
+  openmpi: ['mpirun.openmpi', '--oversubscribe', '--bind-to', 'none'],
   mpich: ['mpirun.mpich'],
   'launch openmpi': [process.execPath, cli, 'launch', '--mpi', 'openmpi'],
   'launch mpich': [process.execPath, cli, 'launch', '--mpi', 'mpich'],
 }
 
 const script = (name: string) => fileURLToPath(new URL(name, import.meta.url))
+
+/** What runs a program of this folder. */
+export const programOf = (name: string): string[] => [process.execPath, script(name)]
 
 /** Why a launcher cannot be used here; undefined where it can. */
 export function lacking(launcher: LauncherName): string | undefined {
