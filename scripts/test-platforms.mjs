@@ -7,6 +7,7 @@
  *   npm run test:platforms -- --only win32-x64             one of win32-x64, linux-x64-musl, linux-arm64
  *   npm run test:platforms -- --node 22                    with one version of Node alone
  *   npm run test:platforms -- --tests test/backend         some of the tests
+ *   npm run test:platforms -- --part exits                 some of the parts: kernels, start, exits, tests
  *   npm run test:platforms -- --quick                      kernels, quick start and three exits, no tests
  *
  * macOS cannot be run here: its binary is checked as it is built, and tested on the machines of the release workflow.
@@ -31,9 +32,11 @@ const { values } = parseArgs({
     only: { type: 'string', multiple: true, default: all.map(({ name }) => name) },
     node: { type: 'string' },
     tests: { type: 'string', multiple: true, default: ['test/native', 'test/backend', 'test/train'] },
+    part: { type: 'string', multiple: true, default: ['kernels', 'start', 'exits', 'tests'] },
     quick: { type: 'boolean', default: false },
   },
 })
+const wants = (part) => values.part.includes(part) && !(part === 'tests' && values.quick)
 const count = { passed: 0, failed: 0, skipped: 0 }
 
 function report(name, right, told = '') {
@@ -124,18 +127,18 @@ try {
       skip(platform.name, missing)
       continue
     }
-    kernels(platform)
-    if (!registry) {
+    if (wants('kernels')) kernels(platform)
+    if (wants('start') && !registry) {
       await pack(folder)
       registry = await startRegistry(folder)
     }
-    const { project } = install(folder, registry.address, { name: platform.name, flags: platform.flags })
+    const project = wants('start') && install(folder, registry.address, { name: platform.name, flags: platform.flags }).project
     for (const major of values.node ? [values.node] : platform.majors) {
       const name = `${platform.name}, ${major === 'bun' ? 'Bun' : `Node ${major}`}`
       const runtime = platform.runtime(major)
-      started(platform, name, runtime, project)
-      exits(platform, name, runtime)
-      if (!values.quick) tests(name, runtime)
+      if (wants('start')) started(platform, name, runtime, project)
+      if (wants('exits')) exits(platform, name, runtime)
+      if (wants('tests')) tests(name, runtime)
     }
   }
 } finally {

@@ -114,7 +114,7 @@ const loadRemedies: [pattern: RegExp, says: string][] = [
   [/cut short|file too short/, 'A binary is not whole: remove it and install the package, or build it, again. Is the disk full?'],
   [/built from other sources/, 'A binary is of another version of the library: build it again, or remove build/.'],
   [
-    /no ELF file|built for|invalid ELF|wrong (ELF|architecture)|mach-o|Error relocating|Error loading shared|linked against|not a valid Win32/i,
+    /no ELF file|built for|invalid ELF|wrong (ELF|architecture)|mach-o|Error relocating|Error loading shared|linked against|not a valid Win32|Bad EXE format/i,
     'A binary is of another platform: install the package on this machine instead of copying node_modules.',
   ],
 ]

@@ -32,9 +32,10 @@ WENGERT_LIBM64(Atan, atan)
 WENGERT_LIBM64(Sinh, sinh)
 WENGERT_LIBM64(Cosh, cosh)
 WENGERT_LIBM64(Asinh, asinh)
-WENGERT_LIBM64(Acosh, acosh)
 WENGERT_LIBM64(Atanh, atanh)
 WENGERT_LIBM64(Erf, erf)
+// Below 1 there is none; musl finds one below −2²⁵, where x + √(x² − 1) is lost in rounding.
+WENGERT_INLINE double Acosh(double x) { return x >= 1 ? __builtin_acosh(x) : __builtin_nan(""); }
 WENGERT_INLINE double Pow(double x, double y) { return __builtin_pow(x, y); }
 WENGERT_INLINE double Atan2(double x, double y) { return __builtin_atan2(x, y); }
 

@@ -122,8 +122,8 @@ const unaries: Partial<Record<ElementwiseOp, [number[], number[]]>> = {
     [0, 0.881373587019543],
   ],
   acosh: [
-    [1, 2],
-    [0, 1.3169578969248166],
+    [1, 2, 0.5, -67100976, -5e7, -inf, inf, nan],
+    [0, 1.3169578969248166, nan, nan, nan, nan, inf, nan],
   ],
   atanh: [
     [0, 0.5, 1],

@@ -98,7 +98,11 @@ onNative('finding a binary', ({ file }) => {
       () => renamed(good, 'napi_create_function'),
       /undefined symbol: napi_create_functioX|symbol not found/,
     ],
-    ['is no addon', () => renamed(good, 'napi_register_module_v1'), /did not self-register|it is not the addon of this package/],
+    [
+      'is no addon',
+      () => renamed(good, 'napi_register_module_v1'),
+      /did not self-register|it is not the addon of this package|not found in native module/,
+    ],
     ['lacks a function', () => renamed(good, 'abandonAll'), /it was built from other sources and lacks abandonAll; build it again/],
     ['is of another version', () => renamed(good, 'accumulate'), /it was built from other sources and lacks accumulate/],
   ]

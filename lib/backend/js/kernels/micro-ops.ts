@@ -78,7 +78,7 @@ export const loops: Readonly<Record<ElementwiseOp, Loop>> = {
     for (let i = 0; i < n; i++) y[yo + i] = Math.tanh(a[ao + i] as number)
   },
   asinh: each(Math.asinh),
-  acosh: each(Math.acosh),
+  acosh: each((x) => (x < 1 ? Number.NaN : Math.acosh(x))), // musl's, which Bun takes, has values below −2²⁵
   atanh: each(Math.atanh),
   erf: each(erf),
   // exp overflows to infinity for x < −709, and 1/infinity is the 0 that is wanted
