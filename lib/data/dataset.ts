@@ -19,7 +19,7 @@ import {
 import { Tensor } from '../tensor/tensor.js'
 import { allocateShared, type Dtype, type FloatDtype, withMemoryErrors } from '../util/dtype.js'
 import { checkChoice, checkOptions, describe } from '../util/options.js'
-import { formatShape, sizeOf } from '../util/shape.js'
+import { formatShape, sameShape, sizeOf } from '../util/shape.js'
 import { checkFinite } from './checks.js'
 import { type ImageFolderOptions, readImageFolder } from './image-folder.js'
 import { type ColumnNames, columnsOfRecords, type RecordColumns } from './record-columns.js'
@@ -28,7 +28,10 @@ import { type ColumnNames, columnsOfRecords, type RecordColumns } from './record
 export interface DataLike<X extends InputsLike = TensorLike> {
   x: X
   y: TensorLike
-  /** How much each sample counts: m finite numbers >= 0, not all 0; only their proportions matter. Equally by default. */
+  /**
+   * How much each sample counts: m finite numbers >= 0, not all 0; only their proportions matter. Or how much each step does, [m, T], for
+   * targets of [m, T, …]: 0 for those that do not. Equally by default.
+   */
   weights?: TensorLike | undefined
   classes?: readonly string[] | undefined
   features?: readonly string[] | undefined
@@ -191,10 +194,10 @@ export function checkData(where: string, data: unknown, dtype: FloatDtype = 'flo
     for (const [name, t] of tensorsOf(x)) checkFinite(where, fieldName(name), t)
     checkFinite(where, 'y', y)
   }
-  const samples = checkRows(where, x, y)
+  checkRows(where, x, y)
   const given = (data as DataLike).weights
   if (given === undefined) return { x, y }
-  return { x, y, weights: data instanceof Dataset ? (given as Tensor) : checkWeights(where, given, samples, dtype) }
+  return { x, y, weights: data instanceof Dataset ? (given as Tensor) : checkWeights(where, given, y, dtype) }
 }
 
 /** x, or its fields by name. Errors: as `column`; ERR_VALUE. */
@@ -203,8 +206,8 @@ function inputs(where: string, x: unknown, dtype: FloatDtype): Inputs {
   return treeOf(fieldsOf(where, x).map(([name, values]) => [name, column(where, fieldName(name), values, dtype)]))
 }
 
-/** How many samples there are. Errors: ERR_DATA for numbers of them that differ. */
-function checkRows(where: string, x: Inputs, y: Tensor): number {
+/** Errors: ERR_DATA for numbers of samples that differ. */
+function checkRows(where: string, x: Inputs, y: Tensor): void {
   const fields = tensorsOf(x)
   const [first, samples] = [fieldName(fields[0]?.[0] as string), fields[0]?.[1].shape[0] as number]
   const odd = fields.find(([, t]) => t.shape[0] !== samples)
@@ -214,27 +217,29 @@ function checkRows(where: string, x: Inputs, y: Tensor): number {
       `${where}: expected as many rows in each field of x, got ${samples} of ${first} and ${odd[1].shape[0]} of ${fieldName(odd[0])}`,
       { expected: samples, actual: odd[1].shape[0] },
     )
-  if (samples === y.shape[0]) return samples
+  if (samples === y.shape[0]) return
   throw new WengertError('ERR_DATA', `${where}: expected as many targets as samples, got ${samples} rows of x and ${y.shape[0]} of y`, {
     expected: samples,
     actual: y.shape[0],
   })
 }
 
-/** Weights of m samples, [m]. Errors: ERR_DATA, ERR_RANGE, ERR_VALUE. */
-function checkWeights(where: string, given: unknown, m: number, dtype: FloatDtype): Tensor {
+/** Weights of m samples, [m], or of their steps, [m, T]. Errors: ERR_DATA, ERR_RANGE, ERR_VALUE. */
+function checkWeights(where: string, given: unknown, y: Tensor, dtype: FloatDtype): Tensor {
+  const m = y.shape[0] as number
   const t = given instanceof Tensor ? given : asTensor(`${where}: weights`, given, {}, dtype)
-  if (t.size !== m || t.rank > 2) {
+  const perStep = t.rank === 2 && y.rank > 1 && t.shape[1] !== 1 && sameShape(t.shape, y.shape.slice(0, 2))
+  if ((t.size !== m || t.rank > 2) && !perStep) {
     throw new WengertError(
       'ERR_DATA',
-      `${where}: expected one weight for each of ${m} samples, got weights of shape ${formatShape(t.shape)}`,
+      `${where}: expected one weight for each of ${m} samples${y.rank > 1 ? `, or for each step, ${formatShape(y.shape.slice(0, 2))}` : ''}, got weights of shape ${formatShape(t.shape)}`,
       {
         expected: m,
         actual: t.shape,
       },
     )
   }
-  const weights = t.reshape([m])
+  const weights = perStep ? t : t.reshape([m])
   checkFinite(where, 'weights', weights)
   const negative = weights.data.findIndex((w) => w < 0)
   if (negative >= 0) {

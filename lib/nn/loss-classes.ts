@@ -37,7 +37,9 @@ import {
   define,
   floatingPrediction,
   type LossOptions,
+  type NamedLoss,
   pair,
+  perCount,
   reduced,
   sampleWeighted,
   toTensor,
@@ -171,7 +173,7 @@ function finish(op: string, values: Tensor, single: boolean, used: Tensor | unde
   const weighted = sampleWeighted(op, values, options)
   if (options.reduction === 'none') return single ? weighted.reshape([]) : weighted
   if (!used || options.reduction === 'sum') return reduced(op, weighted, options)
-  return div(sum(weighted), sum(sampleWeighted(op, used, options)))
+  return perCount(sum(weighted), sum(sampleWeighted(op, used, options)))
 }
 
 /** The class weights of labels, of several labels a sample their mean; none for distributions, whose means divide by m. */
@@ -213,7 +215,7 @@ export interface CrossEntropyOptions extends ClassLossOptions {
  * @example loss.crossEntropy(logits, labels, { weight: [1, 2, 4], labelSmoothing: 0.1 })
  * @example new MBSGD(model, { loss: loss.crossEntropy.with({ ignoreIndex: -1 }), batchSize: 32, learningRate: 0.1 })
  */
-export const crossEntropy = define<CrossEntropyOptions>({
+export const crossEntropy: NamedLoss<CrossEntropyOptions> = define<CrossEntropyOptions>({
   name: 'crossEntropy',
   targets: 'classes',
   outputs: 'classLogits',
@@ -221,7 +223,7 @@ export const crossEntropy = define<CrossEntropyOptions>({
   value: (prediction, target, options) => {
     const op = 'crossEntropy'
     const given = floatingPrediction(op, prediction)
-    if (given.rank > 2) return ofSteps(op, given, toTensor(op, 'target', target), options)
+    if (given.rank > 2) return ofSteps(op, crossEntropy, given, toTensor(op, 'target', target), options)
     const { z, m, classes, weight, single } = scores(op, 'logits', prediction, options)
     const { labelSmoothing: smoothing = 0 } = options
     const raw = toTensor(op, 'target', target)
@@ -244,45 +246,61 @@ export const crossEntropy = define<CrossEntropyOptions>({
   weightsOf: weightsOfLabels,
 })
 
-/** Of logits [m, …, k] and labels [m, …]: every label as a sample of its own. */
-function ofSteps(op: string, z: Tensor, target: Tensor, options: CrossEntropyOptions): Tensor {
+/** Of outputs [m, …, k] and labels [m, …]: every label as a sample of its own. */
+function ofSteps<Options extends ClassLossOptions>(
+  op: string,
+  loss: (z: Tensor, y: Tensor, options: Options) => Tensor,
+  z: Tensor,
+  target: Tensor,
+  options: Options,
+): Tensor {
   const lead = z.shape.slice(0, -1)
   const classes = z.shape[z.rank - 1] as number
   if (!sameShape(target.shape, lead))
     throw new WengertError(
       'ERR_SHAPE',
-      `${op}: expected labels ${formatShape(lead)} for logits ${formatShape(z.shape)}, one a step, got ${formatShape(target.shape)}`,
+      `${op}: expected labels ${formatShape(lead)} for outputs ${formatShape(z.shape)}, one a step, got ${formatShape(target.shape)}`,
       { expected: lead, actual: target.shape },
     )
   const rows = z.size / classes
-  const { sampleWeight, ...others } = options
-  const each = rows / (lead[0] as number)
-  // A sample's weight is that of each of its steps.
-  const spread =
-    sampleWeight === undefined
-      ? {}
-      : {
-          sampleWeight: broadcastTo(toTensor(op, 'sampleWeight', sampleWeight, z).reshape([lead[0] as number, 1]), [
-            lead[0] as number,
-            each,
-          ]).reshape([rows]),
-        }
-  const values = crossEntropy(z.reshape([rows, classes]), target.reshape([rows]), { ...others, ...spread })
+  const { sampleWeight, mask, ...others } = options
+  // What a sample or its first steps count, each of its labels does.
+  const spread = (name: 'sampleWeight' | 'mask', given: TensorLike | undefined) => {
+    if (given === undefined) return {}
+    const w = toTensor(op, name, given, name === 'mask' ? undefined : z)
+    const axes = name === 'mask' ? w.rank : 1
+    if (!sameShape(w.shape, lead.slice(0, axes)))
+      throw new WengertError(
+        'ERR_SHAPE',
+        `${op}: expected ${name} of shape ${formatShape(lead.slice(0, axes))}, got ${formatShape(w.shape)}`,
+        {
+          expected: lead.slice(0, axes),
+          actual: w.shape,
+        },
+      )
+    const whole = broadcastTo(w.reshape([...w.shape, ...lead.slice(axes).map(() => 1)]), lead)
+    return { [name]: whole.reshape([rows]) }
+  }
+  const each = { ...others, ...spread('sampleWeight', sampleWeight), ...spread('mask', mask) } as unknown as Options
+  const values = loss(z.reshape([rows, classes]), target.reshape([rows]), each)
   return options.reduction === 'none' ? values.reshape(lead) : values
 }
 
 /**
  * Negative log-likelihood: −q[label] of each sample, from log-probabilities q [m, k] (the output of `LogSoftmax`) and m class
- * indices; derivative −1 at the label. `weight` holds one factor a class, and the mean then divides by the weights used.
+ * indices; derivative −1 at the label. `weight` holds one factor a class, and the mean then divides by the weights used. With more axes,
+ * [m, T, k] and labels [m, T], each step counts by itself.
  *
  * @throws ERR_LABEL for a label outside 0 … k − 1; ERR_RANGE for a logarithm above 0; ERR_SHAPE
  */
-export const nll = define<ClassLossOptions>({
+export const nll: NamedLoss<ClassLossOptions> = define<ClassLossOptions>({
   name: 'nll',
   targets: 'classes',
   outputs: 'logProbabilities',
   value: (prediction, target, options) => {
-    const { z, m, classes, weight, single } = scores('nll', 'log-probabilities', prediction, options)
+    const given = floatingPrediction('nll', prediction)
+    if (given.rank > 2) return ofSteps('nll', nll, given, toTensor('nll', 'target', target), options)
+    const { z, m, classes, weight, single } = scores('nll', 'log-probabilities', given, options)
     const labels = checkLabels('nll', toTensor('nll', 'target', target), m, classes)
     checkLogarithms('nll', z)
     const used = weight && gather(weight, labels)
@@ -294,17 +312,20 @@ export const nll = define<ClassLossOptions>({
 
 /**
  * Multi-class hinge: Σ_{j≠y} max(0, 1 − z_y + z_j) of each sample, from scores z [m, k] and m class indices; subgradient 0 at
- * the kinks. `mean` is over samples; `weight` holds one factor a class, that of the label (the mean divides by m).
+ * the kinks. `mean` is over samples; `weight` holds one factor a class, that of the label (the mean divides by m). With more axes,
+ * [m, T, k] and labels [m, T], each step counts by itself.
  *
  * @throws ERR_LABEL for a label outside 0 … k − 1; ERR_SHAPE
  */
-export const multiClassHinge = define<ClassLossOptions>({
+export const multiClassHinge: NamedLoss<ClassLossOptions> = define<ClassLossOptions>({
   name: 'multiClassHinge',
   targets: 'classes',
   outputs: 'classScores',
   value: (prediction, target, options) => {
     const op = 'multiClassHinge'
-    const { z, m, classes, weight, single } = scores(op, 'scores', prediction, options)
+    const given = floatingPrediction(op, prediction)
+    if (given.rank > 2) return ofSteps(op, multiClassHinge, given, toTensor(op, 'target', target), options)
+    const { z, m, classes, weight, single } = scores(op, 'scores', given, options)
     const labels = checkLabels(op, toTensor(op, 'target', target), m, classes)
     const own = takeAlong(z, labels.reshape([m, 1]), 1)
     const others = sub(1, oneHot(labels, classes, { dtype: z.dtype as FloatDtype }))

@@ -4,11 +4,11 @@
  */
 
 import { WengertError } from '../errors.js'
-import { div, mul } from '../primitives/elementwise.js'
+import { div, equal, mul, notEqual, where } from '../primitives/elementwise.js'
 import { knownValues } from '../primitives/known-values.js'
 import { cast } from '../primitives/movement.js'
 import { mean, sum } from '../primitives/reduce.js'
-import { asTensor, isTypedArray, type TensorLike } from '../tensor/creation.js'
+import { asTensor, isTypedArray, ones, type TensorLike } from '../tensor/creation.js'
 import { Tensor } from '../tensor/tensor.js'
 import { type FloatDtype, isFloat } from '../util/dtype.js'
 import { checkChoice, checkNumber, checkOptions, describe, type NumberRule } from '../util/options.js'
@@ -25,6 +25,12 @@ export interface LossOptions {
   weight?: TensorLike | undefined
   /** Factors of the samples before reduction, one each; a mean over samples then divides by their sum: Σ wᵢ Lᵢ / Σ wᵢ. */
   sampleWeight?: TensorLike | undefined
+  /**
+   * Which values count: true or false, or factors, in the shape of the first axes of the values: [m], [m, T], …, so that steps of a sequence
+   * that are padding do not. What does not count is 0, whatever stands there; a mean is then over what does, Σ maskᵢ Lᵢ / Σ maskᵢ, and 0
+   * where nothing does. All count by default.
+   */
+  mask?: TensorLike | undefined
 }
 
 /** What a loss teaches from: class labels, probabilities in [0, 1], −1 or 1, or any numbers. */
@@ -49,7 +55,7 @@ export interface Loss {
    * divides by their sum (mathematics §2). Undefined where it puts none.
    */
   weightsOf?(target: Tensor, dtype: FloatDtype): Tensor | undefined
-  /** The label of what does not count, such as padding; `weightsOf` then says how much of a sample counts. */
+  /** The label of what does not count, such as padding; `weightsOf` then says how much of a sample counts. Trainers give a `mask` themselves. */
   readonly ignoreIndex?: number
 }
 
@@ -88,7 +94,7 @@ interface Definition<Options extends LossOptions> {
 export function define<Options extends LossOptions>(definition: Definition<Options>, bound?: Options): NamedLoss<Options> {
   const { name, targets, outputs = 'values', numbers = {}, value, weightsOf } = definition
   const rules = Object.entries(numbers) as [keyof Options & string, NumberRule][]
-  const known = ['reduction', 'weight', 'sampleWeight', ...rules.map(([key]) => key), ...(definition.tensors ?? [])]
+  const known = ['reduction', 'weight', 'sampleWeight', 'mask', ...rules.map(([key]) => key), ...(definition.tensors ?? [])]
   const merged = (options: Options | undefined): Options => {
     checkOptions(name, options, known)
     // An option that is there and undefined is one that was left out.
@@ -98,7 +104,17 @@ export function define<Options extends LossOptions>(definition: Definition<Optio
     for (const [key, rule] of rules) if (all[key] !== undefined) checkNumber(name, key, all[key], rule)
     return all
   }
-  const call = (prediction: TensorLike, target: TensorLike, options?: Options) => value(prediction, target, merged(options))
+  const call = (prediction: TensorLike, target: TensorLike, options?: Options) => {
+    const all = merged(options)
+    if (all.mask === undefined) return value(prediction, target, all)
+    const mask = toTensor(name, 'mask', all.mask)
+    // What stands where nothing counts may be no target at all.
+    const y = toTensor(name, 'target', target, prediction instanceof Tensor ? prediction : undefined)
+    const counted = sameShape(mask.shape, y.shape.slice(0, mask.rank))
+      ? where(along(notEqual(mask, 0), y), y, targets === 'signs' ? 1 : 0)
+      : y
+    return value(prediction, counted, { ...all, mask })
+  }
   Object.defineProperty(call, 'name', { value: name })
   const { ignoreIndex: ignored } = (bound ?? {}) as { ignoreIndex?: number }
   const loss = Object.assign(call, {
@@ -226,24 +242,49 @@ function weighted(op: string, name: string, values: Tensor, weight: TensorLike |
       { expected: values.shape, actual: w.shape },
     )
   }
-  return mul(values, perSample ? w.reshape([w.size, ...values.shape.slice(1).map(() => 1)]) : w)
+  return mul(values, along(w, values))
 }
 
-/** Applies the weights of samples alone. */
+/** A tensor of the first axes of another, with axes of 1 in place of the others. */
+const along = (w: Tensor, values: Tensor): Tensor =>
+  w.rank === values.rank ? w : w.reshape([...w.shape, ...values.shape.slice(w.rank).map(() => 1)])
+
+/** Leaves out what a mask does not count; factors multiply. Errors: ERR_SHAPE. */
+function masked(op: string, values: Tensor, given: TensorLike | undefined): Tensor {
+  if (given === undefined) return values
+  const mask = toTensor(op, 'mask', given)
+  if (!sameShape(mask.shape, values.shape.slice(0, mask.rank)))
+    throw new WengertError(
+      'ERR_SHAPE',
+      `${op}: expected mask to have the shape of the first axes of the losses, ${formatShape(values.shape)}, got ${formatShape(mask.shape)}`,
+      { expected: values.shape, actual: mask.shape },
+    )
+  const counted = where(along(notEqual(mask, 0), values), values, 0)
+  return mask.dtype === 'bool' ? counted : mul(counted, along(cast(mask, values.dtype), values))
+}
+
+/** Applies the mask, and the weights of samples. */
 export function sampleWeighted(op: string, values: Tensor, options: LossOptions): Tensor {
-  return weighted(op, 'sampleWeight', values, options.sampleWeight, false)
+  return weighted(op, 'sampleWeight', masked(op, values, options.mask), options.sampleWeight, false)
 }
 
-/** The reduction over all values, which the weights of samples have been applied to. */
-export function reduced(op: string, values: Tensor, { reduction = 'mean', sampleWeight }: LossOptions): Tensor {
+/** A sum by what counts in it; 0 where nothing does. */
+export const perCount = (total: Tensor, counts: Tensor): Tensor => div(total, where(equal(counts, 0), 1, counts))
+
+/** The reduction over all values, which the mask and the weights of samples have been applied to. */
+export function reduced(op: string, values: Tensor, { reduction = 'mean', sampleWeight, mask }: LossOptions): Tensor {
   if (reduction === 'none') return values
   if (reduction === 'sum') return sum(values)
+  if (mask !== undefined) {
+    const counts = sampleWeighted(op, ones(toTensor(op, 'mask', mask).shape, { dtype: values.dtype as FloatDtype }), { sampleWeight, mask })
+    return perCount(sum(values), mul(sum(counts), values.size / Math.max(1, counts.size)))
+  }
   if (sampleWeight === undefined) return mean(values)
   const weights = toTensor(op, 'sampleWeight', sampleWeight, values)
   return div(sum(values), mul(sum(cast(weights, values.dtype)), values.size / Math.max(1, weights.size)))
 }
 
-/** Applies both kinds of weights, then the reduction over all values. */
+/** Applies both kinds of weights and the mask, then the reduction over all values. */
 export function weightedAndReduced(op: string, values: Tensor, options: LossOptions): Tensor {
   return reduced(op, sampleWeighted(op, weighted(op, 'weight', values, options.weight, true), options), options)
 }

@@ -5,25 +5,28 @@
 
 import { Variable } from '../autodiff/tape.js'
 import { WengertError } from '../errors.js'
+import { mul, notEqual } from '../primitives/elementwise.js'
 import { reshape } from '../primitives/movement.js'
 import { Abstract } from '../primitives/primitive.js'
-import { mean } from '../primitives/reduce.js'
+import { mean, sum } from '../primitives/reduce.js'
 import { emptyTensor, type Tensor } from '../tensor/tensor.js'
 import { formatShape, sameShape } from '../util/shape.js'
-import type { Loss } from './loss-contract.js'
+import type { Loss, LossOptions } from './loss-contract.js'
 
 const nameOf = (loss: Loss): string => (loss.name ? `the loss '${loss.name}'` : 'the loss')
 
 /**
- * The losses of m samples, [m]: trailing axes are averaged.
+ * The losses of m samples, [m]: trailing axes are averaged, and steps that count differently added up.
  *
  * @param prediction [m, …]
+ * @param weights factors of the samples [m], or of their steps [m, T]
  * @throws ERR_SHAPE for values that are neither [m] nor shaped like the prediction, or like its steps; ERR_NOT_DIFFERENTIABLE for a loss that does not
  *   depend on the prediction by operations of tensors, or reads its values
  */
-export function lossesOf(loss: Loss, prediction: Tensor, target: Tensor): Tensor {
+export function lossesOf(loss: Loss, prediction: Tensor, target: Tensor, weights?: Tensor): Tensor {
   const m = prediction.shape[0] as number
-  const losses = called(loss, prediction, target)
+  const perStep = weights !== undefined && weights.rank > 1
+  const losses = called(loss, prediction, target, perStep ? { mask: notEqual(weights, 0) } : {})
   const steps = losses.rank > 1 && sameShape(losses.shape, prediction.shape.slice(0, -1))
   if (!sameShape(losses.shape, [m]) && !sameShape(losses.shape, prediction.shape) && !steps) {
     const crossed = losses.rank === 2 && losses.shape[0] === losses.shape[1]
@@ -43,12 +46,27 @@ export function lossesOf(loss: Loss, prediction: Tensor, target: Tensor): Tensor
       'ERR_NOT_DIFFERENTIABLE',
       `${nameOf(loss)} does not depend on the prediction in a way that has a derivative, so it would train nothing; compute it from the prediction by operations of tensors (p.sub(y).square()), not from values that were read`,
     )
-  return losses.rank === 1 ? losses : mean(reshape(losses, [m, losses.size / Math.max(1, m)]), 1)
+  if (perStep) return ofWeightedSteps(loss, losses, weights)
+  const each = losses.rank === 1 ? losses : mean(reshape(losses, [m, losses.size / Math.max(1, m)]), 1)
+  return weights ? mul(each, weights) : each
 }
 
-function called(loss: Loss, prediction: Tensor, target: Tensor): Tensor {
+/** The sums over a sample's steps: means would depend on how many are padding. Errors: ERR_SHAPE for losses that have no steps to count. */
+function ofWeightedSteps(loss: Loss, losses: Tensor, weights: Tensor): Tensor {
+  const [m, steps] = weights.shape as [number, number]
+  if (!sameShape(losses.shape.slice(0, 2), weights.shape))
+    throw new WengertError(
+      'ERR_SHAPE',
+      `${nameOf(loss)} gives one value a sample, ${formatShape(losses.shape)}, and not every step of the targets counts: expected one value a step, ${formatShape(weights.shape)}, or for each element; its option mask says which steps count`,
+      { expected: weights.shape, actual: losses.shape },
+    )
+  const each = losses.rank === 2 ? losses : mean(reshape(losses, [m, steps, losses.size / Math.max(1, m * steps)]), 2)
+  return sum(mul(each, weights), 1)
+}
+
+function called(loss: Loss, prediction: Tensor, target: Tensor, more: LossOptions): Tensor {
   try {
-    return loss(prediction, target, { reduction: 'none' }).resolve()
+    return loss(prediction, target, { reduction: 'none', ...more }).resolve()
   } catch (error) {
     if (!(error instanceof WengertError) || error.code !== 'ERR_VALUE_NEEDED' || !readsPrediction(loss, prediction, target)) throw error
     throw new WengertError(

@@ -2,11 +2,12 @@
 
 import { abs, minimum, mul, relu, square, sub } from '../primitives/elementwise.js'
 import { sum } from '../primitives/reduce.js'
+import { Tensor } from '../tensor/tensor.js'
 import { checkSigns, define, type LossOptions, pair, weightedAndReduced } from './loss-contract.js'
 
 /**
  * Half squared error, Eq. (3.52.2) with c = ½: ½ Σ (ŷ − y)² of each sample; derivative ŷ − y, Eq. (3.53).
- * `mean` is over samples.
+ * `mean` is over samples. With a `mask` of [m, T] each step is a sample of its own.
  */
 export const squaredError = define({
   name: 'squaredError',
@@ -14,8 +15,10 @@ export const squaredError = define({
   value: (prediction, target, options) => {
     const [q, y] = pair('squaredError', prediction, target)
     const squares = mul(square(sub(q, y)), 0.5)
-    const trailing = q.shape.slice(1).map((_, i) => i + 1)
-    return weightedAndReduced('squaredError', q.rank > 1 ? sum(squares, trailing) : squares, options)
+    // The axes of a sample: those behind its own, or the mask's.
+    const first = Math.max(1, options.mask instanceof Tensor ? options.mask.rank : 1)
+    const trailing = q.shape.slice(first).map((_, i) => first + i)
+    return weightedAndReduced('squaredError', trailing.length > 0 ? sum(squares, trailing) : squares, options)
   },
 })
 

@@ -9,6 +9,7 @@ import { compile, type Plan } from '../plan/plan.js'
 import { StateLayout } from '../plan/state-layout.js'
 import { Abstract } from '../primitives/primitive.js'
 import { shapesOnly } from '../primitives/random.js'
+import { ones } from '../tensor/creation.js'
 import { type FieldSpec, fieldName, formatFields, type Inputs, type Named, tensorsOf, treeOf } from '../tensor/inputs.js'
 import { emptyTensor, Tensor } from '../tensor/tensor.js'
 import { Tally } from '../util/bounded-cache.js'
@@ -343,7 +344,8 @@ export function outputShape(module: Predictable, batch: readonly FieldSpec[]): S
   } catch (error) {
     if (!(error instanceof WengertError) || error.code !== 'ERR_VALUE_NEEDED') throw error
     return run(
-      ({ shape, dtype }) => emptyTensor(shape, dtype),
+      // A sequence has a step at least.
+      ({ name, shape, dtype }) => (name === 'lengths' ? ones(shape, { dtype }) : emptyTensor(shape, dtype)),
       parameters.map((p) => new Tensor(p.shape, p.dtype, p.peek())),
     )
   }

@@ -9,30 +9,31 @@ import { dtypeOf, isFloat, type TypedArray } from '../util/dtype.js'
 import { describe, short } from '../util/options.js'
 import { sizeOf } from '../util/shape.js'
 import { inAgreement } from './agreement.js'
-import { FitPlan } from './fit-plan.js'
+import { type Evaluating, FitPlan } from './fit-plan.js'
 import type { Scores } from './history.js'
 import { contextOf } from './metric-context.js'
-import { isNamed, type Metrics, refuseUncounted } from './metrics.js'
+import { countsSome, isNamed, type Metrics } from './metrics.js'
 import { reportLayout, type StepParts } from './parts.js'
-import type { Prepared } from './prepare.js'
+import { lengthsOf, type Prepared, sampleOf } from './prepare.js'
 import type { Predictions } from './scores.js'
 
 /** Whether metrics need all predictions of a set at once. */
 export const needsPredictions = ({ wholes, custom }: Metrics): boolean => wholes.length + custom.length > 0
 
 /** Sums of a report as means over samples. */
-export function meansOf(report: Float64Array, at: number, metrics: Metrics, samples: number): Scores {
+export function meansOf(report: Float64Array, at: number, metrics: Metrics, samples: number, counted: boolean): Scores {
   const scores: Scores = { cost: 0 }
-  putMeans(scores, report, at, metrics, samples)
+  putMeans(scores, report, at, metrics, samples, counted)
   return scores
 }
 
-/** Writes the cost and the means into scores that are there already. */
-export function putMeans(scores: Scores, report: Float64Array, at: number, metrics: Metrics, samples: number): void {
+/** Writes the cost and the means into scores that are there already; `counted`: the report says how much metrics count. */
+export function putMeans(scores: Scores, report: Float64Array, at: number, metrics: Metrics, samples: number, counted: boolean): void {
   scores.cost = (report[at] as number) / samples
+  const counts = counted ? (report[at + 1 + metrics.means.length] as number) : samples
   for (let i = 0; i < metrics.means.length; i++) {
-    const { name, finish } = metrics.means[i] as Metrics['means'][number]
-    const mean = (report[at + 1 + i] as number) / samples
+    const { name, finish, perStep } = metrics.means[i] as Metrics['means'][number]
+    const mean = (report[at + 1 + i] as number) / (perStep ? counts : samples)
     put(scores, name, finish ? finish(mean) : mean)
   }
 }
@@ -54,25 +55,57 @@ function numberOf(name: string, value: unknown): number {
   )
 }
 
-/** What metrics of all predictions count: a label a step as a sample of its own, and none of the loss's `ignoreIndex`. Errors: ERR_DATA for no labels. */
-function countedOf(values: TypedArray, { y, samples, output }: Prepared, loss: Loss): Predictions {
-  const steps = loss.targets === 'classes' && output.length > 1 && y.size === sizeOf([samples, ...output.slice(0, -1)])
-  const outputs = steps ? (output[output.length - 1] as number) : sizeOf(output)
+/** Which steps of a set count, [m, T]; undefined where all do. */
+function maskOf({ x, y, samples, masked, weights }: Prepared): Tensor | undefined {
+  const perStep = weights && weights.rank > 1 ? weights : undefined
+  if (!masked && !perStep) return undefined
+  const steps = y.shape[1] as number
+  const lengths = masked ? lengthsOf(x) : undefined
+  const mask = new Uint8Array(samples * steps)
+  for (let i = 0; i < mask.length; i++) {
+    const inside = lengths === undefined || i % steps < (lengths.data[Math.floor(i / steps)] as number)
+    mask[i] = inside && perStep?.data[i] !== 0 ? 1 : 0
+  }
+  return new Tensor([samples, steps], 'bool', mask)
+}
+
+/** What metrics of all predictions count: a step that has a target as a sample of its own, and none that does not count. Errors: ERR_DATA for none. */
+function countedOf(values: TypedArray, data: Prepared, loss: Loss): Predictions {
+  const { y, samples, output } = data
+  const mask = maskOf(data)
+  const labelled = loss.targets === 'classes' && output.length > 1 && y.size === sizeOf([samples, ...output.slice(0, -1)])
+  const rows = labelled ? y.size : mask ? mask.size : samples
+  const outputs = values.length / rows
   const context = contextOf(loss, outputs)
   const { ignoreIndex } = loss
-  const all = { values, samples: steps ? y.size : samples, outputs, targets: y.data, context }
-  if (ignoreIndex === undefined || isFloat(y.dtype) || !y.data.includes(ignoreIndex as never)) return all
-  const targets = y.data.filter((label) => label !== ignoreIndex) as TypedArray
-  if (targets.length === 0)
-    throw new WengertError('ERR_DATA', `metrics: no label counts: all are ${ignoreIndex}, the loss's ignoreIndex`, { actual: ignoreIndex })
-  const kept = values.slice(0, targets.length * outputs) as TypedArray
-  let at = 0
-  for (let i = 0; i < y.size; i++) {
-    if (y.data[i] === ignoreIndex) continue
-    kept.set(values.subarray(i * outputs, (i + 1) * outputs), at)
-    at += outputs
+  const all = { values, samples: rows, outputs, targets: y.data, context }
+  const ignoring = ignoreIndex !== undefined && !isFloat(y.dtype) && y.size === rows
+  if (!ignoring && !mask) return all
+  const counts = (i: number) => !(ignoring && y.data[i] === ignoreIndex) && mask?.data[i] !== 0
+  const kept: number[] = []
+  for (let i = 0; i < rows; i++) if (counts(i)) kept.push(i)
+  if (kept.length === 0)
+    throw new WengertError('ERR_DATA', `metrics: no label counts: all are ${ignoreIndex}, the loss's ignoreIndex, or weigh 0`, {
+      actual: ignoreIndex,
+    })
+  const rowsOf = (from: TypedArray): TypedArray => {
+    const width = from.length / rows
+    const to = from.slice(0, kept.length * width) as TypedArray
+    kept.forEach((i, at) => {
+      to.set(from.subarray(i * width, (i + 1) * width), at * width)
+    })
+    return to
   }
-  return { values: kept, samples: targets.length, outputs, targets, context }
+  return { values: rowsOf(values), samples: kept.length, outputs, targets: rowsOf(y.data), context }
+}
+
+/** Errors: ERR_DATA for a metric of labels none of which counts. */
+export function refuseUncounted({ means }: Metrics, { y }: Prepared, { ignoreIndex }: Loss): void {
+  const metric = means.find(({ perStep }) => perStep)
+  if (ignoreIndex === undefined || !metric || isFloat(y.dtype) || y.data.some((label) => label !== ignoreIndex)) return
+  throw new WengertError('ERR_DATA', `${metric.name}: no label counts: all are ${ignoreIndex}, the loss's ignoreIndex`, {
+    actual: ignoreIndex,
+  })
 }
 
 /** Means, and the metrics of all predictions. */
@@ -84,16 +117,18 @@ export function scoresOf(
   loss: Loss,
   predictions: TypedArray | undefined,
 ): Scores {
-  const scores = meansOf(report, at, metrics, data.samples)
+  const scores = meansOf(report, at, metrics, data.samples, countsSome(loss, sampleOf(data)))
   if (!predictions) return scores
   if (metrics.wholes.length > 0) {
     const whole = countedOf(predictions, data, loss)
     for (const metric of metrics.wholes) put(scores, metric.name, metric.whole(whole))
   }
+  const mask = metrics.custom.length > 0 ? maskOf(data) : undefined
   for (const { name, whole: own } of metrics.custom) {
     const value = own(
       new Tensor([data.samples, ...data.output], dtypeOf(predictions) ?? 'float32', predictions.slice() as TypedArray),
       data.y,
+      mask ? { mask } : {},
     )
     put(scores, name, numberOf(name, value))
   }
@@ -103,18 +138,20 @@ export function scoresOf(
 /**
  * Evaluates a set over a copy of the state.
  *
+ * @param evaluating how the set is cut; a part after the other by default
  * @param failed what a failed run means
  */
 export async function evaluate(
   parts: StepParts,
   data: Prepared,
   metrics: Metrics,
+  evaluating: (own: Prepared) => Evaluating | undefined,
   failed: (result: BlockResult, plan: FitPlan) => Error,
   cache: BoundedCache<Held> | undefined,
 ): Promise<Scores> {
-  refuseUncounted(metrics, data.y, parts.loss)
-  const report = reportLayout(parts.metrics.length, false, true, 0)
-  const plan = new FitPlan({ parts, report, validation: data, predictions: needsPredictions(metrics), cache })
+  refuseUncounted(metrics, data, parts.loss)
+  const report = reportLayout(parts.metrics.length, false, true, 0, metrics.means.length > 0 && countsSome(parts.loss, sampleOf(data)))
+  const plan = new FitPlan({ parts, report, validation: data, evaluating, predictions: needsPredictions(metrics), cache })
   const state = parts.state.copy()
   const runner = plan.runner(state)
   try {

@@ -16,15 +16,15 @@ import { anyRank, fromFirst, settle, takeFromFirst, writeTogether } from './agre
 import { type Told, type Watched, warnOf } from './callbacks.js'
 import { encodeCheckpoint, fingerprint } from './checkpoint.js'
 import { CheckpointPolicy } from './checkpoint-policy.js'
-import { needsPredictions } from './evaluation.js'
+import { needsPredictions, refuseUncounted } from './evaluation.js'
 import { Blocks } from './fit-blocks.js'
 import type { FitOptions, FitSettings } from './fit-options.js'
-import { type Batching, FitPlan } from './fit-plan.js'
+import { type Batching, type Evaluating, FitPlan } from './fit-plan.js'
 import { recordsOf } from './fit-records.js'
 import { Recovery } from './fit-recovery.js'
 import { HealthWatch } from './health.js'
 import type { History, StopReason } from './history.js'
-import { type MeanMetric, refuseUncounted } from './metrics.js'
+import { countsSome, type MeanMetric } from './metrics.js'
 import { Moments, memoriesOf } from './moments.js'
 import { type ReportLayout, reportLayout, type StepParts } from './parts.js'
 import { Policies } from './policies.js'
@@ -42,6 +42,8 @@ export interface FitHost extends Watched {
   prepare(where: string, data: AnyData): Prepared
   parts(metrics: readonly MeanMetric[]): StepParts
   batching(set: Prepared, parts: StepParts): Batching
+  /** How a set is evaluated, where not a part after the other. */
+  evaluating(set: Prepared, parts: StepParts): Evaluating | undefined
   /** Where a fit's programs are kept for the next one; none where they cannot be. */
   readonly cache: BoundedCache<Held> | undefined
 }
@@ -88,10 +90,11 @@ export class FitLoop {
       const names = [...metrics.wholes, ...metrics.custom].map(({ name }) => name).join(', ')
       throw new WengertError('ERR_OPTION', `fit: ${names} need all predictions at once, and so validation data; give validation`)
     }
-    for (const { y } of [this.#set, ...(this.#validation ? [this.#validation] : [])]) refuseUncounted(metrics, y, host.loss)
+    for (const data of [this.#set, ...(this.#validation ? [this.#validation] : [])]) refuseUncounted(metrics, data, host.loss)
     const parts = host.parts(metrics.means)
     const trained = parts.state.parameters.filter((p) => p.trained)
-    this.#layout = reportLayout(metrics.means.length, true, this.#validation !== undefined, health ? trained.length : 0)
+    const counted = metrics.means.length > 0 && countsSome(host.loss, sampleOf(this.#set))
+    this.#layout = reportLayout(metrics.means.length, true, this.#validation !== undefined, health ? trained.length : 0, counted)
     this.#parts = health ? { ...parts, health: this.#layout.health } : parts
     const batching = host.batching(this.#set, this.#parts)
     const { unfinished } = host.progress
@@ -101,6 +104,7 @@ export class FitLoop {
       report: this.#layout,
       set: { data: this.#set, batching },
       validation: this.#validation,
+      evaluating: (own) => host.evaluating(own, this.#parts),
       carry: unfinished?.partial !== undefined || checkpoint?.everyUpdates !== undefined || checkpoint?.everySeconds !== undefined,
       predictions: needsPredictions(metrics),
       cache: host.cache,

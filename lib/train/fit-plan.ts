@@ -18,7 +18,7 @@ import { partOf } from './meeting.js'
 import type { ReportLayout, StepParts } from './parts.js'
 import { Timetable, type Turn } from './position.js'
 import { type Prepared, sampleOf, totalWeightOf } from './prepare.js'
-import { type Cut, carryProgram, evaluationProgram, updateProgram } from './programs.js'
+import { type Chunk, type Cut, carryProgram, evaluationProgram, updateProgram } from './programs.js'
 
 /** How a trainer cuts a data set. */
 export interface Batching {
@@ -32,12 +32,21 @@ export interface Batching {
   ordered?: string
 }
 
+/** How a set is evaluated where its samples are not taken as they stand. */
+export interface Evaluating {
+  readonly chunks: readonly Chunk[]
+  /** Which sample comes when. */
+  readonly order: Int32Array
+}
+
 export interface PlanRequest {
   parts: StepParts
   report: ReportLayout
   /** What is trained on; none where only evaluation is wanted. */
   set?: { data: Prepared; batching: Batching } | undefined
   validation?: Prepared | undefined
+  /** How that is cut; a part after the other by default. */
+  evaluating?: ((own: Prepared) => Evaluating | undefined) | undefined
   /** Whether epochs may be cut. */
   carry?: boolean
   /** Whether the validation's predictions are kept. */
@@ -59,12 +68,14 @@ export class FitPlan {
   /** This process's part of what is evaluated, and all of it. */
   readonly #validation: Prepared | undefined
   readonly #evaluated: Prepared | undefined
+  /** In which order its samples are taken, where not as they stand. */
+  readonly #order: Int32Array | undefined
   readonly #table: InputTable
   readonly #execution: Execution
   /** Whether the programs are this plan's own. */
   readonly #own: boolean
 
-  constructor({ parts, report, set, validation, carry = false, predictions = false, cache }: PlanRequest) {
+  constructor({ parts, report, set, validation, evaluating, carry = false, predictions = false, cache }: PlanRequest) {
     this.parts = parts
     this.report = report
     this.#set = set?.data
@@ -76,7 +87,10 @@ export class FitPlan {
       const size = validation.samples * sizeOf(validation.output)
       this.predictions = allocateShared(parts.dtype, size)
     }
-    const chunks = this.#validation ? chunksOf(this.#validation.samples) : []
+    const own = this.#validation
+    const sorted = own && own.samples > 0 ? evaluating?.(own) : undefined
+    this.#order = sorted?.order
+    const chunks = sorted?.chunks ?? (own ? chunksOf(own.samples) : [])
     const carries = carry && Timetable.cuttable(cuts)
     this.timetable = new Timetable(
       cuts,
@@ -90,6 +104,7 @@ export class FitPlan {
       training: set !== undefined,
       order: cuts.some(({ kind }) => kind === 'gathered'),
       validation: validation !== undefined,
+      sorted: sorted !== undefined,
       carry: carries,
       predictions: this.predictions && validation?.output,
     })
@@ -99,10 +114,12 @@ export class FitPlan {
     const [whole, evaluated] = [set && chunked ? wholeOf(set.data) : undefined, validation && wholeOf(validation)]
     const samples = set?.data.samples ?? 0
     const specs = (): PlanSpec[] => [
-      ...cuts.map((cut) => updateProgram(parts, table, cut, { samples, whole, report: report.length })),
-      ...chunks.map(({ rows }) =>
-        evaluationProgram(parts, table, rows, {
+      ...cuts.map((cut) => updateProgram(parts, table, cut, { samples, whole, report: report.length, masked: sample.masked })),
+      ...chunks.map((chunk) =>
+        evaluationProgram(parts, table, chunk, {
           whole: evaluated as NonNullable<typeof evaluated>,
+          masked: sample.masked,
+          samples: own?.samples ?? 0,
           entry: report.validation,
           report: report.length,
         }),
@@ -113,7 +130,20 @@ export class FitPlan {
     this.#own = cache === undefined
     if (cache) {
       const metrics = parts.metrics.map(({ name }) => name)
-      const made = [parts.ranks, samples, whole, evaluated, report, parts.health, metrics, table.columns, cuts, chunks, carries]
+      const made = [
+        parts.ranks,
+        sample.masked,
+        samples,
+        whole,
+        evaluated,
+        report,
+        parts.health,
+        metrics,
+        table.columns,
+        cuts,
+        chunks,
+        carries,
+      ]
       const key = `fit ${engine().name} ${parts.signature.id} ${parts.state.id} ${JSON.stringify(made)}`
       this.#execution = (cache.get(key) as Execution | undefined) ?? (cache.set(key, make()) as Execution)
     } else this.#execution = make()
@@ -174,6 +204,7 @@ export class FitPlan {
       ...this.#table.arraysOf('validation x', this.#validation?.x),
       'validation y': this.#validation?.y.data,
       'validation weights': this.#validation?.weights?.data,
+      'validation order': this.#order,
       predictions: this.predictions && this.#ownOf(this.predictions),
     }
     const given = Object.entries(arrays).filter((entry): entry is [InputName, TypedArray] => entry[1] !== undefined)
@@ -190,9 +221,17 @@ export class FitPlan {
     return live ? (predictions.subarray(range[0] * width, range[1] * width) as TypedArray) : (predictions.subarray(0, 0) as TypedArray)
   }
 
-  /** Adds up over all processes what each has evaluated: sums in a block's report, and predictions. */
+  /** Brings together what was evaluated: predictions in the order of the samples, and what each process has. */
   async gather(report: Float64Array): Promise<void> {
     const { predictions } = this
+    if (predictions && this.#order) {
+      const own = this.#ownOf(predictions)
+      const taken = own.slice()
+      const width = own.length / this.#order.length
+      this.#order.forEach((sample, i) => {
+        own.set(taken.subarray(i * width, (i + 1) * width), sample * width)
+      })
+    }
     const { validation, health, length } = this.report
     if (!this.parts.ranks || !this.#evaluated) return
     const own = new Float64Array(report.length)

@@ -44,7 +44,7 @@ export function recordsOf(
       learningRate: hyperparameters.table[(updates - 1) * hyperparameters.each] as number,
       seconds,
     }
-    putMeans(record, result.report, i * length, settings.metrics, timetable.seen)
+    putMeans(record, result.report, i * length, settings.metrics, timetable.seen, layout.counted)
     if (validation || settings.health) {
       const row = position.row(result, i) as Float64Array
       if (validation) record.validation = scoresOf(row, layout.validation, settings.metrics, validation, loss, plan.predictions)

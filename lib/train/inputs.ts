@@ -29,6 +29,8 @@ export type InputName =
   | `validation x.${string}`
   | 'validation y'
   | 'validation weights'
+  /** Indices of the validation's samples, batch by batch, where they are not taken as they stand. */
+  | 'validation order'
   /** Written: the validation's predictions. */
   | 'predictions'
 
@@ -108,23 +110,25 @@ export class InputTable {
 export function inputTable(
   parts: StepParts,
   sample: SampleSpec,
-  uses: { training?: boolean; order?: boolean; validation?: boolean; carry?: boolean; predictions?: Shape | undefined },
+  uses: { training?: boolean; order?: boolean; validation?: boolean; sorted?: boolean; carry?: boolean; predictions?: Shape | undefined },
 ): InputTable {
   const { dtype } = parts
-  const { training = false, order = false, validation = false, carry = false, predictions } = uses
+  const { training = false, order = false, validation = false, sorted = false, carry = false, predictions } = uses
   const columnsOf = (x: 'x' | 'validation x') =>
     Object.fromEntries(sample.x.map((field) => [fieldName(field.name, x), { row: field.shape, dtype: field.dtype }]))
   const y = { row: sample.y, dtype: sample.yDtype }
   const number = { row: [], dtype } as const
+  const weights = { row: sample.weighted === 'steps' ? sample.y.slice(0, 1) : [], dtype }
   const integer = { row: [], dtype: 'int32' } as const
   const columns: Partial<Record<InputName, Column>> = {
     ...(training && { ...columnsOf('x'), y, hyperparameters: number }),
     ...(order && { order: integer }),
-    ...(training && sample.weighted && { weights: number }),
+    ...(training && sample.weighted && { weights }),
     ...(training && parts.signature.draws && { draws: integer }),
     ...(carry && { carry: { row: [], dtype: 'float64' } }),
     ...(validation && { ...columnsOf('validation x'), 'validation y': y }),
-    ...(validation && sample.weighted && { 'validation weights': number }),
+    ...(validation && sample.weighted && { 'validation weights': weights }),
+    ...(sorted && { 'validation order': integer }),
     ...(predictions && { predictions: { row: predictions, dtype, writable: true } }),
   }
   return new InputTable(columns, sample.x)

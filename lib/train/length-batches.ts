@@ -10,13 +10,14 @@ import { inEvalMode } from '../nn/predictor.js'
 import { slice } from '../primitives/parts.js'
 import { fieldName, type Inputs, mapInputs, tensorsOf } from '../tensor/inputs.js'
 import { Tensor } from '../tensor/tensor.js'
+import { allocateShared } from '../util/dtype.js'
 import { formatShape, type Shape, sameShape } from '../util/shape.js'
-import type { Batching } from './fit-plan.js'
+import type { Batching, Evaluating } from './fit-plan.js'
 import type { InputName } from './inputs.js'
 import type { StepParts } from './parts.js'
 import type { Turn } from './position.js'
 import type { Prepared } from './prepare.js'
-import type { Cut } from './programs.js'
+import type { Chunk, Cut } from './programs.js'
 
 /** Buckets where a trainer is not told how many: each is a program. */
 const usual = 8
@@ -70,6 +71,38 @@ export function lengthBatches(set: Prepared, parts: StepParts, most: number | tr
   }
 }
 
+/** A set by length, each part cut to the steps of its longest; undefined for one that cannot be cut. */
+export function lengthEvaluation(set: Prepared, parts: StepParts, most: number | true, size: number): Evaluating | undefined {
+  const { samples } = set
+  try {
+    const { lengths, steps, fields } = sequencesOf(set)
+    const rows = Math.min(size, samples)
+    const { buckets, rest } = new LengthBuckets(lengths, rows, most === true ? usual : most)
+    const [shortest] = buckets
+    if (!shortest || shortest.steps >= steps) return undefined
+    const of = trimmedOf(set, parts, { lengths, steps, fields }, shortest.steps)
+    const chunk = (n: number, repeat: number, kept: number): Chunk => ({
+      rows: n,
+      repeat,
+      ...(kept < steps && { trim: { steps: kept, of } }),
+    })
+    const chunks = [chunk(rest, rest > 0 ? 1 : 0, shortest.steps), ...buckets.map((bucket) => chunk(rows, bucket.batches, bucket.steps))]
+    const order = Int32Array.from({ length: samples }, (_, i) => i)
+    order.sort((a, b) => (lengths[a] as number) - (lengths[b] as number) || a - b)
+    return { chunks: chunks.filter(({ repeat }) => repeat > 0), order: allocateSharedOrder(order) }
+  } catch (error) {
+    // Without lengths, or of a model that padding matters to: it is evaluated as it stands.
+    if (error instanceof WengertError && error.code === 'ERR_OPTION') return undefined
+    throw error
+  }
+}
+
+function allocateSharedOrder(order: Int32Array): Int32Array {
+  const out = allocateShared('int32', order.length) as Int32Array
+  out.set(order)
+  return out
+}
+
 interface Sequences {
   readonly lengths: ArrayLike<number>
   /** Of all of x, with what is padding in every sample. */
@@ -108,7 +141,7 @@ function sequencesOf({ x: inputs, samples }: Prepared): Sequences {
  * @param shortest the steps of the shortest bucket
  */
 function trimmedOf(set: Prepared, parts: StepParts, sequences: Sequences, shortest: number): readonly InputName[] {
-  const { steps, fields, lengths } = sequences
+  const { steps, fields } = sequences
   const short = shortenedOutput(set, parts, sequences, shortest)
   const { output: long, y } = set
   refusePadding(set, parts, sequences, shortest)
@@ -118,21 +151,9 @@ function trimmedOf(set: Prepared, parts: StepParts, sequences: Sequences, shorte
       `cannot tell what the model's outputs are of shorter sequences: ${formatShape(long)} of ${steps} steps, ${formatShape(short)} of ${shortest}`,
       short,
     )
-  const { ignoreIndex } = parts.loss
-  if (ignoreIndex === undefined || y.rank !== 2)
-    throw refuse(
-      'would change the cost, which counts what is padding: give the labels there a number of their own, and the loss that number: loss.crossEntropy.with({ ignoreIndex: -1 })',
-    )
-  for (let i = 0; i < set.samples; i++)
-    for (let t = lengths[i] as number; t < steps; t++) {
-      const label = y.data[i * steps + t] as number
-      if (label !== ignoreIndex)
-        throw refuse(
-          `cuts off what is padding, whose labels do not count: expected ${ignoreIndex}, the loss's ignoreIndex, behind the end of sample ${i}, got ${label} at step ${t}`,
-          label,
-        )
-    }
-  return [...fields, 'y']
+  if (!set.masked)
+    throw refuse(`cannot tell which of the targets ${formatShape(y.shape)} are of padding: expected one a step of the sequences`, y.shape)
+  return [...fields, 'y', ...(set.weights && set.weights.rank > 1 ? (['weights'] as const) : [])]
 }
 
 /** The given rows and steps of the fields that have them. */

@@ -11,9 +11,8 @@ import { sum } from '../primitives/reduce.js'
 import { full, zeros } from '../tensor/creation.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { isFloat } from '../util/dtype.js'
-import { sizeOf } from '../util/shape.js'
-import { contextOf } from './metric-context.js'
-import { knownShare, least, type Share, type StepParts, type Whole } from './parts.js'
+import { metricsOfBatch } from './metrics.js'
+import { countsOf, knownShare, least, type Share, type StepParts, type Whole } from './parts.js'
 
 /** A rank's rows of those `first` … `last` − 1; one that counts nothing where there are none for it. */
 export function partOf({ rank, size }: Ranks, first: number, last: number): { range: readonly [number, number]; live: boolean } {
@@ -46,8 +45,7 @@ export class Meeting {
   share(y: Tensor, weights: Tensor | undefined, whole: Whole | undefined): Share {
     const { parts, cut } = this
     if (cut.kind === 'chunk') return knownShare(whole as Whole, weights)
-    const own = parts.loss.weightsOf?.(y, parts.dtype)
-    const counts = own && weights ? mul(own, weights) : (own ?? weights)
+    const counts = countsOf(parts.loss, parts.dtype, () => y, weights)
     this.#samples = cut.rows
     if (!counts && !cut.own) return { weights, samples: cut.rows, factor: 1 / cut.rows }
     return { weights, samples: cut.rows, factor: 1, counts: counts ? sum(counts) : full([], y.shape[0] as number, { dtype: parts.dtype }) }
@@ -56,12 +54,11 @@ export class Meeting {
   /** Takes what a forward pass has given. */
   add({ losses, prediction }: { losses: Tensor; prediction: Tensor }, y: Tensor, share: Share, live: boolean): void {
     const { metrics, loss, dtype } = this.parts
-    const context = contextOf(loss, sizeOf(prediction.shape.slice(1)))
     const counted = (values: Tensor) => {
       const total = sum(isFloat(values.dtype) ? values : cast(values, dtype))
       return live ? total : mul(total, 0)
     }
-    const numbers = [losses, ...metrics.map((metric) => metric.perSample(prediction, y, context))].map(counted)
+    const numbers = [losses, ...metricsOfBatch(metrics, loss, prediction, y, share.weights)].map(counted)
     this.#numbers = this.#numbers?.map((before, i) => before.add(numbers[i] as Tensor)) ?? numbers
     if (share.counts) {
       const counts = live ? share.counts : mul(share.counts, 0)

@@ -3,6 +3,7 @@
 import { WengertError } from '../errors.js'
 import type { Loss, OutputKind, TargetKind } from '../nn/loss.js'
 import { boundaryOf, outputsOf } from '../nn/loss-outputs.js'
+import type { Tensor } from '../tensor/tensor.js'
 
 /** What a metric of one's own is told of the loss. */
 export interface MetricContext {
@@ -13,6 +14,8 @@ export interface MetricContext {
   loss: string
   /** The label of what does not count, where the loss has one. */
   ignoreIndex?: number | undefined
+  /** Which steps of samples count, [m, T]: given where not all do. */
+  mask?: Tensor | undefined
 }
 
 /** How messages call a loss. */

@@ -6,15 +6,18 @@
  */
 
 import { WengertError } from '../errors.js'
-import { abs, div, equal, greater, less, maximum, mul, notEqual, square, sub, where } from '../primitives/elementwise.js'
+import type { Loss } from '../nn/loss.js'
+import { abs, equal, greater, less, logicalAnd, notEqual, square, sub, where } from '../primitives/elementwise.js'
 import { takeAlong } from '../primitives/indexing.js'
 import { cast, reshape } from '../primitives/movement.js'
 import { argmax, mean, sum } from '../primitives/reduce.js'
+import { full } from '../tensor/creation.js'
 import type { Tensor } from '../tensor/tensor.js'
-import { isFloat } from '../util/dtype.js'
+import { type FloatDtype, isFloat } from '../util/dtype.js'
 import { checkNumber, describe, nearest } from '../util/options.js'
 import { formatShape, sameShape, sizeOf } from '../util/shape.js'
-import { limitsOf, type MetricContext, refuseValues } from './metric-context.js'
+import { contextOf, limitsOf, type MetricContext, refuseValues } from './metric-context.js'
+import { countsSteps, type SampleSpec, stepsAsSamples } from './parts.js'
 import { brier, confusionMatrix, logLoss, macro, type Predictions, prAuc, rocAuc, rSquared } from './scores.js'
 
 /** (prediction [m, …], target [m, …]) → [m]; `finish` turns the mean over samples into the metric. */
@@ -24,26 +27,49 @@ export interface MeanMetric {
   perSample(prediction: Tensor, target: Tensor, context: MetricContext): Tensor
   /** From the mean over samples to the metric. */
   finish?(mean: number): number
+  /** Whether steps of a sample are samples of their own, where each has a target: the library's. */
+  readonly perStep?: boolean
 }
 
+/** Whether metrics may leave out some of a set like this. */
+export const countsSome = (loss: Loss, sample: Pick<SampleSpec, 'weighted' | 'masked'>): boolean =>
+  loss.ignoreIndex !== undefined || countsSteps(sample)
+
 /**
- * The mean over samples of what a sample without a label that counts does not have is refused.
+ * What a batch adds to the report: of each metric its terms and, where not all counts, how much of it does. The library's metrics take
+ * each step that has a target as a sample, and leave out the labels of `ignoreIndex` and the steps that weigh 0; one of a
+ * user's own is given whole samples, and the mask.
  *
- * @throws ERR_OPTION naming the metric and the sample
+ * @param weights of samples [m], of no account here, or of steps [m, T]
  */
-export function refuseUncounted({ means: asked }: Metrics, y: Tensor, { ignoreIndex }: { ignoreIndex?: number | undefined }): void {
-  const metric = asked.find(({ name }) => name === 'accuracy' || /^top\d+$/.test(name))
-  const m = y.shape[0] as number
-  if (ignoreIndex === undefined || !metric || isFloat(y.dtype)) return
-  const each = y.size / m
-  for (let i = 0; i < m; i++) {
-    if (y.data.subarray(i * each, (i + 1) * each).some((label) => label !== ignoreIndex)) continue
-    throw new WengertError(
-      'ERR_OPTION',
-      `${metric.name}: no label of sample ${i} counts (all are ${ignoreIndex}, the loss's ignoreIndex), so it has no share that is right: leave such samples out, or ask for f1 or confusionMatrix, which count labels`,
-      { actual: i },
-    )
-  }
+export function metricsOfBatch(
+  metrics: readonly MeanMetric[],
+  loss: Loss,
+  prediction: Tensor,
+  target: Tensor,
+  weights: Tensor | undefined,
+): Tensor[] {
+  if (metrics.length === 0) return []
+  const mask = weights && weights.rank > 1 ? notEqual(weights, 0) : undefined
+  const steps = mask !== undefined || ofSteps(prediction, target)
+  const [p, raw] = steps ? [stepsAsSamples(prediction), stepsAsSamples(target)] : [prediction, target]
+  const rows = p.shape[0] as number
+  const { ignoreIndex } = loss
+  const labels = !isFloat(raw.dtype) && raw.size === rows
+  const within = mask && reshape(mask, [rows])
+  const kept = ignoreIndex !== undefined && labels ? notEqual(reshape(raw, [rows]), ignoreIndex) : undefined
+  const counted = within && kept ? logicalAnd(within, kept) : (within ?? kept)
+  // What does not count stands for any class.
+  const y = counted && labels ? where(reshape(counted, raw.shape), raw, 0) : raw
+  const context = contextOf(loss, sizeOf(p.shape.slice(1)))
+  const terms = metrics.map((metric) => {
+    if (!metric.perStep) return metric.perSample(prediction, target, { ...context, ...(mask && { mask }) })
+    const values = metric.perSample(p, y, context)
+    if (counted) return where(counted, cast(values, prediction.dtype), 0)
+    return steps ? mean(reshape(cast(values, prediction.dtype), [prediction.shape[0] as number, -1]), 1) : values
+  })
+  if (counted) return [...terms, counted]
+  return ignoreIndex === undefined ? terms : [...terms, full([rows], 1, { dtype: p.dtype as FloatDtype })]
 }
 
 /** From all predictions of a set. */
@@ -52,8 +78,11 @@ export interface WholeMetric {
   whole(predictions: Predictions): number | number[][]
 }
 
-/** A user's own: all predictions [m, …] and targets [m, …] as tensors → a number; its result stands in `custom` under its name. */
-export type CustomMetric = (prediction: Tensor, target: Tensor) => number | Tensor
+/**
+ * A user's own: all predictions [m, …] and targets [m, …] as tensors → a number; its result stands in `custom` under its name. Where not
+ * every step of a sample counts, `mask` [m, T] says which do.
+ */
+export type CustomMetric = (prediction: Tensor, target: Tensor, context: { mask?: Tensor }) => number | Tensor
 
 const outputsOf = (prediction: Tensor): number => sizeOf(prediction.shape.slice(1))
 
@@ -79,28 +108,16 @@ function targetClasses(name: string, prediction: Tensor, target: Tensor, context
 const ofSteps = (prediction: Tensor, target: Tensor): boolean =>
   prediction.rank > 2 && sameShape(target.shape, prediction.shape.slice(0, -1))
 
-/** The share of each sample's labels that are right, of those that count. */
-function shareOfSteps(right: Tensor, prediction: Tensor, labels: Tensor, { ignoreIndex }: MetricContext): Tensor {
-  const m = prediction.shape[0] as number
-  const rows = (x: Tensor) => reshape(cast(x, prediction.dtype), [m, x.size / m])
-  if (ignoreIndex === undefined) return mean(rows(right), 1)
-  const counted = rows(notEqual(labels, ignoreIndex))
-  return div(sum(mul(rows(right), counted), 1), maximum(sum(counted, 1), 1))
-}
-
 /**
  * The share of samples whose class is predicted: the largest output where there are several; one output counts as class 1
- * above ½ where the loss takes probabilities, above 0 where it takes logits or scores. With a label a step: the mean over samples of the
- * share of steps, without those of the loss's `ignoreIndex`.
+ * above ½ where the loss takes probabilities, above 0 where it takes logits or scores. With a label a step: the share of all steps that
+ * count.
  */
 const accuracy: MeanMetric = {
   name: 'accuracy',
+  perStep: true,
   perSample: (prediction, target, context) => {
     const m = prediction.shape[0] as number
-    if (ofSteps(prediction, target)) {
-      const labels = cast(target, 'int32')
-      return shareOfSteps(equal(argmax(prediction, -1), labels), prediction, labels, context)
-    }
     const outputs = outputsOf(prediction)
     const classes = targetClasses('accuracy', prediction, target, context)
     if (outputs === 1) return equal(greater(reshape(prediction, [m]), limitsOf('accuracy', context).output), classes)
@@ -120,18 +137,11 @@ export function top(k: number): MeanMetric {
   const name = `top${k}`
   return {
     name,
+    perStep: true,
     perSample: (prediction, target, context) => {
       const m = prediction.shape[0] as number
-      const steps = ofSteps(prediction, target)
-      const outputs = steps ? (prediction.shape[prediction.rank - 1] as number) : outputsOf(prediction)
+      const outputs = outputsOf(prediction)
       if (outputs < k) throw new WengertError('ERR_OPTION', `${name}: expected at least ${k} classes, got ${outputs}`, { actual: outputs })
-      if (steps) {
-        const labels = cast(target, 'int32')
-        // What does not count stands for any class.
-        const classes = context.ignoreIndex === undefined ? labels : where(equal(labels, context.ignoreIndex), 0, labels)
-        const above = greater(prediction, takeAlong(prediction, reshape(classes, [...classes.shape, 1]), -1))
-        return shareOfSteps(less(sum(cast(above, prediction.dtype), -1), k), prediction, labels, context)
-      }
       const scores = reshape(prediction, [m, outputs])
       const classes = cast(reshape(targetClasses(name, prediction, target, context), [m, 1]), 'int32')
       return less(sum(cast(greater(scores, takeAlong(scores, classes, 1)), prediction.dtype), 1), k)
@@ -143,6 +153,7 @@ export function top(k: number): MeanMetric {
 function ofErrors(name: string, f: (errors: Tensor) => Tensor, finish?: (x: number) => number): MeanMetric {
   return {
     name,
+    perStep: true,
     perSample: (prediction, target) => {
       const m = prediction.shape[0] as number
       if (prediction.size !== target.size)

@@ -5,6 +5,7 @@ import type { Module } from '../nn/module.js'
 import type { Ranks } from '../nn/ranks.js'
 import type { Optimizer } from '../optim/optimizer.js'
 import { div, maximum, mul } from '../primitives/elementwise.js'
+import { reshape } from '../primitives/movement.js'
 import { sum } from '../primitives/reduce.js'
 import type { FieldSpec } from '../tensor/inputs.js'
 import type { Tensor } from '../tensor/tensor.js'
@@ -45,26 +46,36 @@ export interface SampleSpec {
   readonly x: readonly FieldSpec[]
   readonly y: Shape
   readonly yDtype: Dtype
-  /** Whether each has a weight. */
-  readonly weighted: boolean
+  /** Whether each sample has a weight, or each of its steps. */
+  readonly weighted: 'samples' | 'steps' | false
+  /** Whether only the steps within a sample's `lengths` count, of targets of one a step. */
+  readonly masked: boolean
 }
+
+/** Whether steps of a sample count differently. */
+export const countsSteps = ({ weighted, masked }: Pick<SampleSpec, 'weighted' | 'masked'>): boolean => masked || weighted === 'steps'
 
 /** Sums of health for each trained parameter: Σ‖g‖², Σ‖Δθ‖², Σ‖θ‖², and how many elements of g were 0. */
 export const healthEntries = 4
 
-/** Where things stand in the report: the sum of the losses, then of each metric; validation's follow, then health's. */
+/**
+ * Where things stand in the report: the sum of the losses, then of each metric, then, where metrics do not count all, how much they count;
+ * validation's follow, then health's.
+ */
 export interface ReportLayout {
+  /** Whether the report says how much metrics count. */
+  readonly counted: boolean
   readonly validation: number
   readonly health: number
   readonly length: number
 }
 
 /** @param count metrics; @param trained parameters whose health is reported */
-export function reportLayout(count: number, training: boolean, validation: boolean, trained: number): ReportLayout {
-  const group = 1 + count
+export function reportLayout(count: number, training: boolean, validation: boolean, trained: number, counted = false): ReportLayout {
+  const group = 1 + count + (counted ? 1 : 0)
   const first = training ? group : 0
   const health = first + (validation ? group : 0)
-  return { validation: first, health, length: health + healthEntries * trained }
+  return { counted, validation: first, health, length: health + healthEntries * trained }
 }
 
 /** All samples of an update or an evaluation that is made in parts, and what their mean divides by. */
@@ -75,7 +86,7 @@ export interface Whole {
 
 /** What each loss counts in the mean over an update's samples: Σ weight · loss · factor is the cost. */
 export interface Share {
-  /** [samples at hand]; 1 where there are none. */
+  /** [samples at hand], or [samples at hand, steps]; 1 where there are none. */
   weights?: Tensor | undefined
   /** One by what the mean divides by. */
   factor: Tensor | number
@@ -85,10 +96,22 @@ export interface Share {
   counts?: Tensor | undefined
 }
 
+/** What each sample counts, [m]: of steps that count differently the sum of theirs; undefined where all count alike. */
+export function countsOf(loss: Loss, dtype: FloatDtype, targets: () => Tensor, weights: Tensor | undefined): Tensor | undefined {
+  if (weights === undefined || weights.rank < 2) {
+    const own = loss.weightsOf?.(targets(), dtype)
+    return own && weights ? mul(own, weights) : (own ?? weights)
+  }
+  const own = loss.weightsOf?.(stepsAsSamples(targets()), dtype)
+  return sum(own ? mul(reshape(own, weights.shape), weights) : weights, 1)
+}
+
+/** [m, T, …] → [m · T, …] */
+export const stepsAsSamples = (x: Tensor): Tensor => reshape(x, [(x.shape[0] as number) * (x.shape[1] as number), ...x.shape.slice(2)])
+
 /** The share of each sample where all of the update are at hand. An update of samples that count nothing changes nothing. */
 export function shareOf({ loss, dtype }: StepParts, samples: number, targets: () => Tensor, weights: Tensor | undefined): Share {
-  const own = loss.weightsOf?.(targets(), dtype)
-  const counts = own && weights ? mul(own, weights) : (own ?? weights)
+  const counts = countsOf(loss, dtype, targets, weights)
   return { weights, samples, factor: counts ? div(1, maximum(sum(counts), least)) : 1 / samples }
 }
 
@@ -102,9 +125,8 @@ export const knownShare = ({ samples, totalWeight }: Whole, weights: Tensor | un
   factor: 1 / Math.max(totalWeight, least),
 })
 
-/** The losses so that their sum is the number of samples times the cost: an epoch's cost is the batches' weighted by size. */
-export function reported(losses: Tensor, { weights, factor, samples, counts }: Share): Tensor {
-  const weighted = weights ? mul(losses, weights) : losses
+/** Losses times weights so that their sum is the number of samples times the cost: an epoch's cost is the batches' weighted by size. */
+export function reported(weighted: Tensor, { factor, samples, counts }: Share): Tensor {
   // Divided and multiplied when all processes' are known.
   if (counts) return weighted
   return factor === 1 / samples ? weighted : mul(weighted, typeof factor === 'number' ? factor * samples : mul(factor, samples))

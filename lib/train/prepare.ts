@@ -3,41 +3,61 @@
 import { checkFinite } from '../data/checks.js'
 import { checkData, converted, Dataset, refuseNoWeight } from '../data/dataset.js'
 import { WengertError } from '../errors.js'
+import { checkLengths } from '../nn/lengths.js'
 import { checkLabels, checkProbabilities, checkSigns, type Loss, type OutputKind } from '../nn/loss-contract.js'
 import { outputsOf } from '../nn/loss-outputs.js'
 import { type FieldForm, type Meaning, meaningOf } from '../nn/meaning.js'
 import { ones } from '../tensor/creation.js'
 import { checkNames, fieldName, fieldTensor, type Inputs, mapInputs, specsOf, tensorsOf } from '../tensor/inputs.js'
-import { Tensor } from '../tensor/tensor.js'
+import { emptyTensor, Tensor } from '../tensor/tensor.js'
 import { allocateShared, type Dtype, type FloatDtype, isFloat } from '../util/dtype.js'
 import { formatShape, type Shape, sameShape, sizeOf } from '../util/shape.js'
-import type { SampleSpec } from './parts.js'
-import type { Signatures } from './signature.js'
+import { countsSteps, type SampleSpec, stepsAsSamples } from './parts.js'
+import type { Signature, Signatures } from './signature.js'
 
 /** x in the model's type, fields of integers and truth values in their own, y as the loss takes it, one row a sample. */
 export interface Prepared {
   readonly x: Inputs
   readonly y: Tensor
-  /** How much each sample counts, [m], 1 in the mean; none where all count alike. */
+  /** How much each sample counts, [m], or each of its steps, [m, T], 1 in the mean; none where all count alike. */
   readonly weights?: Tensor
+  /** Whether only the steps within `lengths` of x count: targets are one a step of the sequences. */
+  readonly masked: boolean
   readonly samples: number
   /** The shape of the model's output for one sample. */
   readonly output: Shape
 }
 
-export const sampleOf = ({ x, y, weights }: Prepared): SampleSpec => ({
+export const sampleOf = ({ x, y, weights, masked }: Prepared): SampleSpec => ({
   x: specsOf(x, { sample: true }),
   y: y.shape.slice(1),
   yDtype: y.dtype,
-  weighted: weights !== undefined,
+  weighted: weights !== undefined && (weights.rank > 1 ? 'steps' : 'samples'),
+  masked,
 })
 
 /** What the mean loss over all samples divides by: the sum of their weights times those that the loss puts on their targets. */
-export function totalWeightOf({ y, weights, samples }: Prepared, loss: Loss, dtype: FloatDtype): number {
+export function totalWeightOf(data: Prepared, loss: Loss, dtype: FloatDtype): number {
+  const { x, y, weights, samples, masked } = data
+  if (countsSteps(sampleOf(data))) {
+    const own = loss.weightsOf?.(stepsAsSamples(y), dtype)
+    const steps = y.shape[1] as number
+    const lengths = masked ? lengthsOf(x) : undefined
+    let sum = 0
+    for (let i = 0; i < samples * steps; i++) {
+      const sample = Math.floor(i / steps)
+      if (lengths && i % steps >= (lengths.data[sample] as number)) continue
+      sum += ((own?.data[i] as number | undefined) ?? 1) * ((weights?.data[weights.rank > 1 ? i : sample] as number | undefined) ?? 1)
+    }
+    return sum
+  }
   const own = loss.weightsOf?.(y, dtype)
   if (!own) return weights ? sumOf(weights.data) : samples
   return sumOf(Array.from(own.data, (w, i) => w * ((weights?.data[i] as number | undefined) ?? 1)))
 }
+
+/** The lengths of sequences in x. */
+export const lengthsOf = (x: Inputs): Tensor | undefined => tensorsOf(x).find(([name]) => name === 'lengths')?.[1]
 
 const sumOf = (values: ArrayLike<number>): number => {
   let sum = 0
@@ -48,20 +68,28 @@ const sumOf = (values: ArrayLike<number>): number => {
 /** The weights with a mean of 1, which changes no weighted mean and keeps their sums within the type. Errors: ERR_DATA where all are 0. */
 function normalized(where: string, weights: Tensor, dtype: FloatDtype): Tensor {
   refuseNoWeight(where, weights)
-  const { data, size } = weights
+  const { data, size, shape } = weights
   const largest = data.reduce((a, b) => Math.max(a, b), 0)
   let sum = 0
   for (let i = 0; i < size; i++) sum += (data[i] as number) / largest
   const out = allocateShared(dtype, size)
   for (let i = 0; i < size; i++) out[i] = ((data[i] as number) / largest) * (size / sum)
-  return new Tensor([size], dtype, out)
+  return new Tensor(shape, dtype, out)
 }
 
 /** Both with weights or both without: the programs of a fit have one list of inputs. */
 export function alikeWeighted(set: Prepared, validation: Prepared): [set: Prepared, validation: Prepared] {
-  const given = set.weights ?? validation.weights
+  const both = [set, validation].flatMap(({ weights }) => weights ?? [])
+  const given = both.find(({ rank }) => rank > 1) ?? both[0]
   if (!given) return [set, validation]
-  const full = (data: Prepared): Prepared => ({ weights: ones([data.samples], { dtype: given.dtype }), ...data })
+  const full = (data: Prepared): Prepared => {
+    const own = data.weights ?? ones([data.samples], { dtype: given.dtype })
+    if (own.rank === given.rank) return { ...data, weights: own }
+    const steps = given.shape[1] as number
+    const out = allocateShared(given.dtype as FloatDtype, data.samples * steps)
+    for (let i = 0; i < out.length; i++) out[i] = own.data[Math.floor(i / steps)] as number
+    return { ...data, weights: new Tensor([data.samples, steps], given.dtype, out) }
+  }
   return [full(set), full(validation)]
 }
 
@@ -115,6 +143,64 @@ function labelsFor(where: string, y: Tensor, samples: number, output: Shape, ign
   return checkLabels(where, y.reshape([y.size]), y.size, output[output.length - 1] as number, ignoreIndex).reshape(shape)
 }
 
+/**
+ * Whether only the steps within `lengths` count: x has them, and outputs and targets are one a step of the sequences. That an axis is as
+ * long may be chance, so the model is asked what it makes of fewer steps.
+ *
+ * @param given whether weights say which steps count
+ * @throws ERR_OPTION for a model that cannot tell
+ */
+function lengthsMask(where: string, signature: Signature, x: Inputs, y: Tensor, output: Shape, given: boolean): boolean {
+  const lengths = lengthsOf(x)
+  const steps = y.shape[1]
+  if (lengths?.rank !== 1 || steps === undefined || steps < 2 || output[0] !== steps) return false
+  const fields = tensorsOf(x)
+  const long = (name: string, t: Tensor) => name !== 'lengths' && t.rank > 1 && t.shape[1] === steps
+  if (!fields.some(([name, t]) => long(name, t))) return false
+  const checked = checkLengths(`${where}: lengths`, lengths, y.shape[0] as number, steps)
+  try {
+    const shorter = signature.outputOf(
+      mapInputs(x, (t, name) => {
+        const axes = long(name, t) ? t.shape.map((n, i) => (i > 0 && n === steps && (i === 1 || name !== 'x') ? n - 1 : n)) : t.shape
+        return emptyTensor(axes, t.dtype)
+      }),
+    )
+    return shorter[0] === steps - 1
+  } catch (error) {
+    if (!(error instanceof WengertError)) throw error
+    if (given || checked.data.every((n) => n === steps)) return false
+    throw new WengertError(
+      'ERR_OPTION',
+      `${where}: cannot tell whether targets ${formatShape(y.shape)} are one a step of the sequences, since the model takes no other number of steps (${error.message}): give weights ${formatShape([y.shape[0] as number, steps])} that say how much each step counts, 0 for padding`,
+      { cause: error },
+    )
+  }
+}
+
+/** Targets with something harmless where nothing counts: what stands there need not be a target. */
+function settled(y: Tensor, { targets }: Loss, lengths: Tensor | undefined, weights: Tensor | undefined): Tensor {
+  const [m, steps] = y.shape as [number, number]
+  const width = y.size / (m * steps)
+  const harmless = targets === 'signs' ? 1 : 0
+  let out: Tensor | undefined
+  for (let i = 0; i < m * steps; i++) {
+    const inside = lengths === undefined || i % steps < (lengths.data[Math.floor(i / steps)] as number)
+    if (inside && !(weights && weights.rank > 1 && weights.data[i] === 0)) continue
+    for (let j = i * width; j < (i + 1) * width; j++) {
+      if (y.data[j] === harmless) continue
+      out ??= copyOf(y)
+      out.data[j] = harmless
+    }
+  }
+  return out ?? y
+}
+
+function copyOf(x: Tensor): Tensor {
+  const data = allocateShared(x.dtype, x.size)
+  data.set(x.data)
+  return new Tensor(x.shape, x.dtype, data)
+}
+
 export class Preparation {
   constructor(
     readonly signatures: Signatures,
@@ -133,12 +219,15 @@ export class Preparation {
     const samples = rawY.shape[0] as number
     const { targets } = this.loss
     const output = signature.outputOf(x)
+    const steps = weights && weights.weights.rank > 1
+    const masked = lengthsMask(where, signature, x, rawY, output, steps === true)
+    const y0 = masked || steps ? settled(rawY, this.loss, masked ? lengthsOf(x) : undefined, weights?.weights) : rawY
     note(meaning, x)
     if (where !== 'evaluate') meaning.outputs = this.#outputsOf(sizeOf(output))
-    const distribution = isFloat(rawY.dtype) && rawY.rank === 2 && sameShape(rawY.shape.slice(1), output) && (output[0] as number) > 1
+    const distribution = isFloat(y0.dtype) && y0.rank === 2 && sameShape(y0.shape.slice(1), output) && (output[0] as number) > 1
     if (targets === 'classes' && !distribution)
-      return { x, y: labelsFor(where, rawY, samples, output, this.loss.ignoreIndex), samples, output, ...weights }
-    const given = fitting(where, 'y', rawY, dtype, targets === undefined)
+      return { x, y: labelsFor(where, y0, samples, output, this.loss.ignoreIndex), samples, output, masked, ...weights }
+    const given = fitting(where, 'y', y0, dtype, targets === undefined)
     // One number for the one output of one sample, as streams bring it, can only mean [1, 1].
     const single = targets !== undefined && samples === 1 && given.rank === 1 && sameShape(output, [1])
     const y = single ? given.reshape([1, 1]) : given
@@ -152,7 +241,7 @@ export class Preparation {
         { expected, actual: y.shape },
       )
     }
-    return { x, y, samples, output, ...weights }
+    return { x, y, samples, output, masked, ...weights }
   }
 
   /** x as the model takes it: a fit says what the fields are, all else has to be like it. Errors: ERR_DATA, ERR_DTYPE. */

@@ -5,6 +5,7 @@
 
 import { valueAndGrad } from '../autodiff/transforms.js'
 import { counterLength, withDraws } from '../nn/dropout.js'
+import { within } from '../nn/lengths.js'
 import { lossesOf } from '../nn/loss-use.js'
 import { outputOf } from '../nn/output.js'
 import { withBindings } from '../nn/parameter.js'
@@ -14,16 +15,17 @@ import type { PlanOptions, PlanSpec } from '../plan/plan.js'
 import type { Recorder } from '../plan/record.js'
 import { add, div, equal, maximum, minimum, mul, sqrt, square, sub } from '../primitives/elementwise.js'
 import { gather } from '../primitives/indexing.js'
-import { reshape } from '../primitives/movement.js'
-import { slice } from '../primitives/parts.js'
+import { cast, reshape } from '../primitives/movement.js'
+import { pad, slice } from '../primitives/parts.js'
 import { sum } from '../primitives/reduce.js'
 import { withScope } from '../primitives/scope.js'
 import type { Inputs as InputTree } from '../tensor/inputs.js'
 import type { Tensor } from '../tensor/tensor.js'
-import { sizeOf } from '../util/shape.js'
+import type { Shape } from '../util/shape.js'
 import type { InputName, Inputs, InputTable, Rows } from './inputs.js'
 import { Meeting } from './meeting.js'
-import { contextOf, lossName } from './metric-context.js'
+import { lossName } from './metric-context.js'
+import { metricsOfBatch } from './metrics.js'
 import { type Clipping, healthEntries, knownShare, reported, type Share, type StepParts, shareOf, type Whole } from './parts.js'
 import type { ParameterSlots } from './training-state.js'
 
@@ -46,6 +48,13 @@ export interface Cut {
   readonly trim?: { readonly steps: number; readonly of: readonly InputName[] }
 }
 
+/** How a set is evaluated: so many samples at a time, sequences maybe cut as in a `Cut`. */
+export interface Chunk {
+  readonly rows: number
+  readonly repeat: number
+  readonly trim?: Cut['trim']
+}
+
 /** The updates that one run of a cut makes. */
 export const updatesOf = ({ kind }: Cut): number => (kind === 'chunk' ? 0 : 1)
 
@@ -54,7 +63,7 @@ export function updateProgram(
   parts: StepParts,
   table: InputTable,
   cut: Cut,
-  { samples, whole, report }: { samples: number; whole?: Whole | undefined; report: number },
+  { samples, whole, report, masked }: { samples: number; whole?: Whole | undefined; report: number; masked: boolean },
 ): PlanSpec {
   const { kind, rows } = cut
   const data: Rows = kind === 'gathered' ? { rows: samples } : { rows, advance: rows }
@@ -72,12 +81,19 @@ export function updateProgram(
   return {
     inputs: table.specs(seen),
     options: { dtype: parts.dtype, report, ...(kind === 'accumulated' && { atomic: false }) },
-    build: (r) => recordUpdate(r, (name) => r.input(table.at(name)), parts, cut, table, whole),
+    build: (r) => recordUpdate(r, (name) => r.input(table.at(name)), parts, cut, table, { whole, masked }),
   }
 }
 
 /** The one builder of updates. */
-function recordUpdate(r: Recorder, input: Inputs, parts: StepParts, cut: Cut, table: InputTable, whole: Whole | undefined): void {
+function recordUpdate(
+  r: Recorder,
+  input: Inputs,
+  parts: StepParts,
+  cut: Cut,
+  table: InputTable,
+  { whole, masked }: { whole: Whole | undefined; masked: boolean },
+): void {
   const { kind, rows: m, atOnce = m } = cut
   const trained = parts.state.parameters.filter((p) => p.trained)
   const meeting = parts.ranks && new Meeting(parts, parts.ranks, cut)
@@ -96,7 +112,13 @@ function recordUpdate(r: Recorder, input: Inputs, parts: StepParts, cut: Cut, ta
     return cut.trim?.of.includes(name) ? slice(rows, null, [0, cut.trim.steps]) : rows
   }
   const counter = table.has('draws') ? input('draws') : undefined
-  const weights = table.has('weights') && !meeting ? take('weights') : undefined
+  const weightsOf = (range?: readonly [number, number]) =>
+    stepWeights(parts, masked, {
+      weights: () => (table.has('weights') ? take('weights', range) : undefined),
+      lengths: () => take('x.lengths', range),
+      y: () => take('y', range),
+    })
+  const weights = meeting ? undefined : weightsOf()
   const all = meeting ? undefined : kind === 'chunk' ? knownShare(whole as Whole, weights) : shareOf(parts, m, () => take('y'), weights)
   let made: Gradients | undefined
   for (let first = 0; first < m; first += atOnce) {
@@ -104,7 +126,7 @@ function recordUpdate(r: Recorder, input: Inputs, parts: StepParts, cut: Cut, ta
     const part = meeting?.part(first, last)
     const range = part?.range ?? (atOnce < m ? ([first, last] as const) : undefined)
     const y = take('y', range)
-    const own = meeting && table.has('weights') ? take('weights', range) : undefined
+    const own = meeting && weightsOf(range)
     const share = all
       ? range && all.weights
         ? { ...all, weights: slice(all.weights, range) }
@@ -113,7 +135,7 @@ function recordUpdate(r: Recorder, input: Inputs, parts: StepParts, cut: Cut, ta
     const x = table.treeOf('x', (name) => take(name, range))
     const next = differentiate(r, parts, x, y, share, { counter, first: range?.[0] ?? 0, held: made?.held, part })
     if (meeting) meeting.add(next, y, share, (part as BatchPart).live)
-    else reportAll(r, parts, 0, next.losses, next.prediction, y)
+    else reportAll(r, parts, 0, next.losses, next.prediction, y, share.weights)
     const before: readonly Tensor[] | undefined = made?.gradients
     made = before ? { ...next, gradients: next.gradients.map((g, i) => add(before[i] as Tensor, g)) } : next
   }
@@ -138,11 +160,34 @@ function recordUpdate(r: Recorder, input: Inputs, parts: StepParts, cut: Cut, ta
   } else applyOptimizer(r, parts, met?.gradients ?? own, input('hyperparameters'))
 }
 
-function reportAll(r: Recorder, parts: StepParts, first: number, losses: Tensor, prediction: Tensor, target: Tensor): void {
+/** What a program reads to say how much each sample, or each of its steps, counts. */
+interface Counting {
+  weights(): Tensor | undefined
+  lengths(): Tensor
+  y(): Tensor
+}
+
+/** The weights of samples [m], or of their steps [m, T], 0 behind a sequence's end; undefined where all count alike. */
+function stepWeights({ dtype }: StepParts, masked: boolean, of: Counting): Tensor | undefined {
+  const weights = of.weights()
+  if (!masked) return weights
+  const lengths = cast(of.lengths(), 'int32')
+  const counted = cast(within(lengths, of.y().shape[1] as number), dtype)
+  return weights ? mul(counted, weights.rank > 1 ? weights : reshape(weights, [weights.size, 1])) : counted
+}
+
+function reportAll(
+  r: Recorder,
+  parts: StepParts,
+  first: number,
+  losses: Tensor,
+  prediction: Tensor,
+  target: Tensor,
+  weights: Tensor | undefined,
+): void {
   r.report(first, losses)
-  const context = contextOf(parts.loss, sizeOf(prediction.shape.slice(1)))
-  parts.metrics.forEach((metric, i) => {
-    r.report(first + 1 + i, metric.perSample(prediction, target, context))
+  metricsOfBatch(parts.metrics, parts.loss, prediction, target, weights).forEach((values, i) => {
+    r.report(first + 1 + i, values)
   })
 }
 
@@ -182,11 +227,10 @@ function differentiate(r: Recorder, parts: StepParts, x: InputTree, y: Tensor, s
       () => {
         const [prediction, losses] = withDraws(place.counter, place.first, () => {
           const output = withBatchPart(place.part, () => outputOf(model, x))
-          return [output, withScope(lossName(loss), () => lossesOf(loss, output, y))]
+          return [output, withScope(lossName(loss), () => lossesOf(loss, output, y, share.weights))]
         })
         const held = frozen.map(({ parameter }) => parameter.resolve())
-        const total = sum(share.weights ? mul(losses, share.weights) : losses)
-        const own = mul(total, share.factor)
+        const own = mul(sum(losses), share.factor)
         return [place.part?.live === false ? mul(own, 0) : own, { losses: reported(losses, share), prediction, held }]
       },
       model,
@@ -246,6 +290,12 @@ function reportHealth(r: Recorder, entry: number, before: Tensor, gradient: Tens
   r.report(entry + 3, equal(gradient, 0))
 }
 
+/** Predictions of sequences that were cut as those of whole ones: 0 for what was cut off. */
+function wholeSequences(prediction: Tensor, row: Shape): Tensor {
+  const missing = row.map((n, i) => [0, n - (prediction.shape[i + 1] as number)] as const)
+  return missing.every(([, n]) => n === 0) ? prediction : pad(prediction, [[0, 0], ...missing])
+}
+
 /** Brings the sums of an epoch's earlier part back into the report, so that the whole adds up as if it had never been cut. */
 export function carryProgram(table: InputTable, entries: number): PlanSpec {
   return {
@@ -261,15 +311,32 @@ export function carryProgram(table: InputTable, entries: number): PlanSpec {
 export function evaluationProgram(
   parts: StepParts,
   table: InputTable,
-  rows: number,
-  { whole, entry, report }: { whole: Whole; entry: number; report: number },
+  { rows, trim }: Pick<Chunk, 'rows' | 'trim'>,
+  { whole, entry, report, masked, samples }: { whole: Whole; entry: number; report: number; masked: boolean; samples: number },
 ): PlanSpec {
-  const data: Rows = { rows, advance: rows }
+  const next: Rows = { rows, advance: rows }
+  const sorted = table.has('validation order')
+  const data = sorted ? { rows: samples } : next
   const options: PlanOptions = { dtype: parts.dtype, report, atomic: false }
-  const inputs = table.specs({ ...table.rowsOf('validation x', data), 'validation y': data, 'validation weights': data, predictions: data })
+  const inputs = table.specs({
+    ...table.rowsOf('validation x', data),
+    'validation y': data,
+    'validation weights': data,
+    'validation order': next,
+    predictions: next,
+  })
   const build = (r: Recorder) => {
-    const input: Inputs = (name) => r.input(table.at(name))
-    const share = knownShare(whole, table.has('validation weights') ? input('validation weights') : undefined)
+    const input: Inputs = (name) => {
+      const given = r.input(table.at(name))
+      const taken = sorted ? gather(given, r.input(table.at('validation order'))) : given
+      return trim?.of.includes(name.slice('validation '.length) as InputName) ? slice(taken, null, [0, trim.steps]) : taken
+    }
+    const weights = stepWeights(parts, masked, {
+      weights: () => (table.has('validation weights') ? input('validation weights') : undefined),
+      lengths: () => input('validation x.lengths'),
+      y: () => input('validation y'),
+    })
+    const share = knownShare(whole, weights)
     const x = table.treeOf('validation x', input)
     const y = input('validation y')
     const all = parts.state.parameters
@@ -279,9 +346,10 @@ export function evaluationProgram(
         all.map((p) => r.state(p.slot)),
         () => {
           const prediction = outputOf(parts.model, x)
-          const losses = lossesOf(parts.loss, prediction, y)
-          reportAll(r, parts, entry, reported(losses, share), prediction, y)
-          if (table.has('predictions')) r.output(table.at('predictions'), prediction)
+          const losses = lossesOf(parts.loss, prediction, y, weights)
+          reportAll(r, parts, entry, reported(losses, share), prediction, y, weights)
+          if (table.has('predictions'))
+            r.output(table.at('predictions'), wholeSequences(prediction, table.columns.predictions?.row as Shape))
         },
         parts.model,
       ),

@@ -44,7 +44,7 @@ export class Step implements Held {
   ) {
     const table = inputTable(parts, sample, { training: true })
     this.#execution = new Execution(
-      [updateProgram(parts, table, { kind: 'whole', rows: samples, repeat: 1, own: true }, { samples, report: 1 })],
+      [updateProgram(parts, table, { kind: 'whole', rows: samples, repeat: 1, own: true }, { samples, report: 1, masked: sample.masked })],
       parts,
     )
     this.fields = sample.x
@@ -87,6 +87,6 @@ const keyOf = ({ x }: SampleSpec): string => x.map(({ name, shape, dtype }) => `
 /** The step for batches like these, from the cache or made now. */
 export function stepFor(cache: BoundedCache<Held>, parts: StepParts, sample: SampleSpec, samples: number): Step {
   const { signature, state } = parts
-  const key = `step ${engine().name} ${parts.ranks?.size ?? 1} ${signature.id} ${state.id} ${samples} ${keyOf(sample)} ${sample.y} ${sample.yDtype} ${sample.weighted}`
+  const key = `step ${engine().name} ${parts.ranks?.size ?? 1} ${signature.id} ${state.id} ${samples} ${keyOf(sample)} ${sample.y} ${sample.yDtype} ${sample.weighted} ${sample.masked}`
   return (cache.get(key) ?? cache.set(key, new Step(parts, sample, samples))) as Step
 }

@@ -26,7 +26,7 @@ import { evaluate } from './evaluation.js'
 import { evaluationFailure } from './failures.js'
 import { FitLoop } from './fit-loop.js'
 import { checkFitOptions, type FitOptions, outlineOf } from './fit-options.js'
-import type { Batching, FitPlan } from './fit-plan.js'
+import type { Batching, Evaluating, FitPlan } from './fit-plan.js'
 import type { EpochRecord, History, ScoresOf } from './history.js'
 import { describeTraining, profileTraining, type TrainingProfile } from './inspect.js'
 import { checkMetrics, type MetricSpec } from './metrics.js'
@@ -124,6 +124,11 @@ export abstract class Trainer {
 
   /** How this trainer cuts a set. */
   protected abstract batching(set: Prepared, parts: StepParts): Batching
+
+  /** How it cuts one that is evaluated; a part after the other by default. */
+  protected evaluating(_set: Prepared, _parts: StepParts): Evaluating | undefined {
+    return undefined
+  }
 
   /**
    * Trains off the main thread and resolves to the history.
@@ -240,6 +245,7 @@ export abstract class Trainer {
       },
       parts: (metrics) => this.#training.parts(metrics),
       batching: (set, parts) => this.batching(set, parts),
+      evaluating: (set, parts) => this.evaluating(set, parts),
       cache: this.#training.kept,
     }
   }
@@ -293,7 +299,8 @@ export abstract class Trainer {
     const { learningRate } = this.optimizer
     const failed = (result: BlockResult, plan: FitPlan) =>
       evaluationFailure(result, result.failure && plan.labelOf(result.failure), learningRate)
-    return (await evaluate(this.#training.parts(metrics.means), prepared, metrics, failed, this.#training.kept)) as ScoresOf<M>
+    const parts = this.#training.parts(metrics.means)
+    return (await evaluate(parts, prepared, metrics, (own) => this.evaluating(own, parts), failed, this.#training.kept)) as ScoresOf<M>
   }
 
   /**

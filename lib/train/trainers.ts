@@ -12,12 +12,13 @@ import { outputOf } from '../nn/output.js'
 import { withBindings } from '../nn/parameter.js'
 import { record } from '../plan/record.js'
 import { rowsApart } from '../plan/rows.js'
+import { ones } from '../tensor/creation.js'
 import { checkNumber, describe } from '../util/options.js'
 import { formatShape } from '../util/shape.js'
-import type { Batching } from './fit-plan.js'
+import type { Batching, Evaluating } from './fit-plan.js'
 import { inputTable } from './inputs.js'
-import { lengthBatches } from './length-batches.js'
-import type { StepParts } from './parts.js'
+import { lengthBatches, lengthEvaluation } from './length-batches.js'
+import { countsSteps, type StepParts } from './parts.js'
 import { type Prepared, sampleOf } from './prepare.js'
 import type { Cut } from './programs.js'
 import { Trainer, type TrainerOptions } from './trainer.js'
@@ -73,7 +74,8 @@ export class FBGD extends Trainer {
 function rowsOfLossesApart(set: Prepared, parts: StepParts): boolean {
   const rows = 3
   const { model, loss, state } = parts
-  const table = inputTable(parts, sampleOf(set), { training: true })
+  const sample = sampleOf(set)
+  const table = inputTable(parts, sample, { training: true })
   const seen = { rows }
   const inputs = table.specs({ ...table.rowsOf('x', seen), y: seen, weights: seen, draws: { rows: counterLength } })
   try {
@@ -90,7 +92,10 @@ function rowsOfLossesApart(set: Prepared, parts: StepParts): boolean {
                 table.treeOf('x', (name) => r.input(table.at(name))),
               ),
             )
-            r.report(0, lossesOf(loss, prediction, r.input(table.at('y'))))
+            // Which steps count changes nothing of whose they are.
+            const y = r.input(table.at('y'))
+            const weights = countsSteps(sample) ? ones([rows, y.shape[1] as number], { dtype: parts.dtype }) : undefined
+            r.report(0, lossesOf(loss, prediction, y, weights))
           },
           model,
         )
@@ -179,6 +184,10 @@ export class MBSGD extends Trainer {
         'ERR_OPTION',
         'MBSGD: batches are of like lengths or of like classes: give bucketByLength or stratify and balance',
       )
+  }
+
+  protected override evaluating(set: Prepared, parts: StepParts): Evaluating | undefined {
+    return this.bucketByLength === false ? undefined : lengthEvaluation(set, parts, this.bucketByLength, this.batchSize)
   }
 
   protected override batching(set: Prepared, parts: StepParts): Batching {

@@ -7,6 +7,7 @@ node scripts/golden/specs.mjs | python3 scripts/golden/ops.py
 python3 scripts/golden/training.py
 python3 scripts/golden/weights.py
 python3 scripts/golden/losses.py
+python3 scripts/golden/masked_losses.py
 python3 scripts/golden/optimizers.py
 python3 scripts/golden/layers.py
 python3 scripts/golden/unfreezing.py

@@ -116,10 +116,10 @@ describe('freezing', () => {
     const parts = { model, loss: loss.squaredError, optimizer, steady: true, state, signature, metrics: [], dtype: 'float32' } as const
     const table = inputTable(
       parts,
-      { x: [{ name: '', shape: [4], dtype: 'float32' }], y: [3], yDtype: 'float32', weighted: false },
+      { x: [{ name: '', shape: [4], dtype: 'float32' }], y: [3], yDtype: 'float32', weighted: false, masked: false },
       { training: true },
     )
-    const { inputs, build } = updateProgram(parts, table, { kind: 'whole', rows: 8, repeat: 1 }, { samples: 8, report: 1 })
+    const { inputs, build } = updateProgram(parts, table, { kind: 'whole', rows: 8, repeat: 1 }, { samples: 8, report: 1, masked: false })
     const graph = record(inputs, state.layout, build)
     const names = graph.nodes.filter(isOp).map((node) => node.origin.primitive.name)
     return { matmuls: names.filter((name) => name === 'matmul').length, assigned: graph.effects.filter((e) => e.kind === 'assign').length }
