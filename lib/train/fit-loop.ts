@@ -9,9 +9,7 @@ import { WengertError } from '../errors.js'
 import type { Safetensors } from '../io/safetensors.js'
 import type { Loss } from '../nn/loss.js'
 import type { Optimizer, Schedule } from '../optim/optimizer.js'
-import { formatFields, sameFields } from '../tensor/inputs.js'
 import type { BoundedCache, Held } from '../util/bounded-cache.js'
-import { formatShape, sameShape } from '../util/shape.js'
 import { anyRank, fromFirst, settle, takeFromFirst, writeTogether } from './agreement.js'
 import { type Told, type Watched, warnOf } from './callbacks.js'
 import { encodeCheckpoint, fingerprint } from './checkpoint.js'
@@ -29,7 +27,7 @@ import { Moments, memoriesOf } from './moments.js'
 import { type ReportLayout, reportLayout, type StepParts } from './parts.js'
 import { Policies } from './policies.js'
 import { type PartialEpoch, Position } from './position.js'
-import { alikeWeighted, type Prepared, sampleOf } from './prepare.js'
+import { alikeWeighted, checkAlike, type Prepared, sampleOf } from './prepare.js'
 import type { BlockRecords } from './records.js'
 import type { TrainingProgress, Unfinished } from './training-progress.js'
 
@@ -388,17 +386,4 @@ export class FitLoop {
       collectives: this.#plan.collectives,
     }
   }
-}
-
-function checkAlike(set: Prepared, validation: Prepared): void {
-  const [a, b] = [sampleOf(set), sampleOf(validation)]
-  if (sameFields(a.x, b.x) && sameShape(a.y, b.y) && a.yDtype === b.yDtype) return
-  throw new WengertError(
-    'ERR_SHAPE',
-    `fit: expected validation samples like the training ones, ${formatFields(a.x)} and ${a.yDtype} ${formatShape(a.y)}, got ${formatFields(b.x)} and ${b.yDtype} ${formatShape(b.y)}`,
-    {
-      expected: a,
-      actual: b,
-    },
-  )
 }

@@ -8,7 +8,17 @@ import { checkLabels, checkProbabilities, checkSigns, type Loss, type OutputKind
 import { outputsOf } from '../nn/loss-outputs.js'
 import { type FieldForm, type Meaning, meaningOf } from '../nn/meaning.js'
 import { ones } from '../tensor/creation.js'
-import { checkNames, fieldName, fieldTensor, type Inputs, mapInputs, specsOf, tensorsOf } from '../tensor/inputs.js'
+import {
+  checkNames,
+  fieldName,
+  fieldTensor,
+  formatFields,
+  type Inputs,
+  mapInputs,
+  sameFields,
+  specsOf,
+  tensorsOf,
+} from '../tensor/inputs.js'
 import { emptyTensor, Tensor } from '../tensor/tensor.js'
 import { allocateShared, type Dtype, type FloatDtype, isFloat } from '../util/dtype.js'
 import { formatShape, type Shape, sameShape, sizeOf } from '../util/shape.js'
@@ -75,6 +85,19 @@ function normalized(where: string, weights: Tensor, dtype: FloatDtype): Tensor {
   const out = allocateShared(dtype, size)
   for (let i = 0; i < size; i++) out[i] = ((data[i] as number) / largest) * (size / sum)
   return new Tensor(shape, dtype, out)
+}
+
+export function checkAlike(set: Prepared, validation: Prepared): void {
+  const [a, b] = [sampleOf(set), sampleOf(validation)]
+  if (sameFields(a.x, b.x) && sameShape(a.y, b.y) && a.yDtype === b.yDtype) return
+  throw new WengertError(
+    'ERR_SHAPE',
+    `fit: expected validation samples like the training ones, ${formatFields(a.x)} and ${a.yDtype} ${formatShape(a.y)}, got ${formatFields(b.x)} and ${b.yDtype} ${formatShape(b.y)}`,
+    {
+      expected: a,
+      actual: b,
+    },
+  )
 }
 
 /** Both with weights or both without: the programs of a fit have one list of inputs. */

@@ -44,6 +44,17 @@ const recurrent = () => {
 }
 const sequences = { x: x.reshape([samples, 5, 1]), lengths: tensor(Int32Array.from({ length: samples }, (_, i) => 1 + (i % 5))) }
 const short = { x: { x: part(sequences.x, 0, 31), lengths: part(sequences.lengths, 0, 31) }, y: part(labels, 0, 31) }
+const tagging = () => {
+  const rng = new Random(1)
+  return new nn.Sequential(new nn.GRU(1, 6, { rng }), new nn.Linear(6, 3, { rng }))
+}
+// Behind the ends stands no class.
+const tags = tensor(
+  Int32Array.from({ length: samples * 5 }, (_, i) => (i % 5 < 1 + (Math.floor(i / 5) % 5) ? (x.data[i] > 0 ? 2 : i % 2) : 9)),
+  { shape: [samples, 5] },
+)
+const perStep = { x: sequences, y: tags, weights }
+const perStepToo = { x: short.x, y: part(tags, 0, 31) }
 const classWeighted = loss.crossEntropy.with({ weight: [1, 3, 0.5] })
 const settings = { loss: loss.crossEntropy, learningRate: 0.1 }
 const adam = { loss: loss.crossEntropy, optimizer: optim.adam({ learningRate: 0.01 }) }
@@ -79,6 +90,14 @@ const cases = {
   'MBSGD stratified': [dense, mini({ stratify: true })],
   'MBSGD balanced': [dense, mini({ balance: true })],
   'MBSGD by length': [recurrent, mini({ bucketByLength: 3 }), { x: sequences }, { validation: short }],
+  'MBSGD targets a step': [tagging, mini({ loss: classWeighted }), perStep, { validation: perStepToo, metrics: ['accuracy', 'f1'] }],
+  'MBSGD targets a step, by length': [
+    tagging,
+    mini({ bucketByLength: 3 }),
+    perStep,
+    { validation: perStepToo, metrics: ['accuracy', 'f1'] },
+  ],
+  'FBGD targets a step': [tagging, full(), perStep, { validation: perStepToo, metrics: ['accuracy'] }],
   'MBSGD dropout': [dropped, mini()],
   'MBSGD validation': [dense, mini(), {}, { validation, metrics: ['accuracy'], health: true }],
   'MBSGD whole metrics': [dense, mini(), {}, { validation, metrics: ['accuracy', 'confusionMatrix', 'f1'] }],
