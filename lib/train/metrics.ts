@@ -16,8 +16,8 @@ import type { Tensor } from '../tensor/tensor.js'
 import { type FloatDtype, isFloat } from '../util/dtype.js'
 import { checkNumber, describe, nearest } from '../util/options.js'
 import { formatShape, sameShape, sizeOf } from '../util/shape.js'
+import { type Counting, countsSteps, stepsAsSamples } from './counting.js'
 import { contextOf, limitsOf, type MetricContext, refuseValues } from './metric-context.js'
-import { countsSteps, type SampleSpec, stepsAsSamples } from './parts.js'
 import { brier, confusionMatrix, logLoss, macro, type Predictions, prAuc, rocAuc, rSquared } from './scores.js'
 
 /** (prediction [m, …], target [m, …]) → [m]; `finish` turns the mean over samples into the metric. */
@@ -32,8 +32,7 @@ export interface MeanMetric {
 }
 
 /** Whether metrics may leave out some of a set like this. */
-export const countsSome = (loss: Loss, sample: Pick<SampleSpec, 'weighted' | 'masked'>): boolean =>
-  loss.ignoreIndex !== undefined || countsSteps(sample)
+export const countsSome = (loss: Loss, sample: Counting): boolean => loss.ignoreIndex !== undefined || countsSteps(sample)
 
 /**
  * What a batch adds to the report: of each metric its terms and, where not all counts, how much of it does. The library's metrics take

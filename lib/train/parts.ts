@@ -11,6 +11,7 @@ import type { FieldSpec } from '../tensor/inputs.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { Dtype, FloatDtype } from '../util/dtype.js'
 import type { Shape } from '../util/shape.js'
+import { type Counting, stepsAsSamples } from './counting.js'
 import type { MeanMetric } from './metrics.js'
 import type { Signature } from './signature.js'
 import type { TrainingState } from './training-state.js'
@@ -42,18 +43,11 @@ export interface Clipping {
 }
 
 /** A sample's fields and shape, and the targets' type. */
-export interface SampleSpec {
+export interface SampleSpec extends Counting {
   readonly x: readonly FieldSpec[]
   readonly y: Shape
   readonly yDtype: Dtype
-  /** Whether each sample has a weight, or each of its steps. */
-  readonly weighted: 'samples' | 'steps' | false
-  /** Whether only the steps within a sample's `lengths` count, of targets of one a step. */
-  readonly masked: boolean
 }
-
-/** Whether steps of a sample count differently. */
-export const countsSteps = ({ weighted, masked }: Pick<SampleSpec, 'weighted' | 'masked'>): boolean => masked || weighted === 'steps'
 
 /** Sums of health for each trained parameter: Σ‖g‖², Σ‖Δθ‖², Σ‖θ‖², and how many elements of g were 0. */
 export const healthEntries = 4
@@ -105,9 +99,6 @@ export function countsOf(loss: Loss, dtype: FloatDtype, targets: () => Tensor, w
   const own = loss.weightsOf?.(stepsAsSamples(targets()), dtype)
   return sum(own ? mul(reshape(own, weights.shape), weights) : weights, 1)
 }
-
-/** [m, T, …] → [m · T, …] */
-export const stepsAsSamples = (x: Tensor): Tensor => reshape(x, [(x.shape[0] as number) * (x.shape[1] as number), ...x.shape.slice(2)])
 
 /** The share of each sample where all of the update are at hand. An update of samples that count nothing changes nothing. */
 export function shareOf({ loss, dtype }: StepParts, samples: number, targets: () => Tensor, weights: Tensor | undefined): Share {

@@ -22,7 +22,8 @@ import {
 import { emptyTensor, Tensor } from '../tensor/tensor.js'
 import { allocateShared, type Dtype, type FloatDtype, isFloat } from '../util/dtype.js'
 import { formatShape, type Shape, sameShape, sizeOf } from '../util/shape.js'
-import { countsSteps, type SampleSpec, stepsAsSamples } from './parts.js'
+import { countsSteps, stepsAsSamples } from './counting.js'
+import type { SampleSpec } from './parts.js'
 import type { Signature, Signatures } from './signature.js'
 
 /** x in the model's type, fields of integers and truth values in their own, y as the loss takes it, one row a sample. */
@@ -87,6 +88,7 @@ function normalized(where: string, weights: Tensor, dtype: FloatDtype): Tensor {
   return new Tensor(shape, dtype, out)
 }
 
+/** Errors: ERR_SHAPE for validation samples that are unlike the training ones. */
 export function checkAlike(set: Prepared, validation: Prepared): void {
   const [a, b] = [sampleOf(set), sampleOf(validation)]
   if (sameFields(a.x, b.x) && sameShape(a.y, b.y) && a.yDtype === b.yDtype) return

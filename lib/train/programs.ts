@@ -161,14 +161,14 @@ function recordUpdate(
 }
 
 /** What a program reads to say how much each sample, or each of its steps, counts. */
-interface Counting {
+interface CountingInputs {
   weights(): Tensor | undefined
   lengths(): Tensor
   y(): Tensor
 }
 
 /** The weights of samples [m], or of their steps [m, T], 0 behind a sequence's end; undefined where all count alike. */
-function stepWeights({ dtype }: StepParts, masked: boolean, of: Counting): Tensor | undefined {
+function stepWeights({ dtype }: StepParts, masked: boolean, of: CountingInputs): Tensor | undefined {
   const weights = of.weights()
   if (!masked) return weights
   const lengths = cast(of.lengths(), 'int32')
