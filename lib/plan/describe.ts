@@ -58,9 +58,18 @@ export function bytesOf(program: Program, step: Step): number {
     const { length, dtype } = program.slots[id] as Slot
     return length * bytesPerElement[dtype]
   }
+  // Most of what is added up lies where its sum will.
+  if (step.kernel === 'allReduce') return summedBytes(program, step)
   const whole = [...new Set([...step.outputs, ...step.inputs])].reduce((sum, id) => sum + bytes(id), 0)
   if (step.kernel !== 'gather') return whole
   return whole - bytes(step.inputs[0] as number) + bytes(step.outputs[0] as number)
+}
+
+/** Bytes that a step adds up over all processes. */
+export function summedBytes(program: Program, step: Step): number {
+  if (step.kernel !== 'allReduce') return 0
+  const { length, dtype } = program.slots[step.outputs[0] as number] as Slot
+  return length * bytesPerElement[dtype]
 }
 
 /** What a call computes, with its sizes. */
@@ -78,6 +87,10 @@ export function detailOf(step: Step): string {
     const start = 7 + 2 * inputs + outputs
     const names = Array.from({ length: ops }, (_, i) => elementwiseNames[n[start + 4 * i] as number])
     return `[${rows}, ${cols}] ${names.join(' ')}`
+  }
+  if (step.kernel === 'allReduce') {
+    const [vote, ...sizes] = n as [number, ...number[]]
+    return `${sizes.reduce((a, b) => a + b, 0).toLocaleString('en')} numbers of ${sizes.length} arrays${vote ? ', the last a vote' : ''}`
   }
   return imagesOf(step.kernel, n) ?? `[${n.join(', ')}]`
 }

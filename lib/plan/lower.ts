@@ -14,6 +14,7 @@ import { Arena } from './arena.js'
 import { arrange } from './arrange.js'
 import { elementwiseCall, takeOver } from './elementwise-call.js'
 import { isLoop, isMade, isOp, type Loop, type Node, sizeOfNode } from './graph.js'
+import { joinedIn, joins, runOf } from './joins.js'
 import type { InputSpec } from './record.js'
 import { type Destination, type Item, readsOf } from './schedule.js'
 import type { StateLayout } from './state-layout.js'
@@ -143,22 +144,32 @@ export function lower(
 
 /** Adds the steps of some items to a list, and their labels. What they made and nobody reads later is let go. */
 function lowerItems(lowering: Lowering, frame: Frame, items: readonly Item[], labels: string[]): void {
+  const written = new Set(items.flatMap((item) => (item.kind === 'cluster' ? [...item.writes.keys()] : [])))
+  /** The value in whose memory another lies, from which element on. */
+  const homeOf = (node: Node): { base: Node; start: number } => {
+    const base = baseOf(node)
+    const run = written.has(base) ? undefined : runOf(base)
+    return run && !written.has(run.whole) ? { base: run.whole, start: run.start } : { base, start: 0 }
+  }
   const lastUse = new Map<Node, number>()
   items.forEach((item, i) => {
-    for (const node of readsOf(item)) lastUse.set(baseOf(node), i)
+    for (const node of readsOf(item)) lastUse.set(homeOf(node).base, i)
   })
+  const joined = joinedIn(items, lastUse, written)
+  /** Where what is made of joined values will lie, from the first of them on. */
+  const ahead = new Map<Node, Place>()
   /** Where each value lies, and which of those places were taken for it alone. */
   const places = new Map<Node, Place>()
   const taken = new Map<Node, Place>()
   const place = (node: Node): Place => {
-    const base = baseOf(node)
+    const { base, start } = homeOf(node)
     let found = places.get(base)
     if (found === undefined) {
       if (isMade(base)) throw new Error(`plan: the value of ${labelOf([base])} is read before it is made`)
       found = lowering.constant(base) ?? frame.outside(base)
       places.set(base, found)
     }
-    return found
+    return start === 0 ? found : { ...found, offset: found.offset + start * bytesPerElement[base.dtype] }
   }
   const slotOf = (node: Node): number => lowering.slot(place(node), node.shape, node.dtype)
   const emit = (call: Call, outputs: number[], inputs: number[], from: readonly Node[]) => {
@@ -176,13 +187,25 @@ function lowerItems(lowering: Lowering, frame: Frame, items: readonly Item[], la
   }
 
   items.forEach((item, i) => {
-    const dying = [...new Set(readsOf(item).map(baseOf))].filter((base) => lastUse.get(base) === i && taken.has(base))
+    const dying = [...new Set(readsOf(item).map((node) => homeOf(node).base))].filter((base) => lastUse.get(base) === i && taken.has(base))
     /** Gives values that are made their places: where they are written to, or in the arena. */
     const settle = (made: readonly Node[], writes: ReadonlyMap<Node, Destination>, reusable: ReadonlyMap<Node, Node>) => {
       for (const node of made) {
         const to = writes.get(node)
         const victim = reusable.get(node)
-        const at = to ? frame.target(to) : victim ? (taken.get(victim) as Place) : lowering.take(node.shape, node.dtype)
+        const joint = joined.get(node)
+        if (joint) {
+          const { whole, start } = joint
+          const begins = ahead.get(whole) ?? lowering.take(whole.shape, whole.dtype)
+          ahead.set(whole, begins)
+          places.set(node, { ...begins, offset: begins.offset + start * bytesPerElement[node.dtype] })
+          continue
+        }
+        const at = to
+          ? frame.target(to)
+          : victim
+            ? (taken.get(victim) as Place)
+            : (ahead.get(node) ?? lowering.take(node.shape, node.dtype))
         places.set(node, at)
         if (!to) taken.set(node, at)
       }
@@ -191,7 +214,7 @@ function lowerItems(lowering: Lowering, frame: Frame, items: readonly Item[], la
       case 'cluster': {
         const { cluster, writes } = item
         const [only] = cluster.nodes as [Node]
-        if (isView(only)) {
+        if (isView(only) || homeOf(only).base !== baseOf(only)) {
           // A value that is only looked at again stays alive through its base; what a barrier waited for may end here.
           dying.forEach(release)
           return
@@ -199,8 +222,10 @@ function lowerItems(lowering: Lowering, frame: Frame, items: readonly Item[], la
         let reusable: ReadonlyMap<Node, Node> = new Map()
         const made = cluster.nodes.filter((node) => writes.has(node) || lastUse.has(node))
         if (cluster.elementwise) {
-          const free = made.filter((node) => !writes.has(node))
-          reusable = takeOver(cluster, dying, free)
+          const free = made.filter((node) => !writes.has(node) && !joined.has(node))
+          // Where a value's parts are read, its memory is not taken over: they may lie elsewhere than what is written.
+          const whole = dying.filter((base) => !joins(base))
+          reusable = takeOver(cluster, whole, free)
           settle(made, writes, reusable)
           const { call, operands } = elementwiseCall(cluster, made)
           emit(call, made.map(slotOf), operands.map(slotOf), cluster.nodes)

@@ -9,7 +9,7 @@ import type { State } from '../backend/backend.js'
 import { flatSteps, type Program, type Step } from '../backend/program.js'
 import { engine } from '../backend/select.js'
 import { type TypedArray, viewOf } from '../util/dtype.js'
-import { bytesOf, detailOf, flopsOf, textTable } from './describe.js'
+import { bytesOf, detailOf, flopsOf, summedBytes, textTable } from './describe.js'
 
 /** One kernel call of a program: what it computes, and the time it took. */
 export interface CallProfile {
@@ -28,7 +28,18 @@ export interface CallProfile {
   readonly gigabytes: number
 }
 
+/** What a run adds up over all processes: one call between gradients and update, behind which nothing else is computed. */
+export interface CollectiveProfile {
+  /** Of one process's numbers, in a run. */
+  readonly bytes: number
+  readonly microseconds: number
+  /** Of the time, the share in which something else is computed, 0 … 1. */
+  readonly hidden: number
+}
+
 const turns = 5
+/** How often a call is repeated where several processes have to repeat it alike. */
+const together = 16
 /** A measured stretch of repetitions lasts about so long, in microseconds, or this share of what runs before it. */
 const stretch = 500
 const stretchShare = 0.25
@@ -40,6 +51,8 @@ export class Profile {
     readonly calls: readonly CallProfile[],
     /** A whole run, from its call. */
     readonly microseconds: number,
+    /** Under a launcher. */
+    readonly collective?: CollectiveProfile,
   ) {}
 
   /** The table. */
@@ -57,9 +70,15 @@ export class Profile {
     ])
     const parts = this.calls.reduce((sum, { microseconds }) => sum + microseconds, 0)
     const flops = this.calls.reduce((sum, call) => sum + call.flops, 0)
+    const { collective: summed } = this
     return [
       textTable(['#', 'kernel', 'what', 'µs', 'share', 'GFLOP/s', 'GB/s', 'of'], rows, [0, 3, 4, 5, 6]),
       `a run takes ${digits(this.microseconds)} µs (its calls, each by itself, ${digits(parts)}): ${digits(flops / this.microseconds / 1000)} GFLOP/s`,
+      ...(summed
+        ? [
+            `of it ${digits(summed.microseconds)} µs (${((100 * summed.microseconds) / this.microseconds).toFixed(1)} %) sum ${summed.bytes.toLocaleString('en')} bytes over all ranks; ${(100 * summed.hidden).toFixed(0)} % of that is hidden behind other calls`,
+          ]
+        : []),
     ].join('\n')
   }
 }
@@ -94,6 +113,7 @@ export function profileProgram(
       executable.release()
     }
   }
+  const meets = flatSteps(program.steps).some(({ kernel }) => kernel === 'allReduce')
   const least = (time: () => number) => Math.min(...Array.from({ length: turns }, time))
   const microseconds = timed(program.steps, (whole) => {
     whole()
@@ -105,7 +125,8 @@ export function profileProgram(
       prefix()
       const base = least(prefix)
       const once = Math.max(0.05, timed([...before, step], least) - base)
-      const repetitions = Math.min(mostRepetitions, Math.max(4, Math.ceil(Math.max(stretch, stretchShare * base) / once)))
+      const wanted = Math.min(mostRepetitions, Math.max(4, Math.ceil(Math.max(stretch, stretchShare * base) / once)))
+      const repetitions = meets ? together : wanted
       return timed([...before, ...new Array<Step>(repetitions).fill(step)], (repeated) => {
         repeated()
         // By turns, so that what else the machine does meets both.
@@ -135,5 +156,7 @@ export function profileProgram(
       gigabytes: rate(bytes),
     }
   })
-  return new Profile(calls, microseconds)
+  const summed = program.steps.reduce((bytes, step) => bytes + summedBytes(program, step), 0)
+  const took = calls.reduce((time, call) => time + (call.kernel === 'allReduce' ? call.microseconds : 0), 0)
+  return new Profile(calls, microseconds, summed > 0 ? { bytes: summed, microseconds: took, hidden: 0 } : undefined)
 }

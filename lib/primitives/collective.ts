@@ -15,6 +15,7 @@ const allReduceRow: LinearPrimitive<{ vote: boolean }> = {
   name: 'allReduce',
   kind: 'linear',
   doc: 'the inputs one after the other, each added up over all processes',
+  joins: true,
   infer: (inputs) => ({ shape: [startOf(inputs.length, inputs)], dtype: (inputs[0] as Aval).dtype }),
   lower: (inputs, _output, { vote }) => ({
     kernel: 'allReduce',

@@ -46,6 +46,8 @@ interface Row<P extends Params> {
    * (a full batch is then never cut into chunks across it).
    */
   readonly rowwise?: (inputs: readonly Aval[], output: Aval, params: P, rows: readonly boolean[]) => boolean
+  /** Its inputs, all of the output's type, may lie one after the other in the output's memory, where the kernel then leaves them. */
+  readonly joins?: boolean
   /** How an application is written on a printed or drawn tape; a call of its name where left out. */
   readonly notation?: Notation
   /** The application over a stack of samples (`vmap`). Elementwise rows need none: ranks are aligned. */

@@ -15,14 +15,17 @@ template <class T>
 class AllReduce final : public Instruction {
  public:
   AllReduce(std::vector<std::int64_t> runs, bool votes) : runs_(std::move(runs)), votes_(votes) {
-    for (std::int64_t run : runs_) length_ += run;
+    for (std::int64_t run : runs_) {
+      starts_.push_back(length_);
+      length_ += run;
+    }
   }
 
   bool Meets() const override { return true; }
   bool Votes() const override { return votes_; }
 
-  // An input that fills the output may be its memory.
-  bool InPlace(std::size_t) const override { return runs_.size() == 1; }
+  // An input may lie where its sum will.
+  std::int64_t Within(std::size_t input) const override { return starts_[input]; }
 
   bool Run(void* const* operands, Context& context) const override {
     T* const out = static_cast<T*>(operands[0]);
@@ -44,7 +47,8 @@ class AllReduce final : public Instruction {
   }
 
  private:
-  std::vector<std::int64_t> runs_;  // elements of each input
+  std::vector<std::int64_t> runs_;    // elements of each input
+  std::vector<std::int64_t> starts_;  // and where they begin in the output
   bool votes_;
   std::int64_t length_ = 0;
 };

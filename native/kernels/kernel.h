@@ -79,11 +79,16 @@ class Instruction {
   // `operands` holds the outputs, then the inputs. Returns false after a bad index (context.bad_index is set), or where
   // another process has failed (context.broken is); outputs are then undefined. Never allocates, never throws.
   virtual bool Run(void* const* operands, Context& context) const = 0;
-  // Whether an output may be exactly the memory of this input (same start, length and type). All other outputs must be
+  // Whether an output may be exactly the memory of this input (same start, length and type). All other outputs, but for Within, must be
   // disjoint from each other and from all inputs: whoever binds operands checks it.
   virtual bool InPlace(std::size_t input) const {
     static_cast<void>(input);
     return false;
+  }
+  // Where an input of one type with the output may lie in it, in elements; negative: nowhere.
+  virtual std::int64_t Within(std::size_t input) const {
+    static_cast<void>(input);
+    return -1;
   }
   // Bytes of scratch that a run wants in its context; whoever runs instructions has the largest once.
   virtual std::size_t Workspace() const { return 0; }

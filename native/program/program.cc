@@ -217,7 +217,10 @@ void CheckOverlap(const char* kernel, const Instruction& instruction, const Exte
       if (!Overlap(out, in)) continue;
       const bool same = out.start == in.start && out.operand.length == in.operand.length &&
                         out.operand.dtype == in.operand.dtype && out.motion == in.motion;
-      if (!same || !instruction.InPlace(i)) {
+      const std::int64_t within = out.operand.dtype == in.operand.dtype && out.motion == in.motion ? instruction.Within(i) : -1;
+      const bool inside = within >= 0 && within <= out.operand.length - in.operand.length &&
+                          in.start - out.start == static_cast<std::uintptr_t>(within) * SizeOf(out.operand.dtype);
+      if (!(same && instruction.InPlace(i)) && !inside) {
         Malform(kernel, "outputs apart from inputs", Numbered("output", o) + " over " + Numbered("input", i));
       }
     }

@@ -16,7 +16,7 @@ export const allReduce: Prepare = (call, outputs, inputs) => {
   checkOperand(call, 'out', outputs[0], dtype, total)
   for (const [i, x] of inputs.entries()) checkOperand(call, `input ${i}`, x, dtype, sizes[i] as number)
   return {
-    inPlace: inputs.map(() => k === 1),
+    within: sizes.map((_, i) => sizes.slice(0, i).reduce((a, b) => a + b, 0)),
     bind: ([y], ins) => {
       return () => {
         const to = (y as Ref).array

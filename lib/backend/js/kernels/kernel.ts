@@ -35,6 +35,8 @@ export interface Prepared {
   bind(outputs: readonly Ref[], inputs: readonly Ref[]): Run
   /** Which inputs may be exactly the memory of an output; none where absent. */
   readonly inPlace?: readonly boolean[]
+  /** Where in an output of their type inputs may lie, in elements. */
+  readonly within?: readonly number[]
 }
 
 export type Prepare = (call: Call, outputs: readonly Operand[], inputs: readonly Operand[]) => Prepared

@@ -19,15 +19,18 @@ function overlap(a: Span, b: Span): boolean {
   return startOf(a) < endOf(b) && startOf(b) < endOf(a)
 }
 
-/** Outputs are disjoint from each other and from all inputs, save where the kernel takes exactly the same memory. */
+/** Outputs are disjoint from each other and from all inputs, save where the kernel takes exactly the same memory, or a part of it. */
 export function checkOverlap(kernel: string, prepared: Prepared, outputs: readonly Span[], inputs: readonly Span[]): void {
   for (const [o, out] of outputs.entries()) {
     for (let i = 0; i < o; i++)
       if (overlap(out, outputs[i] as Span)) throw malformed(kernel, 'outputs apart', `outputs ${i} and ${o} over each other`)
     for (const [i, x] of inputs.entries()) {
       if (!overlap(out, x)) continue
-      const same = out.start === x.start && out.length === x.length && out.dtype === x.dtype && out.reach?.slot === x.reach?.slot
-      if (!(same && prepared.inPlace?.[i])) throw malformed(kernel, 'outputs apart from inputs', `output ${o} over input ${i}`)
+      const alike = out.dtype === x.dtype && out.reach?.slot === x.reach?.slot
+      const same = alike && out.start === x.start && out.length === x.length
+      const within = alike ? (prepared.within?.[i] ?? -1) : -1
+      const inside = within >= 0 && within <= out.length - x.length && x.start - out.start === within * bytesPerElement[out.dtype]
+      if (!(same && prepared.inPlace?.[i]) && !inside) throw malformed(kernel, 'outputs apart from inputs', `output ${o} over input ${i}`)
     }
   }
 }
