@@ -17,17 +17,13 @@ import {
   WengertError,
 } from '../index.js'
 import { type Given, Misuse, short, thousands } from './arguments.js'
-import type { Aim, Recipe } from './network.js'
+import type { Aim, Recipe, Settling } from './network.js'
 
 /** All that was chosen, before the rate is. */
-export interface Choices {
+export interface Choices extends Settling {
   readonly split: TableSplitOptions<readonly [number, number, number]>
   readonly fit: FitTableOptions
   readonly recipe: Recipe
-  /** What the threshold is chosen for; undefined where there is none. */
-  readonly aim: Aim | undefined
-  /** The threshold itself, where it was given. */
-  readonly threshold: number | undefined
 }
 
 interface Speaker {
@@ -104,9 +100,16 @@ function spreads(rows: Table, name: string): boolean {
 
 const kinds = { number, category, boolean, date, text, ignore } as const
 
+const commaNumber = /^[+-]?[\d.]{1,40},\d{1,40}$/
+
 /** Refuses a target that is surely not what was meant, with what to do. */
 function checkTarget(train: Table, target: string): void {
   const mixed = train.mixed.get(target)
+  if (mixed && commaNumber.test(mixed.cell))
+    throw new WengertError(
+      'ERR_DATA',
+      `the target '${target}' holds numbers with commas, such as '${mixed.cell}' in row ${mixed.row}: write them with points, as 12.5`,
+    )
   if (mixed) {
     throw new WengertError(
       'ERR_DATA',
@@ -117,6 +120,12 @@ function checkTarget(train: Table, target: string): void {
   if (view.type !== 'text') return
   const seen = new Set<unknown>()
   for (let i = 0; i < view.length; i++) seen.add(view.at(i))
+  const [some] = seen
+  if (seen.size > 20 && commaNumber.test(String(some)))
+    throw new WengertError(
+      'ERR_DATA',
+      `the target '${target}' holds numbers with commas, such as '${some}': write them with points, as 12.5`,
+    )
   if (seen.size > 20 && seen.size * 3 > view.length)
     throw new WengertError(
       'ERR_DATA',
@@ -129,11 +138,12 @@ export function specsOf(train: Table, targets: readonly string[], options: Given
   const specs: [string, ColumnSpec][] = []
   for (const pair of options.list('kind')) {
     const at = pair.lastIndexOf('=')
-    const [name, kind] = [pair.slice(0, at), pair.slice(at + 1)]
+    const [name, told] = [pair.slice(0, at), pair.slice(at + 1)]
+    const kind = told.replace(/^date:.*/, 'date')
     if (at < 1 || !Object.hasOwn(kinds, kind))
       throw new Misuse(`--kind takes column=kind with ${Object.keys(kinds).join(', ')}, and got '${pair.slice(0, 60)}'`)
     checkColumns(train, 'kind', [name])
-    specs.push([name, kinds[kind as keyof typeof kinds]()])
+    specs.push([name, kind === told ? kinds[kind as keyof typeof kinds]() : date({ format: told.slice('date:'.length) })])
   }
   const task = options.text('task')
   if (task !== undefined && !['classes', 'numbers', 'labels'].includes(task))
@@ -210,6 +220,7 @@ export function choicesOf(
     },
     aim: binary ? aim : undefined,
     threshold: binary ? threshold : undefined,
+    calibrate: !options.on('no-calibrate'),
   }
 }
 

@@ -1,18 +1,19 @@
 /** The TypeScript program that does what `train` did: its choices as constants, the library's functions, nothing else. */
 
-import type { ColumnSpec, FittedTable } from '../index.js'
+import type { ColumnSpec, FittedTable, ReadTableOptions } from '../index.js'
 import type { Choices } from './choices.js'
 
 /** What a program is written of. */
 export interface Ejection {
   readonly path: string
+  /** How it was read. */
+  readonly read: ReadTableOptions
   readonly target: readonly string[]
   readonly leaks: readonly string[]
   readonly ignored: readonly string[]
   readonly table: FittedTable
   readonly choices: Choices
   readonly out: string
-  readonly threshold: number | undefined
 }
 
 const text = (value: unknown): string => JSON.stringify(value)
@@ -23,26 +24,30 @@ const literal = (value: unknown): string =>
 
 const property = (name: string): string => (name === '__proto__' ? "['__proto__']" : /^[A-Za-z_$][\w$]*$/.test(name) ? name : literal(name))
 
-function specText({ kind, ...options }: ColumnSpec): string {
+/** Options that say something, as a literal; '' where none does. */
+function optionsText(options: object): string {
   const given = Object.entries(options).filter(([, value]) => value !== undefined && value !== false)
-  return `${kind}(${given.length === 0 ? '' : `{ ${given.map(([name, value]) => `${name}: ${literal(value)}`).join(', ')} }`})`
+  return given.length === 0 ? '' : `{ ${given.map(([name, value]) => `${name}: ${literal(value)}`).join(', ')} }`
 }
 
+const specText = ({ kind, ...options }: ColumnSpec): string => `${kind}(${optionsText(options)})`
+
 /** The program. */
-export function ejected({ path, target, leaks, ignored, table, choices, out, threshold }: Ejection): string {
-  const { recipe, split, aim } = choices
+export function ejected({ path, read, target, leaks, ignored, table, choices, out }: Ejection): string {
+  const { recipe, split, aim, threshold } = choices
   const specs = table.columns.flatMap(({ name, spec, says }) => (spec ? [{ name, code: specText(spec), kind: spec.kind, says }] : []))
   const without = [...ignored, ...leaks]
   const binary = aim !== undefined
   const weighed = recipe.weigh > 0
-  const classes = table.task !== 'numbers'
+  const calibrated = table.task !== 'numbers' && choices.calibrate
+  const reading = optionsText(read)
   const how = Object.entries(split)
     .filter(([name]) => name !== 'parts')
     .map(([name, value]) => `${name}: ${literal(value)}`)
   const names = [
     ...new Set([
       ...specs.map(({ kind }) => kind),
-      ...(classes ? ['calibrate'] : []),
+      ...(calibrated ? ['calibrate'] : []),
       ...(binary ? ['chooseThreshold', 'TablePredictor'] : []),
       ...(weighed ? ['classWeights', 'loss', 'tensor'] : []),
       ...['earlyStopping', 'fitTable', 'MBSGD', 'nn', 'optim', 'Random', 'readTable', 'saveModel', 'scoreTable', 'split'],
@@ -58,13 +63,16 @@ export function ejected({ path, target, leaks, ignored, table, choices, out, thr
     )
     width = String(size)
   }
-  const options = [...(classes ? ['temperature'] : []), ...(binary || threshold !== undefined ? ['threshold'] : [])].join(', ')
-  return `/** What \`wengert train\` did, as a program: change what you like. */
+  const options = [...(calibrated ? ['temperature'] : []), ...(binary || threshold !== undefined ? ['threshold'] : [])].join(', ')
+  return `/**
+ * What \`wengert train\` did, as a program: change what you like. It is an ES module (\`"type": "module"\` in package.json, or named .mts):
+ * Node 22.18 and later and \`npx tsx\` run it as it is, \`tsc\` compiles it.
+ */
 
 import { ${names.join(', ')} } from 'wengert'
 
 const source: string = process.argv[2] ?? ${literal(path === '-' ? 'rows.csv' : path)}
-const rows = (await readTable(source)).complete(${target.map(literal).join(', ')})${without.length > 0 ? `.without(${without.map(literal).join(', ')})` : ''}
+const rows = (await readTable(source${reading === '' ? '' : `, ${reading}`})).complete(${target.map(literal).join(', ')})${without.length > 0 ? `.without(${without.map(literal).join(', ')})` : ''}
 const [train, validation, test] = split(rows, { parts: ${text(split.parts).replaceAll(',', ', ')}, ${how.join(', ')} })
 
 const table = fitTable(train, {
@@ -90,16 +98,16 @@ const history = await trainer.fit(set, {
   callbacks: [earlyStopping({ patience: ${recipe.patience} })],
   seed: ${recipe.seed},
 })
-${weighed ? '// What the weights moved comes back: probabilities are those of the classes as they occur.\nlast.bias?.assign(last.bias.sub(tensor(weights).log()))\n' : ''}${classes ? '\nconst temperature = calibrate(model, table, validation)\n' : ''}${
+${weighed ? '// What the weights moved comes back: probabilities are those of the classes as they occur.\nlast.bias?.assign(last.bias.sub(tensor(weights).log()))\n' : ''}${calibrated ? '\nconst temperature = calibrate(model, table, validation)\n' : ''}${
   threshold !== undefined
     ? `const threshold = ${threshold}\n`
     : binary
-      ? `const probabilities = new TablePredictor(model, table, { temperature }).values(validation).filter((_, i) => i % 2 === 1)
+      ? `const probabilities = new TablePredictor(model, table${calibrated ? ', { temperature }' : ''}).values(validation).filter((_, i) => i % 2 === 1)
 const threshold = chooseThreshold(probabilities, table(validation).y.data, { for: ${typeof aim === 'object' ? text(aim) : literal(aim)} })
 `
       : ''
 }
-console.log(\`\${history.epochs.length} epochs\`, await scoreTable(model, table, test, { ${options} }))
+console.log(\`\${history.epochs.length} epochs\`, await scoreTable(model, table, test${options === '' ? '' : `, { ${options} }`}))
 await saveModel(model, ${literal(out)}, { table${options === '' ? '' : `, ${options}`} })
 `
 }

@@ -95,19 +95,29 @@ export function constantModel(table: FittedTable, train: Dataset): nn.Sequential
 /** What a threshold is chosen for. */
 export type Aim = NonNullable<NonNullable<Parameters<typeof chooseThreshold>[2]>['for']>
 
+/** What is done after training. */
+export interface Settling {
+  /** What the threshold is chosen for; undefined where there is none. */
+  readonly aim: Aim | undefined
+  /** The threshold itself, where it was given. */
+  readonly threshold: number | undefined
+  readonly calibrate: boolean
+}
+
 /** The temperature and the threshold that the validation part says. */
 export function settled(
   model: nn.Module,
   table: FittedTable,
   validation: Table,
-  aim: Aim | undefined,
+  { aim, threshold, calibrate: calibrated }: Settling,
 ): { temperature?: number; threshold?: number } {
   if (table.task === 'numbers') return {}
-  const temperature = calibrate(model, table, validation)
-  if (table.task !== 'classes' || table.outputs !== 2 || aim === undefined) return { temperature }
-  const p = new TablePredictor(model, table, { temperature }).values(validation)
+  const temperature = calibrated ? { temperature: calibrate(model, table, validation) } : {}
+  if (threshold !== undefined) return { ...temperature, threshold }
+  if (table.task !== 'classes' || table.outputs !== 2 || aim === undefined) return temperature
+  const p = new TablePredictor(model, table, temperature).values(validation)
   const y = table(validation).y.data
   const positive = p.filter((_, i) => i % 2 === 1)
-  if (!y.includes(0) || !y.includes(1)) return { temperature }
-  return { temperature, threshold: chooseThreshold(positive, y, { for: aim }) }
+  if (!y.includes(0) || !y.includes(1)) return temperature
+  return { ...temperature, threshold: chooseThreshold(positive, y, { for: aim }) }
 }

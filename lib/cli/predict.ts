@@ -62,20 +62,24 @@ async function run(options: Given): Promise<number> {
   const said = new Set<string>()
   const named = path !== undefined && /\.(jsonl|ndjson)$/i.test(path) ? 'jsonl' : undefined
   let head: string | undefined
-  for await (const rows of streamTable(sourceOf(path), reading)) {
+  for await (const rows of streamTable(sourceOf(path), { ...reading, missingValues: [] })) {
     const predictions = model.predictRecords(known(rows, model.table, said))
     const lines: string[] = []
-    const taken = new Set(options.on('only') ? [] : rows.names)
+    const { names } = rows
+    const taken = new Set(options.on('only') ? [] : names)
     const jsonl = (output ?? reading.format ?? named) === 'jsonl'
     predictions.forEach((prediction, i) => {
       const cells = cellsOf(prediction, model.table, taken, options.on('probabilities'))
       const record = options.on('only') ? [] : Object.entries(rows.record(i))
       if (jsonl) lines.push(JSON.stringify(Object.fromEntries([...record, ...cells])))
       else {
-        const names = [...record, ...cells].map(([name]) => field(name)).join(',')
-        if (head === undefined) lines.push(names)
-        head ??= names
-        if (names !== head) throw new Misuse('the rows have not all the same columns, as a CSV must; --output jsonl')
+        // All rows of a batch have the same columns.
+        if (i === 0) {
+          const first = [...record, ...cells].map(([name]) => field(name)).join(',')
+          if (head === undefined) lines.push(first)
+          head ??= first
+          if (first !== head) throw new Misuse('the rows have not all the same columns, as a CSV must; --output jsonl')
+        }
         lines.push([...record, ...cells].map(([, value]) => field(value)).join(','))
       }
     })

@@ -11,6 +11,7 @@ import {
   partialDependence,
   permutationImportance,
   progress,
+  type ReadTableOptions,
   readTable,
   report,
   saveModel,
@@ -32,7 +33,11 @@ const flags: Readonly<Record<string, Flag>> = {
   report: { value: 'path', says: 'the page; the input\'s name with .html otherwise. "none" for no page' },
   eject: { value: 'path', says: 'write the TypeScript program that does the same' },
   task: { value: 'classes|numbers|labels', says: 'what the target is; told by its values otherwise' },
-  kind: { value: 'column=kind', says: 'number, category, boolean, date, text; told by the values otherwise', multiple: true },
+  kind: {
+    value: 'column=kind',
+    says: 'number, category, boolean, date (date:DD.MM.YYYY), text; told by the values otherwise',
+    multiple: true,
+  },
   ignore: { value: 'columns', says: 'leave these out', multiple: true },
   keep: { value: 'columns', says: 'keep these though they give the target away', multiple: true },
   time: { value: 'column', says: 'split by time: train on the past, test on the future' },
@@ -42,13 +47,14 @@ const flags: Readonly<Record<string, Flag>> = {
   folds: { value: 'n', says: 'also cross-validate, to see the spread' },
   hidden: { value: 'sizes', says: 'of the hidden layers, such as 64,32; by the number of rows otherwise' },
   dropout: { value: 'share', says: 'of hidden units left out in training; 0.1' },
-  rate: { value: 'number', says: 'the learning rate; the best of three tries otherwise' },
+  rate: { value: 'number', says: 'the learning rate; the best of four tries otherwise' },
   batch: { value: 'rows', says: 'of an update; by the number of rows otherwise' },
   epochs: { value: 'n', says: 'the most; 200' },
   patience: { value: 'n', says: 'epochs without a better validation before it stops; 10' },
   'no-weigh': { says: 'count rare classes as they come' },
   'log-target': { says: 'predict the logarithm of a number' },
   'no-log-target': { says: 'predict the number itself' },
+  'no-calibrate': { says: 'leave probabilities as the network gives them' },
   threshold: { value: 'f1|accuracy|balanced|fp:fn|p', says: 'what the threshold is best for, two costs, or itself; f1' },
   memory: { value: 'MB', says: 'for the rows; where they are more, a random part is kept. A twelfth of what there is' },
   sample: { value: 'rows', says: 'train on a random part of the rows' },
@@ -72,15 +78,17 @@ class Voice {
 }
 
 /** Reads the rows, as many as memory has room for. */
-async function read(path: string | undefined, options: Given, voice: Voice): Promise<Table> {
+async function read(path: string | undefined, options: Given, voice: Voice): Promise<{ rows: Table; reading: ReadTableOptions }> {
   const memory = (options.number('memory', { min: 1 }) ?? memoryLimit() / 12 / 2 ** 20) * 2 ** 20
   const sample = options.number('sample', { min: 20, integer: true })
-  const rows = await readTable(sourceOf(path), { ...formatOf(options), memory, ...(sample !== undefined && { sample }) })
+  const reading = { ...formatOf(options), memory, ...(sample !== undefined && { sample }) }
+  const rows = await readTable(sourceOf(path), reading)
   const size = sizeOf(path)
   const from = `${path === undefined || path === '-' ? 'stdin' : basename(path)}${size === undefined ? '' : `, ${bytes(size)}`}`
-  voice.choice('rows', `${thousands(rows.length)} of ${rows.names.length} columns from ${from}`)
+  voice.choice('rows', `${thousands(rows.length)} of ${rows.names.length} columns from ${from}`, '--format, --delimiter')
   if (rows.seen > rows.length) voice.choice('', `a random part: the source has ${thousands(rows.seen)}`, '--memory, --sample')
-  return rows
+  // Where there was room for all rows, the room says nothing of them.
+  return { rows, reading: rows.seen > rows.length ? reading : { ...reading, memory: undefined } }
 }
 
 /** The rows with a target, without what is to be left out. */
@@ -114,7 +122,7 @@ function withoutLeaks(rows: Table, train: Table, targets: readonly string[], opt
   return []
 }
 
-/** The best of three rates, by a few epochs each. */
+/** The best of four rates, by a few epochs each. */
 async function raced(table: FittedTable, train: Table, validation: Table, recipe: Recipe): Promise<number> {
   const part = train.length > 20_000 ? train.head(20_000) : train
   const epochs = Math.max(3, Math.min(20, Math.round((200 * recipe.batchSize) / part.length)))
@@ -149,7 +157,7 @@ async function crossValidated(rows: Table, c: Choices, options: Given): Promise<
     const [train, validation] = split(fold.train, { ...how, parts: [0.85, 0.15] })
     const table = fitTable(train, c.fit)
     const { model } = await trainNetwork(table, table(train), table(validation), c.recipe)
-    out.push(await scoreTable(model, table, fold.test, settled(model, table, validation, c.aim)))
+    out.push(await scoreTable(model, table, fold.test, settled(model, table, validation, c)))
   }
   return out
 }
@@ -196,8 +204,8 @@ async function run(options: Given): Promise<number> {
   const targets = options.list('target')
   if (targets.length === 0) throw new Misuse('what is to be predicted? --target <column>')
   const all = await read(path, options, voice)
-  checkColumns(all, 'target', targets)
-  const rows = cleaned(all, targets, options, voice)
+  checkColumns(all.rows, 'target', targets)
+  const rows = cleaned(all.rows, targets, options, voice)
   const how = splitOf(rows, targets, options)
   const [first] = split(rows, how)
   const leaks = withoutLeaks(rows, first, targets, options, voice)
@@ -216,15 +224,12 @@ async function run(options: Given): Promise<number> {
   const { model, history, bestEpoch } = trained
   const ran = history.epochs.length
   voice.choice('trained', `${ran} epochs in ${short(history.seconds)} s; the best, ${bestEpoch}, is kept`, '--epochs, --patience')
-  const set =
-    choices.threshold === undefined
-      ? settled(model, table, validation, choices.aim)
-      : { ...settled(model, table, validation, undefined), threshold: choices.threshold }
-  if (set.temperature !== undefined) voice.choice('calibrated', `temperature ${short(set.temperature)}`)
+  const set = settled(model, table, validation, choices)
+  if (set.temperature !== undefined) voice.choice('calibrated', `temperature ${short(set.temperature)}`, '--no-calibrate')
   if (set.threshold !== undefined) voice.choice('threshold', `${short(set.threshold)} for ${table.classes?.at(-1)}`, '--threshold')
   const linear = await trainNetwork(table, ...sets, { ...recipe, hidden: [], dropout: 0 })
   const scores = await scoreTable(model, table, test, set)
-  const linearScores = await scoreTable(linear.model, table, test, settled(linear.model, table, validation, choices.aim))
+  const linearScores = await scoreTable(linear.model, table, test, settled(linear.model, table, validation, choices))
   const constantScores = await scoreTable(constantModel(table, sets[0]), table, test)
   const baseline = table.task === 'numbers' ? 'the mean' : 'the shares'
   voice.say('')
@@ -264,12 +269,12 @@ async function run(options: Given): Promise<number> {
   await saveModel(model, out, { table, ...set, metadata })
   const made = [out]
   if (reportPath !== 'none') {
-    const facts = `${String(table)}\n\n${scoreTableText(table.task, [
+    const facts = `${thousands(test.length)} rows held out:\n${scoreTableText(table.task, [
       ['network', scores],
       ['linear', linearScores],
       [baseline, constantScores],
-    ])}`
-    await page(reportPath, `${targets.join(', ')} from ${base}`, trained, table, test, scores, useful, facts)
+    ])}\n\n${String(table)}`
+    await page(reportPath, `${targets.join(', ')}, learned from ${base}`, trained, table, test, scores, useful, facts)
     made.push(reportPath)
   }
   const eject = options.text('eject')
@@ -278,13 +283,13 @@ async function run(options: Given): Promise<number> {
       eject,
       ejected({
         path: path ?? '-',
+        read: all.reading,
         target: targets,
         leaks,
         ignored: options.list('ignore'),
         table,
         choices: chosen,
         out,
-        threshold: choices.threshold,
       }),
     )
     made.push(eject)

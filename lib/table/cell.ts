@@ -49,6 +49,13 @@ export function numberIn(text: string): number | undefined {
   return value
 }
 
+const withCommas = /^[+-]?(?:\d{1,3}(?:\.\d{3})+|\d+)(?:,\d+)?$/
+
+/** As `numberIn`, of a text with a decimal comma, and points between thousands if any: `1.234,5`. */
+export function commaNumberIn(text: string): number | undefined {
+  return text.length < 400 && withCommas.test(text) ? numberIn(text.replaceAll('.', '').replace(',', '.')) : undefined
+}
+
 const truths = new Map<string, number>([
   ...['true', 'yes', 'y', 't', 'on', '1'].map((word): [string, number] => [word, 1]),
   ...['false', 'no', 'n', 'f', 'off', '0'].map((word): [string, number] => [word, 0]),

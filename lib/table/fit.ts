@@ -209,7 +209,8 @@ export function fitTable(rows: Table, options: FitTableOptions): FittedTable {
       }
       const encoding = fitColumn(view, spec, room)
       encodings.push(encoding)
-      const mixed = guessed ? rows.mixed.get(name) : undefined
+      const asText = guessed && spec.kind !== 'number' && spec.kind !== 'date'
+      const mixed = asText ? rows.mixed.get(name) : undefined
       const why = mixed ? `text because of ${describe(mixed.cell)} in row ${mixed.row}, where ${mixed.was}s were before` : reason
       report.push({ name, role: 'feature', kind: spec.kind, guessed, says: `${encoding.says}${why ? `; ${why}` : ''}`, spec })
     }

@@ -5,6 +5,7 @@ import { truthIn } from './cell.js'
 import { NumericColumn, TextColumn } from './column.js'
 import { date } from './date.js'
 import type { ColumnSpec } from './encoding.js'
+import { formOf } from './forms.js'
 import { ignore } from './kinds.js'
 import { boolean, number } from './number.js'
 import { momentsOf, quantilesOf } from './statistics.js'
@@ -68,6 +69,13 @@ function guessText(view: ColumnView): Guess {
   const names = [...counts.keys()]
   if (counts.size === 2 && new Set(names.map(truthIn)).size === 2 && names.every((name) => truthIn(name) !== undefined))
     return { spec: boolean() }
+  const form = formOf(view, names, view.column instanceof TextColumn)
+  if (form?.spec) return { spec: form.spec, reason: form.reason }
+  const guess = guessWords(counts, names)
+  return form ? { spec: guess.spec, reason: guess.reason ? `${guess.reason}; ${form.reason}` : form.reason } : guess
+}
+
+function guessWords(counts: ReadonlyMap<string, number>, names: readonly string[]): Guess {
   const total = [...counts.values()].reduce((a, b) => a + b, 0)
   const share = counts.size / total
   const looked = names.slice(0, most)

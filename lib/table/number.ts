@@ -1,7 +1,7 @@
 /** Columns of numbers and of truth values: scaled by the training part; a missing one takes the median's place and says so. */
 
 import { checkChoice, checkOptions } from '../util/options.js'
-import { missingTexts, numberIn, truthIn } from './cell.js'
+import { commaNumberIn, missingTexts, numberIn, truthIn } from './cell.js'
 import { type ColumnSpec, type Encoding, encodingVersion, Fields, type Raw, refused } from './encoding.js'
 import { median, momentsOf, quantilesWithin } from './statistics.js'
 import type { ColumnView, Room } from './table.js'
@@ -18,6 +18,8 @@ export interface NumberOptions {
   scale?: Scale
   /** Take sign(x) ln(1 + |x|) first, for amounts that spread over magnitudes; false by default. */
   log?: boolean
+  /** What divides the fraction of a number that is given as text: ',' as in 1.234,5; '.' by default. */
+  decimal?: ','
   /** Whether a record may lack the column. */
   optional?: boolean
 }
@@ -29,8 +31,9 @@ export interface NumberOptions {
  * @example fitTable(train, { target: 'churned', columns: { spend: number({ log: true }) } })
  */
 export function number(options: NumberOptions = {}): ColumnSpec<'number'> {
-  checkOptions('number', options, ['scale', 'log', 'optional'])
+  checkOptions('number', options, ['scale', 'log', 'decimal', 'optional'])
   if (options.scale !== undefined) checkChoice('number', 'scale', options.scale, ['standard', 'quantiles', 'none'] as const)
+  if (options.decimal !== undefined) checkChoice('number', 'decimal', options.decimal, [','] as const)
   return { kind: 'number', ...options }
 }
 
@@ -113,18 +116,20 @@ interface Fitted {
   fill: number
   /** Whether a feature of its own says that it was missing. */
   indicator: boolean
+  decimal?: ','
 }
 
 function encoding(fitted: Fitted): Encoding {
-  const { name, kind, optional, scaling, fill, indicator } = fitted
+  const { name, kind, optional, scaling, fill, indicator, decimal } = fitted
+  const parse = decimal === ',' ? commaNumberIn : numberIn
   const filled = scaled(scaling, fill)
   const read =
     kind === 'number'
       ? (value: number | string | Date | undefined, where: () => string): Raw => {
           if (value === undefined || typeof value === 'number') return value
-          const found = typeof value === 'string' ? numberIn(value) : undefined
+          const found = typeof value === 'string' ? parse(value) : undefined
           if (found === undefined && missingTexts.has(value as string)) return undefined
-          if (found === undefined) throw refused(where, 'a number', value)
+          if (found === undefined) throw refused(where, decimal ? 'a number with a decimal comma' : 'a number', value)
           return found
         }
       : (value: number | string | Date | undefined, where: () => string): Raw => {
@@ -155,7 +160,7 @@ function encoding(fitted: Fitted): Encoding {
 }
 
 /** The column's values that are not missing, as numbers, in the room's list; texts are read as `read` says. */
-function presentOf(view: ColumnView, kind: 'number' | 'boolean', room: Room): Float64Array {
+function presentOf(view: ColumnView, kind: 'number' | 'boolean', room: Room, decimal?: ','): Float64Array {
   if (view.type === 'number' && kind === 'number') return view.present(room)
   const { read } = encoding({
     name: view.name,
@@ -164,6 +169,7 @@ function presentOf(view: ColumnView, kind: 'number' | 'boolean', room: Room): Fl
     scaling: { log: false, mean: 0, deviation: 1 },
     fill: 0,
     indicator: false,
+    ...(decimal && { decimal }),
   })
   const out = room.of(view.length)
   let count = 0
@@ -175,9 +181,9 @@ function presentOf(view: ColumnView, kind: 'number' | 'boolean', room: Room): Fl
 }
 
 export function fitNumber(view: ColumnView, spec: NumberOptions, room: Room): Encoding {
-  const { scale = 'standard', log = false } = spec
-  const scaling = fitScaling(presentOf(view, 'number', room), scale, log)
-  const values = presentOf(view, 'number', room)
+  const { scale = 'standard', log = false, decimal } = spec
+  const scaling = fitScaling(presentOf(view, 'number', room, decimal), scale, log)
+  const values = presentOf(view, 'number', room, decimal)
   return encoding({
     name: view.name,
     kind: 'number',
@@ -185,6 +191,7 @@ export function fitNumber(view: ColumnView, spec: NumberOptions, room: Room): En
     scaling,
     fill: values.length > 0 ? median(values) : 0,
     indicator: values.length < view.length,
+    ...(decimal && { decimal }),
   })
 }
 
@@ -221,5 +228,6 @@ export function numberFromJSON(f: Fields): Encoding {
     scaling: scalingFromJSON(f.json.scaling, f.where),
     fill: f.number('fill'),
     indicator: f.flag('indicator'),
+    ...(f.json.decimal === ',' && { decimal: ',' as const }),
   })
 }

@@ -2,6 +2,7 @@
 
 import { checkNumber, checkOptions } from '../util/options.js'
 import { textOf } from './category.js'
+import { missingTexts } from './cell.js'
 import { type ColumnSpec, type Encoding, encodingVersion, type Fields } from './encoding.js'
 import type { ColumnView } from './table.js'
 
@@ -69,7 +70,7 @@ function encoding(fitted: Fitted): Encoding {
     columns: features,
     features,
     says: `text, ${words > 1 ? `runs of up to ${words} words` : 'words'} hashed to ${buckets} features`,
-    read: (value) => (value === undefined ? undefined : textOf(value)),
+    read: (value) => (value === undefined || missingTexts.has(value as string) ? undefined : textOf(value)),
     write(raw, out, at) {
       for (let i = 0; i < buckets; i++) out[at + i] = 0
       if (raw === undefined) return

@@ -31,22 +31,35 @@ export function importanceFigure(importance: readonly Importance[]): string {
 
 const day = 86_400_000
 
+/** Whether the answers are probabilities of classes, together 1 at every place. */
+const areClasses = (answers: Dependence['answers']): boolean =>
+  answers.length > 1 &&
+  (answers[0] as Dependence['answers'][0]).values.every(
+    (_, i) => Math.abs(answers.reduce((sum, { values }) => sum + (values[i] as number), -1)) < 1e-6,
+  )
+
 /** How the answer moves with a column. Of two classes the second is drawn. */
 export function dependenceFigure({ column, kind, at, answers }: Dependence): string {
-  const drawn = answers.length === 2 ? answers.slice(1) : answers.slice(0, 8)
+  const classes = areClasses(answers)
+  const drawn = classes && answers.length === 2 ? answers.slice(1) : answers.slice(0, 8)
+  const of = drawn.length === 1 ? (drawn[0] as Dependence['answers'][0]).name : ''
+  const what = classes ? `Probability${of && ` of ${of}`}` : of || 'Answers'
   if (kind === 'category') {
-    const [only] = drawn
-    if (!only) return ''
     return bars(
-      `${only.name} by ${column}`,
-      at.map((name, i) => ({ name: String(name), value: only.values[i] as number, says: figure(only.values[i] as number) })),
+      `${what} by ${column}`,
+      at.flatMap((value, i) =>
+        drawn.map(({ name, values }) => ({
+          name: drawn.length > 1 ? `${value}: ${name}` : String(value),
+          value: values[i] as number,
+          says: figure(values[i] as number),
+        })),
+      ),
     )
   }
   const [first] = at
   const x = at.map((value) => (typeof value === 'number' ? value : (Date.parse(value) - Date.parse(String(first))) / day))
-  const title = drawn.length === 1 ? `${drawn[0]?.name} by ${column}` : `By ${column}`
   return chart(
-    title,
+    `${what} by ${column}`,
     kind === 'date' ? `days after ${first}` : column,
     drawn.map(({ name, values }, i) => ({ label: name, color: i, x, y: values })),
     // One column beside another: small probabilities are to look small.

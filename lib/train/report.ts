@@ -90,6 +90,7 @@ th:first-child,td:first-child{text-align:left}th{font-weight:600;color:var(--sof
 .hit{background:color-mix(in srgb,var(--hit) var(--s,0%),transparent)}.miss{background:color-mix(in srgb,var(--miss) var(--s,0%),transparent)}.strong{color:#fff}
 .tiles{display:grid;grid-template-columns:repeat(auto-fill,minmax(72px,1fr));gap:10px;list-style:none;margin:0;padding:0;font-size:12px;text-align:center;color:var(--soft)}
 .tiles svg{image-rendering:pixelated;margin-bottom:3px;border:1px solid var(--line)}
+figure.wide{grid-column:1/-1}
 pre{overflow-x:auto;margin:0;font:13px/1.4 ui-monospace,"DejaVu Sans Mono",monospace}
 ${colors.map((c, i) => `polyline.c${i}{stroke:${c}}circle.c${i}{fill:${c}}i.b${i}{border-color:${c}}`).join('')}`
 
@@ -171,6 +172,7 @@ export async function report(histories: Histories, options: ReportOptions): Prom
       })
   for (const [, counts] of confusions) checkConfusion(counts, classes)
   const parts = [
+    options.facts ? `<figure class="wide"><figcaption>Scores and columns</figcaption><pre>${escape(options.facts)}</pre></figure>` : '',
     chart(
       'Cost',
       'epoch',
@@ -187,7 +189,10 @@ export async function report(histories: Histories, options: ReportOptions): Prom
         both((r) => r.accuracy),
       ),
     ),
-    chart('Learning rate', 'epoch', lines(all, [{ suffix: '', read: (r) => r.learningRate }])),
+    // On a page that is of the data, a rate that stays the same says nothing.
+    options.facts !== undefined && all.every(([, { epochs }]) => new Set(epochs.map((r) => r.learningRate)).size === 1)
+      ? ''
+      : chart('Learning rate', 'epoch', lines(all, [{ suffix: '', read: (r) => r.learningRate }])),
     ...all.flatMap((entry) => {
       const of = all.length > 1 ? `, ${entry[0]}` : ''
       return [
@@ -207,7 +212,6 @@ export async function report(histories: Histories, options: ReportOptions): Prom
     ...(options.images === undefined ? [] : imageFigures(options.images, model, classes)),
     importanceFigure(options.importance ?? []),
     ...(options.dependence ?? []).map(dependenceFigure),
-    options.facts ? `<figure><figcaption>Columns and scores</figcaption><pre>${escape(options.facts)}</pre></figure>` : '',
     model ? `<figure><figcaption>Model</figcaption><pre>${escape(model.summary())}</pre></figure>` : '',
   ]
   const page = `<!doctype html>

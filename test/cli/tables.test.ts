@@ -55,7 +55,7 @@ describe('train', () => {
       /^weights .*\[--no-weigh\]$/m,
       /^network .*16 → 2.*\[--hidden, --dropout\]$/m,
       /^trained .*\[--epochs, --patience\]$/m,
-      /^calibrated +temperature/m,
+      /^calibrated +temperature .*\[--no-calibrate\]$/m,
       /^threshold .*\[--threshold\]$/m,
       /^most useful: /m,
       /^wrote churn\.wengert, churn\.html, train\.ts$/m,
@@ -72,7 +72,7 @@ describe('train', () => {
   test('the page stands alone, with importance and dependence', () => {
     const page = readFileSync(at('churn.html'), 'utf8')
     expect(page).toContain('What the model goes by')
-    expect(page).toContain('yes by ')
+    expect(page).toContain('Probability of yes by ')
     expect(page).not.toMatch(/<script|https?:\/\/(?!www\.w3\.org)/)
   })
 
