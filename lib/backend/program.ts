@@ -42,6 +42,8 @@
  * | poolPut        | out F ← g F, x F (g as y, out as x)         | those of maxPool                  |              |
  * | convInputPooled | x F ← g[n,p′,q′,d] F, y F, w F             | those of conv without groups, p′, q′, ph, pw, strides[2] | |
  * | convWeightPooled | w F ← x F, g[n,p′,q′,d] F, y F            | those of convInputPooled          |              |
+ * | attention      | y[m,T,heads·e] F ← q, k, v F, (mask F or bool) | m, heads, T, S, d, e, operands, causal, mask[4] | scale |
+ * | attentionGrad  | dq, dk, dv F ← q, k, v F, (mask F or bool), g[m,T,heads·e] F | those of attention | scale      |
  *
  * - matmul: c[i] = alpha · s · op(a[i]) · op(b[i]) + beta · c[i]; op(a) is [m,k] (stored [k,m] if transA), op(b) is [k,n]
  *   (stored [n,k] if transB); a starts at i·strideA, b at i·strideB (a stride of 0 repeats one matrix). beta = 0 never
@@ -78,6 +80,12 @@
  *   poolPut adds g, from zero, where that cell stands: the first of equals in row-major order, the last NaN.
  * - convInputPooled and convWeightPooled are convInput and convWeight, of one group, of the gradient that poolPut gives of g and y: windows
  *   of ph × pw cells that all lie on y. What is 0 there is skipped, so it meets no infinity.
+ * - attention: of every sample and head y = softmax(scale · q kᵀ + mask) v over the keys; with causal = 1 query t looks at the keys
+ *   0 … t alone, and where a bool mask is 0 it does not look: a query that may look nowhere gives 0. What is hidden has weight 0, whatever
+ *   it is; values that are not finite may come through it. `operands` says how q, k and v lie: 3, q[m,T,heads·d],
+ *   k[m,S,heads·d], v[m,S,heads·e]; 2, q and the rows of k and v side by side, [m,S,heads·(d+e)]; 1, all three so (T = S). mask[4] are
+ *   the mask's dimensions, each 1 or that of [m,heads,T,S]; all 0 where there is none. attentionGrad gives the gradients of
+ *   Σ g y by q, k and v, which lie as these do. S ≥ 1.
  */
 
 import type { Dtype, TypedArray } from '../util/dtype.js'
@@ -88,7 +96,7 @@ export const kernelNames = [
   'softmax', 'logSoftmax', 'logSumExp', 'copy', 'concat', 'gather', 'scatterAdd', 'takeAlong', 'putAlong', 'oneHot',
   'softmaxCrossEntropy', 'softmaxCrossEntropyGrad', 'accumulate', 'dropout', 'toIndex', 'random',
   'conv', 'convInput', 'convWeight', 'maxPool', 'poolTake', 'poolPut', 'argsort', 'allReduce',
-  'convInputPooled', 'convWeightPooled',
+  'convInputPooled', 'convWeightPooled', 'attention', 'attentionGrad',
 ] as const
 export type KernelName = (typeof kernelNames)[number]
 

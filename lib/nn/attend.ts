@@ -1,11 +1,12 @@
 /**
- * Attention as a function: softmax(q kᵀ) v, a block of scores at a time. Blocks are iterations of a `scan`, so that the scores of one
- * are in memory at once; the backward pass computes them again.
+ * Attention as a function: softmax(q kᵀ) v, a block of scores at a time, by a kernel (primitives/attention.ts). Where weights are dropped out,
+ * blocks are iterations of a `scan`, so that the scores of one are in memory at once; the backward pass computes them again.
  */
 
 import { checkpoint } from '../autodiff/custom.js'
 import { scan } from '../autodiff/scan.js'
 import { WengertError } from '../errors.js'
+import { type AttentionParams, attentionRow } from '../primitives/attention.js'
 import { broadcastTo } from '../primitives/broadcast.js'
 import { add, lessEqual, mul, where } from '../primitives/elementwise.js'
 import { matmulRow } from '../primitives/linalg.js'
@@ -108,8 +109,8 @@ function attend(q: Tensor, k: Tensor, v: Tensor, asked: Asked): Tensor {
   return slice(reshape(out, [1, count * size, e]), null, [0, T])
 }
 
-/** The mask as [B or 1, T or 1, S or 1]. Errors: ERR_SHAPE, ERR_DTYPE. */
-function maskOf(op: string, given: unknown, lead: Shape, T: number, S: number, dtype: Tensor['dtype']): Tensor {
+/** The mask with as many axes as `whole`, […, T, S]. Errors: ERR_SHAPE, ERR_DTYPE. */
+function maskOf(op: string, given: unknown, whole: Shape, dtype: Tensor['dtype']): Tensor {
   if (!(given instanceof Tensor))
     throw new WengertError('ERR_VALUE', `${op}: expected mask to be a tensor, got ${describe(given)}`, { actual: given })
   const mask = given.resolve()
@@ -119,18 +120,43 @@ function maskOf(op: string, given: unknown, lead: Shape, T: number, S: number, d
       `${op}: a mask is of bool (true: look there) or of ${dtype} (added to the scores), not ${mask.dtype}`,
       { expected: ['bool', dtype], actual: mask.dtype },
     )
-  const shape = [...new Array<number>(Math.max(0, 2 - mask.rank)).fill(1), ...mask.shape]
-  const whole = [...lead, T, S]
-  const fits = shape.length <= whole.length && shape.every((n, i) => n === 1 || n === whole[i + whole.length - shape.length])
-  if (!fits)
+  const shape = [...new Array<number>(Math.max(0, whole.length - mask.rank)).fill(1), ...mask.shape]
+  if (shape.length !== whole.length || shape.some((n, i) => n !== 1 && n !== whole[i]))
     throw new WengertError('ERR_SHAPE', `${op}: expected a mask that broadcasts to ${formatShape(whole)}, got ${formatShape(mask.shape)}`, {
       expected: whole,
       actual: mask.shape,
     })
-  const [t, s] = shape.slice(-2) as [number, number]
-  const own = shape.slice(0, -2)
-  if (sizeOf(own) === 1) return reshape(mask, [1, t, s])
-  return reshape(broadcastTo(reshape(mask, shape), [...lead, t, s]), [sizeOf(lead), t, s])
+  return reshape(mask, shape)
+}
+
+/** The leading axes of a mask in one: [B or 1, T or 1, S or 1]. */
+function flattened(mask: Tensor, lead: Shape): Tensor {
+  const [own, matrix] = [mask.shape.slice(0, -2), mask.shape.slice(-2)]
+  const B = sizeOf(lead)
+  if (sizeOf(own) === 1) return reshape(mask, [1, ...matrix])
+  return reshape(sizeOf(own) === B ? mask : broadcastTo(mask, [...lead, ...matrix]), [B, ...matrix])
+}
+
+/** What attention over heads that lie side by side is asked. */
+export interface HeadsAsked {
+  heads: number
+  causal: boolean
+  mask?: Tensor | undefined
+}
+
+/**
+ * Attention of heads that lie side by side: queries [m, T, heads · d], keys and values [m, S, …] in operands of their own, in one, or all in one.
+ * A mask is […, T, S], of samples and heads.
+ *
+ * @returns [m, T, heads · d]
+ */
+export function attendHeads(op: string, operands: readonly Tensor[], { heads, causal, mask }: HeadsAsked): Tensor {
+  const [m, T, width] = (operands[0] as Tensor).shape as [number, number, number]
+  const S = (operands.at(-1) as Tensor).shape[1] as number
+  const count = operands.length as AttentionParams['operands']
+  const own = mask === undefined ? [] : [maskOf(op, mask, [m, heads, T, S], (operands[0] as Tensor).dtype)]
+  const scale = 1 / Math.sqrt(width / heads / (count === 1 ? 3 : 1))
+  return apply(attentionRow, [...operands, ...own], { heads, scale, causal, operands: count, masked: own.length > 0 })
 }
 
 /**
@@ -171,12 +197,18 @@ export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, optio
     op,
     all.map((x) => x.shape.slice(0, -2)),
   )
-  const mask = options.mask === undefined ? undefined : maskOf(op, options.mask, lead, T, S, q.dtype)
-  const first = checkFlag(op, 'causal', options.causal ?? false) ? arange(1).reshape([]) : undefined
+  const mask = options.mask === undefined ? undefined : flattened(maskOf(op, options.mask, [...lead, T, S], q.dtype), lead)
+  const causal = checkFlag(op, 'causal', options.causal ?? false)
   const B = sizeOf(lead)
   const [queries, keys, vals] = all.map((x) => {
     const full = [...lead, ...x.shape.slice(-2)]
     return reshape(sameShape(full, x.shape) ? x : broadcastTo(x, full), [B, ...x.shape.slice(-2)])
   }) as [Tensor, Tensor, Tensor]
-  return reshape(attend(mul(queries, scale), keys, vals, { mask, first, dropout }), [...lead, T, e])
+  if (dropout > 0) {
+    const first = causal ? arange(1).reshape([]) : undefined
+    return reshape(attend(mul(queries, scale), keys, vals, { mask, first, dropout }), [...lead, T, e])
+  }
+  const params: AttentionParams = { heads: 1, scale, causal, operands: 3, masked: mask !== undefined }
+  const y = apply(attentionRow, [queries, keys, vals, ...(mask ? [expandDims(mask, 1)] : [])], params)
+  return reshape(y, [...lead, T, e])
 }

@@ -11,7 +11,7 @@ import { Tensor } from '../tensor/tensor.js'
 import type { FloatDtype } from '../util/dtype.js'
 import { checkChoice, checkFlag, checkNumber, checkOptions, describe } from '../util/options.js'
 import { formatShape } from '../util/shape.js'
-import { scaledDotProductAttention } from './attend.js'
+import { type AttentionOptions, attendHeads, scaledDotProductAttention } from './attend.js'
 import { batchesOnly } from './batches.js'
 import { Dropout } from './dropout.js'
 import { Linear } from './layers.js'
@@ -133,15 +133,14 @@ export class MultiheadAttention extends Module {
         `${op}: expected keys and values of as many sequences as q, and as many steps as each other, got ${[q, k, v].map((x) => formatShape(x.shape)).join(', ')}`,
         { actual: [q.shape, k.shape, v.shape] },
       )
-    const [qs, ks, vs] = this.#projected(queries, keys, values)
-    const turn = (x: Tensor): Tensor =>
-      this.rotary === false ? x : rotary(x, typeof this.rotary === 'number' ? { base: this.rotary } : {})
-    const attended = scaledDotProductAttention(turn(this.#heads(qs)), turn(this.#heads(ks)), this.#heads(vs), {
-      mask: this.#maskOf(inputs, m, S),
-      causal: inputs.causal ?? this.causal,
-      dropout: this.dropout?.training ? this.dropout.p : 0,
-    })
-    const y = this.out_proj.forward(reshape(transpose(attended, [0, 2, 1, 3]), [m, T, this.embedDim]))
+    const projected = this.#projected(queries, keys, values)
+    const asked = { mask: this.#maskOf(inputs, m, S), causal: inputs.causal ?? this.causal }
+    const dropout = this.dropout?.training ? this.dropout.p : 0
+    const y = this.out_proj.forward(
+      this.rotary === false && dropout === 0
+        ? attendHeads(op, projected, { heads: this.numHeads, ...asked })
+        : this.#apart(projected, { ...asked, dropout }),
+    )
     return single ? reshape(y, [T, this.embedDim]) : y
   }
 
@@ -151,15 +150,16 @@ export class MultiheadAttention extends Module {
     if (!this.causal)
       throw new WengertError('ERR_STATE', 'stepper: attention that is not causal looks at later steps; make the layer with causal: true')
     const [m, d] = [memory.streams, embedDim / numHeads]
-    const [q, k, v] = this.#projected(...(new Array(3).fill(x) as [Tensor, Tensor, Tensor]))
+    const [q, k, v] = this.#parts(this.#projected(x, x, x))
     const turn = (t: Tensor): Tensor => {
+      if (base === false) return t
       const heads = reshape(t, [m, numHeads, 1, d])
-      if (base === false) return heads
       return rotaryAt(heads, memory.position(), memory.maxSteps, typeof base === 'number' ? base : 10000)
     }
-    const kept = (t: Tensor): Tensor => transpose(memory.append(reshape(t, [m, numHeads, d])), [0, 2, 1, 3])
+    const kept = (t: Tensor): Tensor => reshape(memory.append(reshape(t, [m, numHeads, d])), [m, memory.maxSteps, embedDim])
     const seen = lessEqual(arange(memory.maxSteps), memory.position())
-    const attended = scaledDotProductAttention(turn(q), kept(turn(k)), kept(v), { mask: reshape(seen, [1, memory.maxSteps]) })
+    const operands = [reshape(turn(q), [m, 1, embedDim]), kept(turn(k)), kept(v)]
+    const attended = attendHeads('stepper', operands, { heads: numHeads, causal: false, mask: seen })
     return this.out_proj.forward(reshape(attended, [m, embedDim]))
   }
 
@@ -173,14 +173,28 @@ export class MultiheadAttention extends Module {
     return single ? expandDims(x, 0) : x
   }
 
-  /** One product for all that is the same tensor. */
-  #projected(q: Tensor, k: Tensor, v: Tensor): [Tensor, Tensor, Tensor] {
+  /** Queries, keys and values; those of one tensor come of one product, and stay side by side. */
+  #projected(q: Tensor, k: Tensor, v: Tensor): Tensor[] {
     const { embedDim: E, in_proj_weight: weight, in_proj_bias: bias } = this
-    if (q === k && k === v) return split(linear(q, weight, bias), 3, -1) as [Tensor, Tensor, Tensor]
+    if (q === k && k === v) return [linear(q, weight, bias)]
     const mapped = (x: Tensor, from: number, to: number) =>
       linear(x, slice(weight, [from * E, to * E]), bias && slice(bias, [from * E, to * E]))
-    if (k === v) return [mapped(q, 0, 1), ...(split(mapped(k, 1, 3), 2, -1) as [Tensor, Tensor])]
+    if (k === v) return [mapped(q, 0, 1), mapped(k, 1, 3)]
     return [mapped(q, 0, 1), mapped(k, 1, 2), mapped(v, 2, 3)]
+  }
+
+  /** What was projected, each by itself. */
+  #parts(projected: readonly Tensor[]): [Tensor, Tensor, Tensor] {
+    return projected.flatMap((x) => split(x, (x.shape.at(-1) as number) / this.embedDim, -1)) as [Tensor, Tensor, Tensor]
+  }
+
+  /** Attention with each head by itself, [m, heads, T, E/heads]: turned by positions, or with weights dropped out. */
+  #apart(projected: readonly Tensor[], asked: AttentionOptions): Tensor {
+    const [q, k, v] = this.#parts(projected).map((x) => this.#heads(x)) as [Tensor, Tensor, Tensor]
+    const turn = (x: Tensor): Tensor =>
+      this.rotary === false ? x : rotary(x, typeof this.rotary === 'number' ? { base: this.rotary } : {})
+    const attended = scaledDotProductAttention(turn(q), turn(k), v, asked)
+    return reshape(transpose(attended, [0, 2, 1, 3]), [q.shape[0] as number, q.shape[2] as number, this.embedDim])
   }
 
   /** [m, T, E] → [m, heads, T, E/heads]. */

@@ -7,6 +7,10 @@ import { bytesPerElement } from '../util/dtype.js'
 const windowsOf = ([batch, , , c, p, q, d, kh, kw]: readonly number[], groups: number): number =>
   [batch, p, q, d, kh, kw].reduce<number>((product, size) => product * (size as number), 1) * ((c as number) / groups)
 
+/** The scores of attention, of which a causal mask leaves half. */
+const scoresOf = ([m, heads, T, S, , , , causal]: readonly number[]): number =>
+  ((m as number) * (heads as number) * (T as number) * (S as number)) / (causal ? 2 : 1)
+
 const elementwiseNames = Object.keys(elementwiseOps)
 
 const timesOf = (step: Step): number => step.loop?.length ?? 1
@@ -25,6 +29,10 @@ export function flopsOf(step: Step): number {
     case 'convInput':
     case 'convWeight':
       return 2 * windowsOf(n, n[15] as number)
+    case 'attention':
+      return 2 * scoresOf(n) * ((n[4] as number) + (n[5] as number))
+    case 'attentionGrad':
+      return 2 * scoresOf(n) * (3 * (n[4] as number) + 2 * (n[5] as number))
     // One position in a window of pooling.
     case 'convInputPooled':
     case 'convWeightPooled':
@@ -91,6 +99,10 @@ export function detailOf(step: Step): string {
   if (step.kernel === 'allReduce') {
     const [vote, ...sizes] = n as [number, ...number[]]
     return `${sizes.reduce((a, b) => a + b, 0).toLocaleString('en')} numbers of ${sizes.length} arrays${vote ? ', the last a vote' : ''}`
+  }
+  if (step.kernel === 'attention' || step.kernel === 'attentionGrad') {
+    const [m, heads, T, S, d, e, , causal, masked] = n
+    return `${m} × ${heads} heads, ${T} queries · ${S} keys of ${d === e ? d : `${d}, values of ${e}`}${causal ? ', causal' : ''}${masked ? ', masked' : ''}`
   }
   return imagesOf(step.kernel, n) ?? `[${n.join(', ')}]`
 }

@@ -1,5 +1,6 @@
 /** The op table: every primitive row. Tests, docs and tools walk it; nothing else needs to know the names. */
 
+import { attentionRows } from './attention.js'
 import { barrierRows } from './barrier.js'
 import { broadcastRows } from './broadcast.js'
 import { collectiveRows } from './collective.js'
@@ -36,6 +37,7 @@ export const opTable: readonly Primitive[] = [
   ...linalgRows,
   ...indexingRows,
   ...softmaxRows,
+  ...attentionRows,
   ...sortRows,
   ...dropoutRows,
   ...randomRows,

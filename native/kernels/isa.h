@@ -193,6 +193,27 @@ struct PooledTable {
   Scatter scatter[2][kMost];
 };
 
+// What attention is made of. Rows of numbers that loops run along are padded to whole vectors (`lanes`).
+template <class F>
+struct AttentionTable {
+  std::size_t lanes;
+  // c[rows, columns] = a[rows, depth] · b[depth, columns], added to c where asked; a's elements lie anywhere, b's and c's rows together.
+  // Columns are whole vectors.
+  void (*product)(std::size_t rows, std::size_t depth, std::size_t columns, const F* a, std::ptrdiff_t a_row, std::ptrdiff_t a_step,
+                  const F* b, std::ptrdiff_t b_row, F* c, std::ptrdiff_t c_row, bool add);
+  // to[columns, pitch] = scale · x[rows, columns]ᵀ, 0 behind the rows
+  void (*transpose)(std::size_t rows, std::size_t columns, const F* x, std::ptrdiff_t row, F scale, F* to, std::size_t pitch);
+  // x = −∞ where mask is 0; whether it is not everywhere. x += mask.
+  bool (*hide)(std::size_t n, const std::uint8_t* mask, F* x);
+  void (*add)(std::size_t n, const F* mask, F* x);
+  // Rows of n numbers in whole vectors, `pitch` apart: x = e^(x − max x), and 1 over the sum of each
+  void (*exponentials)(std::size_t rows, std::size_t n, std::size_t pitch, F* x, F* inverse);
+  // x[rows, n] = factors[rows] · x, rows `row` apart
+  void (*scale)(std::size_t rows, std::size_t n, std::ptrdiff_t row, F* x, const F* factors);
+  // As `exponentials`: p = inverse · p; u = scale · p · (u − Σ p u)
+  void (*slopes)(std::size_t rows, std::size_t n, std::size_t pitch, F scale, const F* inverse, F* p, F* u);
+};
+
 #define WENGERT_DECLARE(ns)                              \
   namespace ns {                                         \
   extern const ElementwiseTable<float> kElementwiseF32;  \
@@ -209,6 +230,8 @@ struct PooledTable {
   extern const ConvTable<double> kConvF64;               \
   extern const PooledTable<float> kPooledF32;            \
   extern const PooledTable<double> kPooledF64;           \
+  extern const AttentionTable<float> kAttentionF32;      \
+  extern const AttentionTable<double> kAttentionF64;     \
   }
 WENGERT_DECLARE(isa_baseline)
 #if WENGERT_HAS_X86_ISAS

@@ -16,7 +16,8 @@ namespace wengert {
   X(toIndex, ToIndex) X(random, Random) \
   X(conv, Conv) X(convInput, ConvInput) X(convWeight, ConvWeight) X(maxPool, MaxPool) X(poolTake, PoolTake) \
   X(poolPut, PoolPut) X(argsort, Argsort) X(allReduce, AllReduce) \
-  X(convInputPooled, ConvInputPooled) X(convWeightPooled, ConvWeightPooled)
+  X(convInputPooled, ConvInputPooled) X(convWeightPooled, ConvWeightPooled) \
+  X(attention, Attention) X(attentionGrad, AttentionGrad)
 // clang-format on
 
 #define WENGERT_PREPARE(name, Name) std::unique_ptr<Instruction> Prepare##Name(const Call& call);

@@ -42,6 +42,13 @@ constexpr std::int64_t kStretchRows = 96;
 constexpr double kSplitConvolution = 400000;
 constexpr double kSplitPooling = 200000;
 
+// Attention: multiply-adds from which a second thread is worth waking; the numbers of a block of scores, and the fewest and the most
+// queries of one. What a core's second-level cache holds with what is multiplied by it.
+constexpr double kSplitAttention = 400000;
+constexpr std::int64_t kScoresOfBlock = 16 * 1024;
+constexpr std::int64_t kFewestQueries = 16;
+constexpr std::int64_t kMostQueries = 64;
+
 // Gradients at the largest cells of windows: bytes of weights that every position reads again, and of the part of the image
 // that every channel does. What a first-level cache holds beside what streams.
 constexpr std::size_t kScatterBytes = 24 * 1024;

@@ -156,7 +156,44 @@ def conv_weight_pooled(p, x, g, y):
     return conv_weight({**p, "groups": 1}, x, put_of(p, g, y)).detach()
 
 
+def attention_parts(p, *inputs):
+    """Queries, keys and values [m, heads, steps, features] of the operands, and the mask."""
+    h, n = p["heads"], p["operands"]
+    x, mask = inputs[:n], inputs[n] if p["masked"] else None
+    d = x[0].shape[2] // (3 if n == 1 else 1)
+    if n == 1:
+        q, k, v = x[0][..., :d], x[0][..., d : 2 * d], x[0][..., 2 * d :]
+    elif n == 2:
+        q, k, v = x[0], x[1][..., :d], x[1][..., d:]
+    else:
+        q, k, v = x
+    return [t.reshape(t.shape[0], t.shape[1], h, t.shape[2] // h).transpose(1, 2) for t in (q, k, v)], mask
+
+
+def attention(p, *inputs):
+    (q, k, v), mask = attention_parts(p, *inputs)
+    scores = q @ k.transpose(2, 3) * p["scale"]
+    visible = torch.ones(scores.shape, dtype=torch.bool)
+    if p["causal"]:
+        visible = visible.tril()
+    if mask is not None and not mask.is_floating_point():
+        visible = visible & (mask != 0)
+    elif mask is not None:
+        scores = scores + mask
+    weights = torch.softmax(scores.masked_fill(~visible, -1e30), 3).masked_fill(~visible, 0)
+    y = (weights @ v).transpose(1, 2)
+    return y.reshape(y.shape[0], y.shape[1], y.shape[2] * y.shape[3])
+
+
+def attention_grad(p, *inputs):
+    """The first of the gradients, and so that it can be differentiated in turn."""
+    *x, g = inputs
+    y = attention(p, *x)
+    return torch.autograd.grad(y, x[0], g, create_graph=True)[0]
+
+
 ROWS = {
+    "attention": attention, "attentionGrad": attention_grad,
     "convInputPooled": conv_input_pooled, "convWeightPooled": conv_weight_pooled,
     "conv": conv, "convInput": conv_input, "convWeight": conv_weight,
     "maxPool": lambda p, x: pool_take(p, x, x), "poolTake": pool_take, "poolPut": pool_put,

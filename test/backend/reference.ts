@@ -7,6 +7,7 @@ import { type Call, type ElementwiseOp, elementwiseCodes, elementwiseOps, type K
 import { allocate, type Dtype, type TypedArray } from '../../lib/util/dtype.js'
 import { type DrawKind, drawKinds, fillDraws, Stream } from '../../lib/util/random.js'
 import { call } from './engines.js'
+import { attentionCase } from './reference-attention.js'
 import { convCase, poolCase, pooledCase } from './reference-windows.js'
 
 /** A call with its inputs, the type and length of its output, and what the output should be. */
@@ -468,6 +469,9 @@ export function random(kernel: KernelName, draw: Draw): Case {
     case 'convInputPooled':
     case 'convWeightPooled':
       return pooledCase(draw, kernel, float)
+    case 'attention':
+    case 'attentionGrad':
+      return attentionCase(draw, kernel, float)
     case 'maxPool':
     case 'poolTake':
     case 'poolPut':

@@ -56,6 +56,9 @@ function everyKernel(dtype: 'float32' | 'float64'): Program {
   const pooled = [...windows.slice(0, -1), 1, 1, 2, 2, 2, 2]
   b.step(call('convInputPooled', pooled), [t()], [b.scratch(3), b.scratch(18), s])
   b.step(call('convWeightPooled', pooled), [t()], [x, b.scratch(3), b.scratch(18)])
+  const attended = [1, 2, 2, 2, 2, 2, 1, 1, 0, 0, 0, 0]
+  b.step(call('attention', attended, [0.5]), [b.scratch(8)], [t()])
+  b.step(call('attentionGrad', attended, [0.5]), [t()], [b.scratch(24), b.scratch(8)])
   b.step(call('accumulate', [24]), [b.entry(0)], [x])
   b.step(call('dropout', [4, 6, 1, 0], [0.5]), [t()], [x, index])
   b.step(call('toIndex', [4, 6]), [b.scratch(4, 'int32')], [b.scratch(4)])

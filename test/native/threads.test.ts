@@ -81,6 +81,16 @@ onNative('threads', (native) => {
       expect(one(outcomes(call('convInputPooled', pooled), x.length, g, y, w))).toBe(1)
       expect(one(outcomes(call('convWeightPooled', pooled), w.length, x, g, y))).toBe(1)
     })
+
+    test(`${dtype} attention and its gradient`, () => {
+      const [m, heads, T, d] = [3, 3, 150, 20]
+      const [x, g] = [draw.array(dtype, 3 * m * T * heads * d) as Float32Array, draw.array(dtype, m * T * heads * d) as Float32Array]
+      for (const causal of [0, 1]) {
+        const ints = [m, heads, T, T, d, d, 1, causal, 0, 0, 0, 0]
+        expect(one(outcomes(call('attention', ints, [0.2]), g.length, x))).toBe(1)
+        expect(one(outcomes(call('attentionGrad', ints, [0.2]), x.length, x, g))).toBe(1)
+      }
+    })
   }
 
   // Cores on which products may be cut at multiples of twelve rows; on others the tiles are fixed.

@@ -1,6 +1,7 @@
 /** The kernels of this engine by name. */
 
 import type { KernelName } from '../../program.js'
+import { attention, attentionGrad } from './attention.js'
 import { allReduce } from './collective.js'
 import { conv, convInput, convWeight, maxPool, poolPut, poolTake } from './convolution.js'
 import { convInputPooled, convWeightPooled } from './convolution-pooled.js'
@@ -53,4 +54,6 @@ export const registry: Readonly<Record<KernelName, Prepare>> = {
   allReduce,
   convInputPooled,
   convWeightPooled,
+  attention,
+  attentionGrad,
 }
