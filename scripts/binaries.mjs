@@ -9,7 +9,7 @@
  *
  * Everything fetched and built on the way is kept in .cache/binaries: the second time needs no network.
  */
-import { copyFileSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -69,8 +69,11 @@ function make(name) {
   program(toolchain, blas, join(cache, `kernels-${name}${target.kind === 'windows' ? '.exe' : ''}`))
   const file = join(root, 'prebuilds', target.folder, target.file)
   mkdirSync(dirname(file), { recursive: true })
-  copyFileSync(made, file)
-  say(`${name}: ${check(name, file, target)} (${((performance.now() - start) / 1000).toFixed(0)} s)`)
+  const told = check(name, made, target)
+  // In one step: a process that runs the binary before keeps it whole.
+  copyFileSync(made, `${file}.new`)
+  renameSync(`${file}.new`, file)
+  say(`${name}: ${told} (${((performance.now() - start) / 1000).toFixed(0)} s)`)
 }
 
 if (!existsSync(join(root, 'node_modules'))) fail('run npm ci first')
