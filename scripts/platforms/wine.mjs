@@ -2,8 +2,8 @@
  * Windows, by wine: Node for Windows from npm, the release binary, and for the test runner the binaries of what it is made of. Wine 8
  * lacks a library that those ask for; a stand-in is compiled here.
  */
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { cache, found, packageOf, released, run, testRunner } from './run.mjs'
 
 const wine = '/usr/lib/wine/wine64'
@@ -29,6 +29,23 @@ function prepare() {
   writeFileSync(join(prefix, 'ready'), '')
 }
 
+/**
+ * Node's program, where wine can run it. Node 24 reserves memory by VirtualAlloc2, which wine 8 has without the half that is
+ * wanted, and dies before its first line; not finding the function, it does as on older systems. So a copy looks for another name.
+ */
+function program(folder, major) {
+  const given = join(folder, 'bin', 'node.exe')
+  const bytes = readFileSync(given)
+  const [wanted, name] = [Buffer.from('\0VirtualAlloc2\0'), Buffer.from('\0VirtualAlloc1\0')]
+  const at = bytes.indexOf(wanted)
+  if (Number(major) < 24 || at < 0) return given
+  const own = join(cache, `wine-node-${major}`, 'node.exe')
+  mkdirSync(dirname(own), { recursive: true })
+  name.copy(bytes, at)
+  writeFileSync(own, bytes)
+  return own
+}
+
 export const windows = {
   name: 'win32-x64',
   flags: ['--os=win32', '--cpu=x64'], // as npm is told of another platform
@@ -49,7 +66,7 @@ export const windows = {
     ]
     const path = testRunner(bindings, 'win32', 'x64').map((place) => `Z:${place.replaceAll('/', '\\')}`)
     return {
-      command: [wine, join(folder, 'bin', 'node.exe')],
+      command: [wine, program(folder, major)],
       env: { ...environment, NODE_PATH: path.join(';'), WENGERT_ADDON: `Z:${released('win32-x64', 'wengert.node').replaceAll('/', '\\')}` },
     }
   },
