@@ -3,6 +3,7 @@
  * in shared memory so that training borrows it.
  */
 
+import type { Shard } from '../distributed/shard.js'
 import { WengertError } from '../errors.js'
 import { asTensor, type TensorLike } from '../tensor/creation.js'
 import {
@@ -23,6 +24,7 @@ import { formatShape, sameShape, sizeOf } from '../util/shape.js'
 import { checkFinite } from './checks.js'
 import { type ImageFolderOptions, readImageFolder } from './image-folder.js'
 import { type ColumnNames, columnsOfRecords, type RecordColumns } from './record-columns.js'
+import { cutTo, type DatasetShard, ownPositions, ownRows } from './shards.js'
 
 /** What a data set is made of: one row of x and of y a sample. x is one tensor, or several by name: `{ ids, features }`. */
 export interface DataLike<X extends InputsLike = TensorLike> {
@@ -47,6 +49,12 @@ export interface Encoder {
 }
 
 type Names = Pick<AnyData, 'classes' | 'features' | 'encoder'>
+
+/** What `Dataset` is told beside x and y. */
+export interface DatasetOptions extends Names, Pick<DataLike, 'weights'> {
+  dtype?: FloatDtype | undefined
+  shard?: DatasetShard | undefined
+}
 
 /** Of one input or of several. */
 export type AnyData = DataLike<InputsLike>
@@ -75,6 +83,8 @@ export class Dataset<X extends InputsLike = TensorLike> {
   readonly features?: readonly string[]
   /** How a table's rows became x: `saveModel` takes it as the first of its transforms. */
   readonly encoder?: Encoder
+  /** Which rows of a whole these are, where other processes hold the others. */
+  readonly shard?: Shard
 
   /**
    * Copies x, y and the weights into shared memory. Trainers take the weighted mean of the losses, Σ wᵢ Lᵢ / Σ wᵢ over the
@@ -82,25 +92,26 @@ export class Dataset<X extends InputsLike = TensorLike> {
    *
    * @param options.dtype what numbers in plain arrays become: 'float32' by default; 'float64' keeps them exactly. Typed arrays
    *   and tensors keep their own type.
+   * @param options.shard of several processes, 'auto' keeps this rank's range of the rows given, and { rank, size } a part by its number;
+   *   { start, total } says that the rows given are those from `start` on of `total`, and that others hold the rest
    * @throws ERR_DATA for an empty set, numbers of samples that differ, NaN or Infinity, weights that are all 0; ERR_RANGE for a
    *   negative weight; ERR_VALUE, ERR_SHAPE
    * @example new Dataset(x, y, { weights: y.map((label) => (label === 1 ? 5 : 1)) })
    * @example new Dataset({ user: Int32Array.from(users), features: rows }, y)
    */
-  constructor(x: X, y: TensorLike, options: Names & Pick<DataLike, 'weights'> & { dtype?: FloatDtype | undefined } = {}) {
-    checkOptions('Dataset', options, ['weights', 'classes', 'features', 'encoder', 'dtype'])
+  constructor(x: X, y: TensorLike, options: DatasetOptions = {}) {
+    checkOptions('Dataset', options, ['weights', 'classes', 'features', 'encoder', 'dtype', 'shard'])
     const dtype = checkChoice('Dataset', 'dtype', options.dtype ?? 'float32', ['float32', 'float64'] as const)
-    const {
-      x: features,
-      y: targets,
-      weights,
-    } = checkData('Dataset', { x, y, ...(options.weights !== undefined && { weights: options.weights }) }, dtype)
+    const given = { x, y, ...(options.weights !== undefined && { weights: options.weights }) }
+    const { data, shard, rows } = ownRows('Dataset', given, options.shard, dtype)
+    const { x: features, y: targets, weights } = cutTo(checkData('Dataset', data, dtype, shard), rows)
     this.x = mapInputs(features, shared) as TensorsOf<X>
     this.y = shared(targets)
     if (weights) this.weights = shared(weights)
     if (options.classes) this.classes = options.classes
     if (options.features) this.features = options.features
     if (options.encoder) this.encoder = options.encoder
+    if (shard) this.shard = shard
   }
 
   /**
@@ -136,13 +147,22 @@ export class Dataset<X extends InputsLike = TensorLike> {
     return new Dataset(x, y, { classes })
   }
 
-  /** The number of samples. */
+  /** The number of samples; of a shard, those that are here. */
   get length(): number {
     return this.y.shape[0] as number
   }
 
-  /** The samples at the given positions, in that order. Errors: ERR_INDEX. */
+  /**
+   * The samples at the given positions, in that order; of a shard, positions of the whole, which have to grow: of them those are kept
+   * that are here. Errors: ERR_INDEX; ERR_DISTRIBUTED for another order of a shard's.
+   */
   take(positions: ArrayLike<number>): Dataset<X> {
+    if (!this.shard) return this.#take(positions)
+    const { own, shard } = ownPositions('Dataset.take', this.shard, this.length, positions)
+    return this.#take(own, shard)
+  }
+
+  #take(positions: ArrayLike<number>, shard?: Shard): Dataset<X> {
     return withMemoryErrors('Dataset.take', () => {
       const rows = (t: Tensor) => {
         const width = sizeOf(t.shape.slice(1))
@@ -160,7 +180,7 @@ export class Dataset<X extends InputsLike = TensorLike> {
         return new Tensor([positions.length, ...t.shape.slice(1)], t.dtype, out)
       }
       const x = mapInputs(this.x as Inputs, rows) as unknown as X
-      return carrying(new Dataset(x, rows(this.y), namesOf(this)), this.weights && rows(this.weights))
+      return carrying(new Dataset(x, rows(this.y), { ...namesOf(this), shard }), this.weights && rows(this.weights))
     })
   }
 }
@@ -180,30 +200,35 @@ export function namesOf({ classes, features, encoder }: AnyData): Names {
  * x, y and the weights as tensors of one number of samples, all finite; numbers in plain arrays become `dtype`.
  * Errors: ERR_DATA, ERR_RANGE, ERR_VALUE, ERR_SHAPE, ERR_DETACHED.
  */
-export function checkData(where: string, data: unknown, dtype: FloatDtype = 'float32'): { x: Inputs; y: Tensor; weights?: Tensor } {
+export function checkData(
+  where: string,
+  data: unknown,
+  dtype: FloatDtype = 'float32',
+  shard = data instanceof Dataset ? data.shard : undefined,
+): { x: Inputs; y: Tensor; weights?: Tensor } {
   if (typeof data !== 'object' || data === null || !('x' in data) || !('y' in data)) {
     throw new WengertError('ERR_VALUE', `${where}: expected data as { x, y }, got ${describe(data)}`, {
       expected: '{ x, y }',
       actual: data,
     })
   }
-  const x = inputs(where, data.x, dtype)
-  const y = column(where, 'y', data.y, dtype)
+  const x = inputs(where, data.x, dtype, shard !== undefined)
+  const y = column(where, 'y', data.y, dtype, shard !== undefined)
   // A Dataset was tested when it was made; a fit need not hold up the event loop to read all of it again.
   if (!(data instanceof Dataset)) {
-    for (const [name, t] of tensorsOf(x)) checkFinite(where, fieldName(name), t)
-    checkFinite(where, 'y', y)
+    for (const [name, t] of tensorsOf(x)) checkFinite(where, fieldName(name), t, shard?.start)
+    checkFinite(where, 'y', y, shard?.start)
   }
   checkRows(where, x, y)
   const given = (data as DataLike).weights
   if (given === undefined) return { x, y }
-  return { x, y, weights: data instanceof Dataset ? (given as Tensor) : checkWeights(where, given, y, dtype) }
+  return { x, y, weights: data instanceof Dataset ? (given as Tensor) : checkWeights(where, given, y, dtype, shard) }
 }
 
 /** x, or its fields by name. Errors: as `column`; ERR_VALUE. */
-function inputs(where: string, x: unknown, dtype: FloatDtype): Inputs {
-  if (!hasFields(x)) return column(where, 'x', x, dtype)
-  return treeOf(fieldsOf(where, x).map(([name, values]) => [name, column(where, fieldName(name), values, dtype)]))
+function inputs(where: string, x: unknown, dtype: FloatDtype, none: boolean): Inputs {
+  if (!hasFields(x)) return column(where, 'x', x, dtype, none)
+  return treeOf(fieldsOf(where, x).map(([name, values]) => [name, column(where, fieldName(name), values, dtype, none)]))
 }
 
 /** Errors: ERR_DATA for numbers of samples that differ. */
@@ -225,7 +250,7 @@ function checkRows(where: string, x: Inputs, y: Tensor): void {
 }
 
 /** Weights of m samples, [m], or of their steps, [m, T]. Errors: ERR_DATA, ERR_RANGE, ERR_VALUE. */
-function checkWeights(where: string, given: unknown, y: Tensor, dtype: FloatDtype): Tensor {
+function checkWeights(where: string, given: unknown, y: Tensor, dtype: FloatDtype, shard: Shard | undefined): Tensor {
   const m = y.shape[0] as number
   const t = given instanceof Tensor ? given : asTensor(`${where}: weights`, given, {}, dtype)
   const perStep = t.rank === 2 && y.rank > 1 && t.shape[1] !== 1 && sameShape(t.shape, y.shape.slice(0, 2))
@@ -240,15 +265,20 @@ function checkWeights(where: string, given: unknown, y: Tensor, dtype: FloatDtyp
     )
   }
   const weights = perStep ? t : t.reshape([m])
-  checkFinite(where, 'weights', weights)
+  checkFinite(where, 'weights', weights, shard?.start)
   const negative = weights.data.findIndex((w) => w < 0)
   if (negative >= 0) {
-    throw new WengertError('ERR_RANGE', `${where}: expected weights of 0 or more, got ${weights.data[negative]} for sample ${negative}`, {
-      expected: '>= 0',
-      actual: weights.data[negative],
-    })
+    throw new WengertError(
+      'ERR_RANGE',
+      `${where}: expected weights of 0 or more, got ${weights.data[negative]} for sample ${negative + (shard?.start ?? 0)}`,
+      {
+        expected: '>= 0',
+        actual: weights.data[negative],
+      },
+    )
   }
-  refuseNoWeight(where, weights)
+  // Those of a shard may all be 0.
+  if (!shard) refuseNoWeight(where, weights)
   return weights
 }
 
@@ -258,11 +288,11 @@ export function refuseNoWeight(where: string, weights: Tensor): void {
   throw new WengertError('ERR_DATA', `${where}: all weights are 0; at least one sample must count`, { actual: 0 })
 }
 
-function column(where: string, name: string, values: unknown, dtype: FloatDtype): Tensor {
+function column(where: string, name: string, values: unknown, dtype: FloatDtype, none: boolean): Tensor {
   const t = values instanceof Tensor ? values : asTensor(`${where}: ${name}`, values, {}, dtype)
   if (t.rank === 0)
     throw new WengertError('ERR_SHAPE', `${where}: expected ${name} with one row a sample, got a scalar`, { actual: t.shape })
-  if (t.size === 0)
+  if (t.size === 0 && !(none && t.shape[0] === 0))
     throw new WengertError('ERR_DATA', `${where}: expected at least one sample, got ${name} of shape ${formatShape(t.shape)}`, {
       actual: t.shape,
     })

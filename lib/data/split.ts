@@ -6,6 +6,7 @@ import { allocate, type FloatDtype } from '../util/dtype.js'
 import { checkNumber, checkOptions } from '../util/options.js'
 import { permutation, purposes } from '../util/random.js'
 import { type DataLike, Dataset, namesOf } from './dataset.js'
+import { wholeTensor } from './shards.js'
 
 /** How a data set is parted. */
 export interface SplitOptions {
@@ -46,9 +47,12 @@ export function split<X extends InputsLike>(data: DataLike<X>, options: SplitOpt
           ...(options.dtype !== undefined && { dtype: options.dtype }),
         })
   const groups = new Map<number, number[]>()
-  for (let i = 0; i < set.length; i++) {
-    const label = options.stratify ? (set.y.data[i * (set.y.size / set.length)] as number) : 0
-    if (!Number.isInteger(label) || (options.stratify && set.y.size !== set.length)) {
+  // Of a shard, positions are of the whole.
+  const length = set.shard?.total ?? set.length
+  const y = options.stratify ? wholeTensor('split', set.y, set.shard) : undefined
+  for (let i = 0; i < length; i++) {
+    const label = y ? (y.data[i * (y.size / length)] as number) : 0
+    if (!Number.isInteger(label) || (y && y.size !== length)) {
       throw new WengertError('ERR_LABEL', `split: expected class indices to stratify by, got ${label} for sample ${i}`, { actual: label })
     }
     const group = groups.get(label)
@@ -65,7 +69,7 @@ export function split<X extends InputsLike>(data: DataLike<X>, options: SplitOpt
     })
   }
   if (train.length === 0 || test.length === 0) {
-    throw new WengertError('ERR_RANGE', `split: a share of ${share} of ${set.length} samples leaves one part empty`, {
+    throw new WengertError('ERR_RANGE', `split: a share of ${share} of ${length} samples leaves one part empty`, {
       actual: share,
     })
   }

@@ -1,5 +1,6 @@
 /** What transforms have to do with whole data sets: fitted on one, applied to one. */
 
+import type { Shard } from '../distributed/shard.js'
 import { asTensor } from '../tensor/creation.js'
 import type { Inputs } from '../tensor/inputs.js'
 import { Tensor } from '../tensor/tensor.js'
@@ -14,11 +15,12 @@ export function transformData(
   kept: (names: ReturnType<typeof namesOf>) => ReturnType<typeof namesOf>,
 ): Dataset {
   const { x, y, weights } = checkData(where, data)
-  return carrying(new Dataset(apply(x), y, kept(namesOf(data))), weights) as Dataset
+  const shard = data instanceof Dataset ? data.shard : undefined
+  return carrying(new Dataset(apply(x), y, { ...kept(namesOf(data)), shard }), weights) as Dataset
 }
 
-/** The features that a transform is fitted on: [m, …], finite; of several inputs each. */
-export function trainingFeatures(where: string, data: unknown): Inputs {
+/** The features that a transform is fitted on: [m, …], finite; of several inputs each; and which of all they are. */
+export function trainingFeatures(where: string, data: unknown): { x: Inputs; shard?: Shard | undefined } {
   const t = isData(data) || data instanceof Tensor ? data : asTensor(where, data)
-  return checkData(where, isData(t) ? t : { x: t, y: t }).x
+  return { x: checkData(where, isData(t) ? t : { x: t, y: t }).x, shard: t instanceof Dataset ? t.shard : undefined }
 }

@@ -4,29 +4,52 @@
  * a function from JSON that checks what it reads, and an entry in `kinds`.
  */
 
+import type { Shard } from '../distributed/shard.js'
 import { WengertError } from '../errors.js'
 import type { TensorLike } from '../tensor/creation.js'
 import { tensorsOf } from '../tensor/inputs.js'
 import { Tensor } from '../tensor/tensor.js'
-import { allocate, withMemoryErrors } from '../util/dtype.js'
+import { allocate, type TypedArray, withMemoryErrors } from '../util/dtype.js'
 import { checkChoice, checkNumber, checkOptions, describe, listed } from '../util/options.js'
 import { type Shape, sizeOf } from '../util/shape.js'
 import { isPlainObject } from '../util/tree.js'
 import type { AnyData } from './dataset.js'
 import { imageFromJSON } from './images.js'
+import { wholeTensor } from './shards.js'
 import { trainingFeatures } from './transform-data.js'
 import { byField, fieldsFromJSON } from './transform-fields.js'
 import { define, numbers, sampleShape, type Transform, type TransformJSON } from './transform-rule.js'
 
 /** What is fitted on the features, [m, …] and finite; of several inputs on each of floating numbers. Errors: ERR_OPTION for columns of several. */
-function fitted(where: string, data: unknown, columns: unknown, fit: (x: Tensor) => Transform): Transform {
-  const x = trainingFeatures(where, data)
+function fitted(where: string, data: unknown, columns: unknown, make: (x: Features) => Transform): Transform {
+  const { x, shard } = trainingFeatures(where, data)
   if (columns !== undefined && !(x instanceof Tensor))
     throw new WengertError(
       'ERR_OPTION',
       `${where}: columns belong to one input: fit it on one of ${listed(tensorsOf(x).map(([name]) => `x.${name}`))}`,
     )
-  return withMemoryErrors(where, () => byField(where, x, fit))
+  return withMemoryErrors(where, () => byField(where, x, (t) => make(featuresOf(where, t, shard))))
+}
+
+/** What a transform is fitted on: a feature's values are those of `values` from the first on, so many apart. */
+interface Features {
+  /** Of a sample. */
+  readonly shape: Shape
+  readonly rows: number
+  column(feature: number): { readonly values: TypedArray; readonly first: number; readonly step: number }
+}
+
+/** Of a shard, one feature of all ranks' rows at a time. */
+function featuresOf(where: string, x: Tensor, shard: Shard | undefined): Features {
+  const shape = x.shape.slice(1)
+  const width = sizeOf(shape)
+  if (!shard) return { shape, rows: x.shape[0] as number, column: (first) => ({ values: x.data, first, step: width }) }
+  const column = (j: number) => {
+    const own = allocate(x.dtype, x.shape[0] as number)
+    for (let i = 0; i < own.length; i++) own[i] = x.data[i * width + j] as number
+    return { values: wholeTensor(where, new Tensor([own.length], x.dtype, own), shard).data, first: 0, step: 1 }
+  }
+  return { shape, rows: shard.total, column }
 }
 
 /** (x − shift) / scale + offset of each feature, each list one number a feature. */
@@ -86,23 +109,24 @@ export function standardize(train: AnyData | TensorLike, options: { columns?: re
   return fitted('standardize', train, options.columns, (x) => standardized(x, options.columns))
 }
 
-function standardized(x: Tensor, columns: readonly number[] | undefined): Transform {
-  const shape = x.shape.slice(1)
-  const [m, width] = [x.shape[0] as number, sizeOf(shape)]
+function standardized({ shape, rows: m, column }: Features, columns: readonly number[] | undefined): Transform {
+  const width = sizeOf(shape)
   const mean = allocate('float64', width) as Float64Array
   const deviation = (allocate('float64', width) as Float64Array).fill(1)
   for (const j of chosen('standardize', columns, width)) {
+    const { values, first, step } = column(j)
     let sum = 0
-    for (let i = 0; i < m; i++) sum += x.data[i * width + j] as number
+    for (let i = 0; i < m; i++) sum += values[first + i * step] as number
     const mu = sum / m
     let squares = 0
     let rest = 0
     let largest = 0
     for (let i = 0; i < m; i++) {
-      const d = (x.data[i * width + j] as number) - mu
+      const value = values[first + i * step] as number
+      const d = value - mu
       squares += d * d
       rest += d
-      largest = Math.max(largest, Math.abs(x.data[i * width + j] as number))
+      largest = Math.max(largest, Math.abs(value))
     }
     // The mean of a constant is rounded: what is left of it must not be taken for a spread.
     const variance = (squares - (rest * rest) / m) / m
@@ -130,17 +154,17 @@ export function minMax(
   return fitted('minMax', train, options.columns, (x) => ranged(x, [a, b], options.columns))
 }
 
-function ranged(x: Tensor, [a, b]: readonly [number, number], columns: readonly number[] | undefined): Transform {
-  const shape = x.shape.slice(1)
+function ranged({ shape, column }: Features, [a, b]: readonly [number, number], columns: readonly number[] | undefined): Transform {
   const width = sizeOf(shape)
   const low = allocate('float64', width) as Float64Array
   const scale = (allocate('float64', width) as Float64Array).fill(1)
   const offset = allocate('float64', width) as Float64Array
   for (const j of chosen('minMax', columns, width)) {
+    const { values, first, step } = column(j)
     let [lo, hi] = [Infinity, -Infinity]
-    for (let i = j; i < x.size; i += width) {
-      lo = Math.min(lo, x.data[i] as number)
-      hi = Math.max(hi, x.data[i] as number)
+    for (let i = first; i < values.length; i += step) {
+      lo = Math.min(lo, values[i] as number)
+      hi = Math.max(hi, values[i] as number)
     }
     low[j] = lo
     scale[j] = hi > lo ? (hi - lo) / (b - a) : 1
@@ -219,14 +243,14 @@ export function oneHotColumns(
   return fitted('oneHotColumns', train, options.columns, (x) => encoded(x, options.columns, unknown))
 }
 
-function encoded(x: Tensor, given: readonly number[] | undefined, unknown: Unknown): Transform {
-  const shape = x.shape.slice(1)
+function encoded({ shape, column }: Features, given: readonly number[] | undefined, unknown: Unknown): Transform {
   const width = sizeOf(shape)
   const columns = [...chosen('oneHotColumns', given, width)].sort((a, b) => a - b)
   const values = columns.map((j) => {
     const seen = new Set<number>()
     // Adding 0 makes one value of 0 and −0.
-    for (let i = j; i < x.size; i += width) seen.add((x.data[i] as number) + 0)
+    const { values, first, step } = column(j)
+    for (let i = first; i < values.length; i += step) seen.add((values[i] as number) + 0)
     if (seen.size > mostValues)
       throw new WengertError(
         'ERR_RANGE',

@@ -44,7 +44,7 @@ function processorsAllowed(): string {
 }
 
 const channels: Record<Channel, number> = { control: 1, user: 2 }
-const kinds = { barrier: 0, sum: 1, broadcast: 2 }
+const kinds = { barrier: 0, sum: 1, broadcast: 2, allToAll: 3 }
 
 function worldOver(addon: Addon, { rank, size }: NativeWorld, hosts: readonly string[]): World {
   return {
@@ -54,6 +54,8 @@ function worldOver(addon: Addon, { rank, size }: NativeWorld, hosts: readonly st
     sum: async (channel, values) => (await addon.worldCollective(kinds.sum, channels[channel], 0, values)) as Float64Array,
     broadcast: async (channel, bytes, root) => (await addon.worldCollective(kinds.broadcast, channels[channel], root, bytes)) as Uint8Array,
     barrier: async (channel) => void (await addon.worldCollective(kinds.barrier, channels[channel], 0, new Uint8Array(0))),
+    allToAll: async (channel, bytes, going, coming) =>
+      (await addon.worldCollective(kinds.allToAll, channels[channel], 0, bytes, Float64Array.of(...going, ...coming))) as Uint8Array,
   }
 }
 

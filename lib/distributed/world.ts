@@ -17,6 +17,8 @@ export interface World {
   /** The root's bytes; `bytes` has their length on every rank. */
   broadcast(channel: Channel, bytes: Uint8Array, root: number): Promise<Uint8Array>
   barrier(channel: Channel): Promise<void>
+  /** Each rank's bytes for each: `bytes` are those for rank 0, 1, … in turn, as is what comes. Both counts of each rank are known to both sides. */
+  allToAll(channel: Channel, bytes: Uint8Array, going: readonly number[], coming: readonly number[]): Promise<Uint8Array>
 }
 
 const one: World = {
@@ -26,6 +28,7 @@ const one: World = {
   sum: async (_channel, values) => values,
   broadcast: async (_channel, bytes) => bytes,
   barrier: async () => {},
+  allToAll: async (_channel, bytes) => bytes,
 }
 
 let current: World = one

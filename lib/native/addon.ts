@@ -101,8 +101,11 @@ export interface Addon {
   worldBegin(files: readonly string[]): NativeWorld
   /** The ranks' hosts for messages; after so many seconds of waiting for a rank all are ended. `yields`: ranks share processors. */
   worldWatch(hosts: readonly string[], stallSeconds: number, yields: boolean): void
-  /** All ranks have to call it: kind 0 waits for all, 1 adds up, 2 hands out the root's values. Channel 1 is the library's, 2 the user's. */
-  worldCollective(kind: number, channel: number, root: number, values: TypedArray): Promise<TypedArray>
+  /**
+   * All ranks have to call it: kind 0 waits for all, 1 adds up, 2 hands out the root's values, 3 gives each rank its bytes of every
+   * rank: so many go to each and come from each. Channel 1 is the library's, 2 the user's.
+   */
+  worldCollective(kind: number, channel: number, root: number, values: TypedArray, counts?: Float64Array): Promise<TypedArray>
   /** Says why on stderr and ends all ranks, this one first. */
   worldAbort(reason: string, code: number): void
   /** Waits for all ranks and leaves MPI. On the main thread. */

@@ -7,13 +7,11 @@ import type { SeenSums } from '../data/seen.js'
 import { WengertError } from '../errors.js'
 import { parseJSON } from '../io/json.js'
 import type { Safetensors } from '../io/safetensors.js'
-import { tensorsOf } from '../tensor/inputs.js'
 import { Tensor } from '../tensor/tensor.js'
-import type { Dtype, TypedArray } from '../util/dtype.js'
+import type { Dtype } from '../util/dtype.js'
 import { listed, short } from '../util/options.js'
 import { formatShape, type Shape, sameShape } from '../util/shape.js'
 import { isPlainObject } from '../util/tree.js'
-import type { Prepared } from './prepare.js'
 import type { TrainingProgress, Unfinished } from './training-progress.js'
 
 const format = 'wengert-checkpoint'
@@ -201,25 +199,4 @@ export function checkSlots(slots: Record<string, Tensor>, expected: Record<strin
       },
     )
   }
-}
-
-const sampled = 4096
-
-/** A short name for a data set's shapes and contents: all bytes of up to 16 MiB, 4,096 pieces of 4 KiB of larger ones. */
-export function fingerprint({ x, y, weights }: Prepared): string {
-  // Fetched here: importing it costs a tenth of what importing the library does.
-  const hash = process.getBuiltinModule('node:crypto').createHash('sha256')
-  const fields = tensorsOf(x)
-  for (const [name, t] of [...fields, ['', y] as const, ...(weights ? [['', weights] as const] : [])]) {
-    hash.update(`${name && `${name} `}${t.dtype} ${t.shape};`)
-    const { buffer, byteOffset, byteLength } = t.data as TypedArray
-    const bytes = new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength)
-    if (byteLength <= sampled * sampled) hash.update(bytes)
-    else
-      for (let i = 0; i < sampled; i++) {
-        const from = Math.floor((i * (byteLength - sampled)) / (sampled - 1))
-        hash.update(bytes.subarray(from, from + sampled))
-      }
-  }
-  return hash.digest('hex').slice(0, 32)
 }

@@ -16,6 +16,7 @@ import { countsSome, isNamed, type Metrics } from './metrics.js'
 import { reportLayout, type StepParts } from './parts.js'
 import { lengthsOf, type Prepared, sampleOf } from './prepare.js'
 import type { Predictions } from './scores.js'
+import { wholeTargets } from './shards.js'
 
 /** Whether metrics need all predictions of a set at once. */
 export const needsPredictions = ({ wholes, custom }: Metrics): boolean => wholes.length + custom.length > 0
@@ -56,11 +57,14 @@ function numberOf(name: string, value: unknown): number {
 }
 
 /** Which steps of a set count, [m, T]; undefined where all do. */
-function maskOf({ x, y, samples, masked, weights }: Prepared): Tensor | undefined {
+function maskOf(data: Prepared): Tensor | undefined {
+  const { x, samples, masked } = data
+  const y = wholeTargets(data)
+  const weights = data.shard ? data.shard.weights : data.weights
   const perStep = weights && weights.rank > 1 ? weights : undefined
   if (!masked && !perStep) return undefined
   const steps = y.shape[1] as number
-  const lengths = masked ? lengthsOf(x) : undefined
+  const lengths = masked ? (data.shard?.lengths ?? lengthsOf(x)) : undefined
   const mask = new Uint8Array(samples * steps)
   for (let i = 0; i < mask.length; i++) {
     const inside = lengths === undefined || i % steps < (lengths.data[Math.floor(i / steps)] as number)
@@ -71,7 +75,8 @@ function maskOf({ x, y, samples, masked, weights }: Prepared): Tensor | undefine
 
 /** What metrics of all predictions count: a step that has a target as a sample of its own, and none that does not count. Errors: ERR_DATA for none. */
 function countedOf(values: TypedArray, data: Prepared, loss: Loss): Predictions {
-  const { y, samples, output } = data
+  const { samples, output } = data
+  const y = wholeTargets(data)
   const mask = maskOf(data)
   const labelled = loss.targets === 'classes' && output.length > 1 && y.size === sizeOf([samples, ...output.slice(0, -1)])
   const rows = labelled ? y.size : mask ? mask.size : samples
@@ -100,9 +105,10 @@ function countedOf(values: TypedArray, data: Prepared, loss: Loss): Predictions 
 }
 
 /** Errors: ERR_DATA for a metric of labels none of which counts. */
-export function refuseUncounted({ means }: Metrics, { y }: Prepared, { ignoreIndex }: Loss): void {
+export function refuseUncounted({ means }: Metrics, { y, shard }: Prepared, { ignoreIndex }: Loss): void {
   const metric = means.find(({ perStep }) => perStep)
-  if (ignoreIndex === undefined || !metric || isFloat(y.dtype) || y.data.some((label) => label !== ignoreIndex)) return
+  // Of what others hold nothing is known here.
+  if (shard || ignoreIndex === undefined || !metric || isFloat(y.dtype) || y.data.some((label) => label !== ignoreIndex)) return
   throw new WengertError('ERR_DATA', `${metric.name}: no label counts: all are ${ignoreIndex}, the loss's ignoreIndex`, {
     actual: ignoreIndex,
   })
@@ -127,7 +133,7 @@ export function scoresOf(
   for (const { name, whole: own } of metrics.custom) {
     const value = own(
       new Tensor([data.samples, ...data.output], dtypeOf(predictions) ?? 'float32', predictions.slice() as TypedArray),
-      data.y,
+      wholeTargets(data),
       mask ? { mask } : {},
     )
     put(scores, name, numberOf(name, value))
@@ -153,17 +159,20 @@ export async function evaluate(
   const report = reportLayout(parts.metrics.length, false, true, 0, metrics.means.length > 0 && countsSome(parts.loss, sampleOf(data)))
   const plan = new FitPlan({ parts, report, validation: data, evaluating, predictions: needsPredictions(metrics), cache })
   const state = parts.state.copy()
-  const runner = plan.runner(state)
+  const { segments } = plan.timetable
+  // Of several processes one may have no sample.
+  const runner = segments.length > 0 ? plan.runner(state) : undefined
   try {
-    const result = await inAgreement('evaluate', parts.ranks !== undefined, async () => {
-      const made = await runner.run({ epochs: 1, segments: plan.timetable.segments, windows: {} })
+    const sums = await inAgreement('evaluate', parts.ranks !== undefined, async () => {
+      if (!runner) return new Float64Array(report.length)
+      const made = await runner.run({ epochs: 1, segments, windows: {} })
       if (made.status === 'failed') throw failed(made, plan)
-      return made
+      return made.report
     })
-    await plan.gather(result.report)
-    return scoresOf(result.report, report.validation, metrics, data, parts.loss, plan.predictions)
+    await plan.gather(sums)
+    return scoresOf(sums, report.validation, metrics, data, parts.loss, plan.predictions)
   } finally {
-    runner.close()
+    runner?.close()
     plan.close()
     state.release()
   }

@@ -18,6 +18,8 @@ export interface Hyperparameters {
 export class Blocks {
   /** Orders made while the block before ran. */
   #ahead: { epoch: number; epochs: number; orders: Int32Array } | undefined
+  /** Those of the epoch that is under way in parts. */
+  #kept: { seed: number; epoch: number; orders: Int32Array } | undefined
 
   constructor(
     readonly host: { readonly progress: TrainingProgress; readonly optimizer: Optimizer; readonly schedule: Schedule | undefined },
@@ -29,11 +31,12 @@ export class Blocks {
   /**
    * Runs a stretch.
    *
-   * @param next how many epochs are likely to follow: their orders are made while these run
+   * @param options.next how many epochs are likely to follow: their orders are made while these run
+   * @param options.started called when the engine works
    */
   async run(
     stretch: Stretch,
-    { checked = false, next = 0 } = {},
+    { checked = false, next = 0, started }: { checked?: boolean; next?: number; started?: () => void } = {},
   ): Promise<{ result: BlockResult & EagerResult; hyperparameters: Hyperparameters }> {
     const { plan, position } = this
     const { progress } = this.host
@@ -43,14 +46,17 @@ export class Blocks {
     const hyperparameters = allocate(plan.parts.dtype, scalars.table.length)
     hyperparameters.set(scalars.table)
     const seed = position.orderSeed(stretch)
-    const orders = this.#orders(seed, progress.epoch, epochs)
+    const orders = this.#orders(seed, progress.epoch, stretch)
+    const rows = orders.subarray(timetable.samplesBefore(from), to < timetable.updates ? timetable.samplesBefore(to) : undefined)
+    const order = plan.window ? await plan.window.load(rows, timetable, stretch) : rows
     const windows = plan.windows({
-      order: orders.subarray(timetable.samplesBefore(from), to < timetable.updates ? timetable.samplesBefore(to) : undefined),
+      order,
       hyperparameters,
       draws: () => timetable.counters(seed, progress.updates, stretch),
       carry: () => position.sums,
     })
     const running = this.runner.run({ epochs, segments: timetable.segmentsOf(stretch), windows, checked })
+    started?.()
     if (next > 0) {
       const epoch = progress.epoch + epochs
       this.#ahead = { epoch, epochs: next, orders: plan.orders(position.seed, epoch, next) }
@@ -58,11 +64,17 @@ export class Blocks {
     return { result: await running, hyperparameters: scalars }
   }
 
-  #orders(seed: number, epoch: number, epochs: number): Int32Array {
-    const ahead = this.#ahead
-    this.#ahead = undefined
-    if (ahead && seed === this.position.seed && ahead.epoch === epoch && ahead.epochs === epochs) return ahead.orders
-    return this.plan.orders(seed, epoch, epochs)
+  #orders(seed: number, epoch: number, { epochs, from, to }: Stretch): Int32Array {
+    const [ahead, kept] = [this.#ahead, this.#kept]
+    this.#ahead = this.#kept = undefined
+    const made =
+      kept?.seed === seed && kept.epoch === epoch && epochs === 1
+        ? kept.orders
+        : ahead && seed === this.position.seed && ahead.epoch === epoch && ahead.epochs === epochs
+          ? ahead.orders
+          : this.plan.orders(seed, epoch, epochs)
+    if (from > 0 || to < this.plan.timetable.updates) this.#kept = { seed, epoch, orders: made }
+    return made
   }
 
   /** The scalars of a block's updates, or of one for all. */

@@ -12,9 +12,10 @@ import type { Optimizer, Schedule } from '../optim/optimizer.js'
 import type { BoundedCache, Held } from '../util/bounded-cache.js'
 import { anyRank, fromFirst, settle, takeFromFirst, writeTogether } from './agreement.js'
 import { type Told, type Watched, warnOf } from './callbacks.js'
-import { encodeCheckpoint, fingerprint } from './checkpoint.js'
+import { encodeCheckpoint } from './checkpoint.js'
 import { CheckpointPolicy } from './checkpoint-policy.js'
 import { needsPredictions, refuseUncounted } from './evaluation.js'
+import { fingerprint } from './fingerprint.js'
 import { Blocks } from './fit-blocks.js'
 import type { FitOptions, FitSettings } from './fit-options.js'
 import { type Batching, type Evaluating, FitPlan } from './fit-plan.js'
@@ -73,18 +74,15 @@ export class FitLoop {
   /** Everything that can be refused is refused here. */
   constructor(
     readonly host: FitHost,
-    data: AnyData,
-    options: FitOptions,
+    sets: FitSets,
     readonly settings: FitSettings,
   ) {
     const { metrics, health, signal, checkpoint } = settings
     signal?.throwIfAborted()
-    this.#set = host.prepare('fit', data)
-    this.#validation = options.validation === undefined ? undefined : host.prepare('fit: validation', options.validation)
-    if (this.#validation) {
-      checkAlike(this.#set, this.#validation)
-      ;[this.#set, this.#validation] = alikeWeighted(this.#set, this.#validation)
-    } else if (needsPredictions(metrics)) {
+    this.#set = sets.set
+    this.#validation = sets.validation
+    if (this.#validation) [this.#set, this.#validation] = alikeWeighted(this.#set, this.#validation)
+    else if (needsPredictions(metrics)) {
       const names = [...metrics.wholes, ...metrics.custom].map(({ name }) => name).join(', ')
       throw new WengertError('ERR_OPTION', `fit: ${names} need all predictions at once, and so validation data; give validation`)
     }
@@ -195,7 +193,8 @@ export class FitLoop {
       const whole = { progress, state: this.#parts.state, position, policies: this.#policies, schedule, callbacks }
       await this.#parts.state.bring()
       if (ranks) await takeFromFirst(this.#parts.state)
-      const perBlock = (ranks ? await anyRank(everyEpoch) : everyEpoch) ? 1 : most
+      const window = this.#plan.window
+      const perBlock = (ranks ? await anyRank(everyEpoch) : everyEpoch) || window ? 1 : most
       const moments = await Moments.begin(whole)
       this.#recovery.moments = moments
       // Callbacks may have taken their time before the first block.
@@ -206,17 +205,20 @@ export class FitLoop {
         const before = performance.now()
         const { updates } = progress
         let aborted: WengertError | undefined
-        const room = await this.#room(updates)
+        const room = Math.min(await this.#room(updates), window?.updates ?? Infinity)
         const stretch = position.next(
           Math.min(perBlock, last - progress.epoch, this.#checkpoints?.epochs(progress.epoch) ?? Infinity),
           room,
         )
         const cut = stretch.from > 0 || stretch.to < timetable.updates
         open = true
-        const running = this.#blocks.run(stretch, { next: cut ? 0 : Math.min(stretch.epochs, last - progress.epoch - stretch.epochs) })
-        // Between what the ranks agreed on last and the block's beginning it may have been aborted here.
-        if (ranks && signal?.aborted) cancel()
-        const block = await running
+        const block = await this.#blocks.run(stretch, {
+          next: cut ? 0 : Math.min(stretch.epochs, last - progress.epoch - stretch.epochs),
+          // Between what the ranks agreed on last and the block's beginning it may have been aborted here.
+          started: () => {
+            if (ranks && signal?.aborted) cancel()
+          },
+        })
         const { result } = block
         const own = result.status === 'failed'
         // Each rank evaluates its own part: what is wrong there the others do not see.
@@ -386,4 +388,19 @@ export class FitLoop {
       collectives: this.#plan.collectives,
     }
   }
+}
+
+/** What a fit is made of, prepared: everything that is wrong with the data has been refused. */
+export interface FitSets {
+  readonly set: Prepared
+  readonly validation: Prepared | undefined
+}
+
+/** Errors: those of data that does not suit the model and the loss; ERR_SHAPE for validation of other samples. */
+export function prepareSets(host: Pick<FitHost, 'prepare'>, data: AnyData, { validation }: FitOptions): FitSets {
+  const set = host.prepare('fit', data)
+  if (validation === undefined) return { set, validation: undefined }
+  const other = host.prepare('fit: validation', validation)
+  checkAlike(set, other)
+  return { set, validation: other }
 }

@@ -3,22 +3,26 @@
 import type { Runner, State } from '../backend/backend.js'
 import type { Block, Failure } from '../backend/program.js'
 import { engine } from '../backend/select.js'
+import { rowsBetween } from '../data/shards.js'
 import { world } from '../distributed/world.js'
 import type { Ranks } from '../nn/ranks.js'
 import type { Plan, PlanSpec } from '../plan/plan.js'
 import { tensorsOf, treeOf } from '../tensor/inputs.js'
-import { Tensor } from '../tensor/tensor.js'
+import type { Tensor } from '../tensor/tensor.js'
 import type { BoundedCache, Held } from '../util/bounded-cache.js'
 import { allocate, allocateShared, type TypedArray } from '../util/dtype.js'
 import { purposes } from '../util/random.js'
 import { sizeOf } from '../util/shape.js'
+import type { Chunk, Cut } from './cut.js'
 import { Execution } from './execution.js'
 import { type InputName, type InputTable, inputTable } from './inputs.js'
 import { partOf } from './meeting.js'
 import type { ReportLayout, StepParts } from './parts.js'
 import { Timetable, type Turn } from './position.js'
 import { type Prepared, sampleOf, totalWeightOf } from './prepare.js'
-import { type Chunk, type Cut, carryProgram, evaluationProgram, updateProgram } from './programs.js'
+import { carryProgram, evaluationProgram, updateProgram } from './programs.js'
+import { ShardWindow } from './shard-window.js'
+import { ownRowsOf } from './shards.js'
 
 /** How a trainer cuts a data set. */
 export interface Batching {
@@ -65,6 +69,8 @@ export class FitPlan {
   /** [validation samples, …outputs], those of the last evaluation; in shared memory, so that the engine writes here. */
   readonly predictions: TypedArray | undefined
   readonly #set: Prepared | undefined
+  /** The rows of the next updates, where processes hold the set together. */
+  readonly window: ShardWindow | undefined
   /** This process's part of what is evaluated, and all of it. */
   readonly #validation: Prepared | undefined
   readonly #evaluated: Prepared | undefined
@@ -78,7 +84,10 @@ export class FitPlan {
   constructor({ parts, report, set, validation, evaluating, carry = false, predictions = false, cache }: PlanRequest) {
     this.parts = parts
     this.report = report
-    this.#set = set?.data
+    const ranks = parts.ranks
+    const gathers = set?.batching.cuts.some(({ kind }) => kind === 'gathered')
+    this.window = set?.data.shard && ranks && gathers ? new ShardWindow(set.data, ranks, set.batching.cuts) : undefined
+    this.#set = this.window?.data ?? set?.data
     this.#validation = validation && ownPart(validation, parts.ranks)
     this.#evaluated = validation
     this.batching = set?.batching
@@ -91,7 +100,8 @@ export class FitPlan {
     const sorted = own && own.samples > 0 ? evaluating?.(own) : undefined
     this.#order = sorted?.order
     const chunks = sorted?.chunks ?? (own ? chunksOf(own.samples) : [])
-    const carries = carry && Timetable.cuttable(cuts)
+    const cutByWindow = this.window !== undefined && this.window.updates < cuts.reduce((n, { repeat }) => n + repeat, 0)
+    const carries = (carry || cutByWindow) && Timetable.cuttable(cuts)
     this.timetable = new Timetable(
       cuts,
       chunks.map(({ repeat }) => repeat),
@@ -112,7 +122,7 @@ export class FitPlan {
     const wholeOf = (data: Prepared) => ({ samples: data.samples, totalWeight: totalWeightOf(data, parts.loss, parts.dtype) })
     const chunked = cuts.some(({ kind }) => kind === 'chunk')
     const [whole, evaluated] = [set && chunked ? wholeOf(set.data) : undefined, validation && wholeOf(validation)]
-    const samples = set?.data.samples ?? 0
+    const samples = this.window?.rows ?? set?.data.samples ?? 0
     const specs = (): PlanSpec[] => [
       ...cuts.map((cut) => updateProgram(parts, table, cut, { samples, whole, report: report.length, masked: sample.masked })),
       ...chunks.map((chunk) =>
@@ -163,10 +173,16 @@ export class FitPlan {
 
   /** The sizes of what the programs add up over all processes, in order: every rank has to have the same. */
   get collectives(): readonly string[] {
-    return this.programs.map(({ plan, repeat }) => {
+    const runs: { repeat: number; sums: string }[] = []
+    for (const { plan, repeat } of this.programs) {
       const { steps } = plan.executable.program
-      return `${repeat}: ${steps.flatMap(({ kernel, ints }) => (kernel === 'allReduce' ? [ints.join(' ')] : [])).join(', ')}`
-    })
+      const sums = steps.flatMap(({ kernel, ints }) => (kernel === 'allReduce' ? [ints.join(' ')] : [])).join(', ')
+      const before = runs[runs.length - 1]
+      // Programs of other rows may add up the same.
+      if (before?.sums === sums) before.repeat += repeat
+      else runs.push({ repeat, sums })
+    }
+    return runs.flatMap(({ repeat, sums }) => (sums === '' ? [] : [`${repeat}: ${sums}`]))
   }
 
   /** Arrays that come with each block, where the programs have such inputs. */
@@ -214,9 +230,11 @@ export class FitPlan {
   /** This process's part of all predictions. */
   #ownOf(predictions: TypedArray): TypedArray {
     const { ranks } = this.parts
-    const { samples, output } = this.#evaluated as Prepared
+    const { samples, output, shard } = this.#evaluated as Prepared
     if (!ranks) return predictions
-    const { range, live } = partOf(ranks, 0, samples)
+    const { range, live } = shard
+      ? { range: [shard.start, shard.start + shard.rows] as const, live: shard.rows > 0 }
+      : partOf(ranks, 0, samples)
     const width = sizeOf(output)
     return live ? (predictions.subarray(range[0] * width, range[1] * width) as TypedArray) : (predictions.subarray(0, 0) as TypedArray)
   }
@@ -278,13 +296,11 @@ export class FitPlan {
 
 /** The samples of a set that this process evaluates; the whole where it is alone. */
 function ownPart(data: Prepared, ranks: Ranks | undefined): Prepared {
+  if (data.shard) return ownRowsOf(data, data.shard)
   if (!ranks) return data
   const { range, live } = partOf(ranks, 0, data.samples)
   const [from, to] = live ? range : [0, 0]
-  const rows = (t: Tensor): Tensor => {
-    const each = t.size / data.samples
-    return new Tensor([to - from, ...t.shape.slice(1)], t.dtype, t.data.subarray(from * each, to * each) as TypedArray)
-  }
+  const rows = (t: Tensor): Tensor => rowsBetween(t, from, to)
   return {
     ...data,
     x: treeOf(tensorsOf(data.x).map(([name, t]) => [name, rows(t)] as const)),

@@ -70,12 +70,15 @@ export class Recovery {
     const from = moments.last.epoch <= epoch ? moments.last : moments.good
     moments.back(from)
     if (epoch <= from.epoch) return
-    const stretch = this.of.plan.timetable.whole(epoch - from.epoch)
-    const { result } = await this.of.blocks.run(stretch)
-    // What is not made again stays undone.
-    if (result.status !== 'done') return moments.back(from)
-    this.advance(result, stretch)
-    for (let i = 0; i < result.epochs; i++) this.weigh(this.#costOf(result, i))
+    const { blocks, plan, position, host } = this.of
+    while (host.progress.epoch < epoch) {
+      const stretch = position.next(plan.window ? 1 : epoch - host.progress.epoch, plan.window?.updates ?? Infinity)
+      const { result } = await blocks.run(stretch)
+      // What is not made again stays undone.
+      if (result.status !== 'done') return moments.back(from)
+      this.advance(result, stretch)
+      for (let i = 0; i < position.finished(result, stretch); i++) this.weigh(this.#costOf(result, i))
+    }
     await moments.commit()
   }
 

@@ -30,6 +30,11 @@ const heading = (repeat: number) => `${repeat} × an epoch:`
 /** The programs of a fit without validation and metrics. */
 function planOf(where: string, host: FitHost, data: AnyData): FitPlan {
   const set = host.prepare(where, data)
+  if (set.shard)
+    throw new WengertError(
+      'ERR_DISTRIBUTED',
+      `${where}: the data set is a shard, whose programs depend on the others'; ${where} the whole set, or as much of it as is at hand, in one process`,
+    )
   const parts = host.parts([])
   const plan = new FitPlan({ parts, report: reportLayout(0, true, false, 0), set: { data: set, batching: host.batching(set, parts) } })
   if (!plan.eager) return plan

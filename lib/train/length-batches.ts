@@ -12,12 +12,12 @@ import { fieldName, type Inputs, mapInputs, tensorsOf } from '../tensor/inputs.j
 import { Tensor } from '../tensor/tensor.js'
 import { allocateShared } from '../util/dtype.js'
 import { formatShape, type Shape, sameShape } from '../util/shape.js'
+import type { Chunk, Cut } from './cut.js'
 import type { Batching, Evaluating } from './fit-plan.js'
 import type { InputName } from './inputs.js'
 import type { StepParts } from './parts.js'
 import type { Turn } from './position.js'
-import type { Prepared } from './prepare.js'
-import type { Chunk, Cut } from './programs.js'
+import { type Prepared, rowsHere } from './prepare.js'
 
 /** Buckets where a trainer is not told how many: each is a program. */
 const usual = 8
@@ -42,12 +42,12 @@ interface Sizes {
  */
 export function lengthBatches(set: Prepared, parts: StepParts, most: number | true, { size, atOnce, dropLast }: Sizes): Batching {
   const { samples } = set
-  const { lengths, steps, fields } = sequencesOf(set)
+  const { lengths, own, steps, fields } = sequencesOf(set)
   const rows = Math.min(size, samples)
   const chosen = new LengthBuckets(lengths, rows, most === true ? usual : most, { restCounts: !dropLast })
   const { buckets, turns, rest } = chosen
   const [shortest] = buckets
-  const of = shortest && shortest.steps < steps ? trimmedOf(set, parts, { lengths, steps, fields }, shortest.steps) : fields
+  const of = shortest && shortest.steps < steps ? trimmedOf(set, parts, { lengths, own, steps, fields }, shortest.steps) : fields
   const cut = (bucket: number, n: number, repeat: number): Cut => {
     const trim = { steps: (buckets[bucket] as { steps: number }).steps, of }
     return { kind: 'gathered', rows: n, repeat, atOnce: Math.min(n, atOnce), ...(trim.steps < steps && { trim }) }
@@ -75,12 +75,12 @@ export function lengthBatches(set: Prepared, parts: StepParts, most: number | tr
 export function lengthEvaluation(set: Prepared, parts: StepParts, most: number | true, size: number): Evaluating | undefined {
   const { samples } = set
   try {
-    const { lengths, steps, fields } = sequencesOf(set)
+    const { own: lengths, steps, fields } = sequencesOf(set)
     const rows = Math.min(size, samples)
     const { buckets, rest } = new LengthBuckets(lengths, rows, most === true ? usual : most)
     const [shortest] = buckets
     if (!shortest || shortest.steps >= steps) return undefined
-    const of = trimmedOf(set, parts, { lengths, steps, fields }, shortest.steps)
+    const of = trimmedOf(set, parts, { lengths, own: lengths, steps, fields }, shortest.steps)
     const chunk = (n: number, repeat: number, kept: number): Chunk => ({
       rows: n,
       repeat,
@@ -104,7 +104,10 @@ function allocateSharedOrder(order: Int32Array): Int32Array {
 }
 
 interface Sequences {
+  /** Of all samples. */
   readonly lengths: ArrayLike<number>
+  /** Of those that are here. */
+  readonly own: ArrayLike<number>
   /** Of all of x, with what is padding in every sample. */
   readonly steps: number
   /** The inputs that have steps. */
@@ -112,7 +115,8 @@ interface Sequences {
 }
 
 /** Errors: ERR_OPTION for data of another form; ERR_RANGE for lengths outside 1 … T. */
-function sequencesOf({ x: inputs, samples }: Prepared): Sequences {
+function sequencesOf(set: Prepared): Sequences {
+  const { x: inputs, samples, shard } = set
   const fields = tensorsOf(inputs)
   const find = (wanted: string) => fields.find(([name]) => name === wanted)?.[1]
   const [x, lengths] = [find('x'), find('lengths')]
@@ -128,8 +132,10 @@ function sequencesOf({ x: inputs, samples }: Prepared): Sequences {
       `cannot tell which axes of ${fieldName(square[0])}, ${formatShape(square[1].shape)}, are steps: make what is as wide as long in the model, from the lengths`,
       square[1].shape,
     )
+  const own = checkLengths('fit: lengths', lengths, rowsHere(set), steps).data
   return {
-    lengths: checkLengths('fit: lengths', lengths, samples, steps).data,
+    lengths: shard?.lengths ? checkLengths('fit: lengths', shard.lengths, samples, steps).data : own,
+    own,
     steps,
     fields: withSteps.map(([name]) => fieldName(name) as InputName),
   }
@@ -177,11 +183,13 @@ function shortenedOutput({ x }: Prepared, { signature }: StepParts, { fields, st
 function refusePadding(
   { x, output }: Prepared,
   { model, state, signature, dtype }: StepParts,
-  { lengths, steps, fields }: Sequences,
+  { own: lengths, steps, fields }: Sequences,
   shortest: number,
 ): void {
   let sample = 0
   for (let i = 1; i < lengths.length; i++) if ((lengths[i] as number) < (lengths[sample] as number)) sample = i
+  // The whole's shortest sequences are other processes'.
+  if ((lengths[sample] as number) > shortest) return
   const counter = new Tensor([counterLength], 'int32', new Int32Array(counterLength))
   const parameters = state.parameters.map(({ parameter }) => parameter)
   const values = parameters.map((p) => new Tensor(p.shape, p.dtype, p.peek()))

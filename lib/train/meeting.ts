@@ -11,6 +11,7 @@ import { sum } from '../primitives/reduce.js'
 import { full, zeros } from '../tensor/creation.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { isFloat } from '../util/dtype.js'
+import type { Cut } from './cut.js'
 import { metricsOfBatch } from './metrics.js'
 import { countsOf, knownShare, least, type Share, type StepParts, type Whole } from './parts.js'
 
@@ -31,14 +32,14 @@ export class Meeting {
   constructor(
     readonly parts: StepParts,
     readonly ranks: Ranks,
-    /** The cut that it is an update of: `own`, where the rows are this process's alone. */
-    readonly cut: { readonly kind: string; readonly rows: number; readonly own?: boolean },
+    /** The cut that it is an update of: `own` and `shard`, where the rows are this process's alone. */
+    readonly cut: Pick<Cut, 'kind' | 'rows' | 'own' | 'shard'>,
   ) {}
 
   /** This process's rows of those at hand. */
   part(first: number, last: number): BatchPart & { readonly range: readonly [number, number] | undefined } {
     const { ranks, cut } = this
-    return cut.own ? { ranks, live: true, range: undefined } : { ranks, ...partOf(ranks, first, last) }
+    return cut.own || cut.shard ? { ranks, live: cut.rows > 0, range: undefined } : { ranks, ...partOf(ranks, first, last) }
   }
 
   /** What its rows count: with weights, or where the others' rows are their own, the sum of all counts is known afterwards. */
@@ -46,9 +47,10 @@ export class Meeting {
     const { parts, cut } = this
     if (cut.kind === 'chunk') return knownShare(whole as Whole, weights)
     const counts = countsOf(parts.loss, parts.dtype, () => y, weights)
-    this.#samples = cut.rows
-    if (!counts && !cut.own) return { weights, samples: cut.rows, factor: 1 / cut.rows }
-    return { weights, samples: cut.rows, factor: 1, counts: counts ? sum(counts) : full([], y.shape[0] as number, { dtype: parts.dtype }) }
+    const samples = cut.shard?.total ?? cut.rows
+    this.#samples = samples
+    if (!counts && !cut.own) return { weights, samples, factor: 1 / samples }
+    return { weights, samples, factor: 1, counts: counts ? sum(counts) : full([], y.shape[0] as number, { dtype: parts.dtype }) }
   }
 
   /** Takes what a forward pass has given. */

@@ -3,7 +3,7 @@
 import type { Block, BlockResult } from '../backend/program.js'
 import { counterLength, writeCounter } from '../nn/dropout.js'
 import { allocate } from '../util/dtype.js'
-import { type Cut, updatesOf } from './programs.js'
+import { type Cut, updatesOf } from './cut.js'
 
 /** An epoch that was begun and not finished. */
 export interface PartialEpoch {
@@ -60,7 +60,7 @@ export class Timetable {
     this.repeats = [...cuts.map(({ repeat }) => repeat), ...evaluation]
     this.segments = [...turns, ...evaluation.map((repeat, i) => ({ program: cuts.length + i, repeat }))]
     this.updates = cuts.reduce((n, cut) => n + updatesOf(cut) * cut.repeat, 0)
-    this.seen = cuts.reduce((n, cut) => n + samplesOf(cut) * cut.repeat, 0)
+    this.seen = cuts[0]?.shard?.total ?? cuts.reduce((n, cut) => n + samplesOf(cut) * cut.repeat, 0)
     this.cuttable = Timetable.cuttable(cuts)
   }
 
@@ -84,6 +84,15 @@ export class Timetable {
       before += repeat
     }
     return to === this.updates ? [...segments, ...this.segments.slice(this.turns.length)] : segments
+  }
+
+  /** The cuts of each update of a stretch that may be cut anywhere. */
+  *cutsOf({ from, to }: Stretch): Iterable<Cut> {
+    let before = 0
+    for (const { program, repeat } of this.turns) {
+      for (let i = Math.max(from, before); i < Math.min(to, before + repeat); i++) yield this.cuts[program] as Cut
+      before += repeat
+    }
   }
 
   /** The samples that an epoch's first so many updates see. */
@@ -121,15 +130,15 @@ export class Timetable {
   counters(seed: number, update: number, { epochs, from, to }: Stretch): Int32Array {
     const turns = this.turns.map(({ program, repeat }) => {
       const cut = this.cuts[program] as Cut
-      return { repeat, updates: updatesOf(cut), samples: samplesOf(cut) }
+      return { repeat, updates: updatesOf(cut), samples: samplesOf(cut), draws: cut.kind !== 'accumulated' }
     })
-    const perEpoch = turns.reduce((n, { repeat, samples }) => n + (samples > 0 ? repeat : 0), 0)
+    const perEpoch = turns.reduce((n, { repeat, draws }) => n + (draws ? repeat : 0), 0)
     const out = allocate('int32', perEpoch * epochs * counterLength) as Int32Array
     let [at, now, row] = [0, update - from, 0]
     for (let epoch = 0; epoch < epochs; epoch++) {
-      for (const { repeat, updates, samples } of turns) {
+      for (const { repeat, updates, samples, draws } of turns) {
         for (let run = 0; run < repeat; run++) {
-          if (samples > 0) {
+          if (draws) {
             writeCounter(out, at, seed, now, row)
             at += counterLength
           }

@@ -2,6 +2,7 @@
 
 import { checkFinite } from '../data/checks.js'
 import { checkData, converted, Dataset, refuseNoWeight } from '../data/dataset.js'
+import { refuseAlone } from '../distributed/shard.js'
 import { WengertError } from '../errors.js'
 import { checkLengths } from '../nn/lengths.js'
 import { checkLabels, checkProbabilities, checkSigns, type Loss, type OutputKind } from '../nn/loss-contract.js'
@@ -37,7 +38,29 @@ export interface Prepared {
   readonly samples: number
   /** The shape of the model's output for one sample. */
   readonly output: Shape
+  /** Where the rows here are those of one process: `samples` are all processes'. */
+  readonly shard?: PreparedShard
 }
+
+/** What a process knows of a set of which it holds a part. Until the processes have met (`shards.ts`), of its own part alone. */
+export interface PreparedShard {
+  /** The whole's row that comes first here. */
+  readonly start: number
+  /** How many there are here: where there are none, the arrays hold one that counts nothing. */
+  readonly rows: number
+  /** Where the rows of each rank begin, and the total at the end. */
+  readonly starts: readonly number[]
+  /** What the mean loss over all samples divides by. */
+  readonly totalWeight: number
+  readonly fingerprint?: string
+  /** Of all rows, where they were asked for. */
+  readonly y?: Tensor
+  readonly lengths?: Tensor
+  readonly weights?: Tensor
+}
+
+/** How many rows the arrays hold. */
+export const rowsHere = ({ y }: Prepared): number => y.shape[0] as number
 
 export const sampleOf = ({ x, y, weights, masked }: Prepared): SampleSpec => ({
   x: specsOf(x, { sample: true }),
@@ -48,8 +71,14 @@ export const sampleOf = ({ x, y, weights, masked }: Prepared): SampleSpec => ({
 })
 
 /** What the mean loss over all samples divides by: the sum of their weights times those that the loss puts on their targets. */
-export function totalWeightOf(data: Prepared, loss: Loss, dtype: FloatDtype): number {
-  const { x, y, weights, samples, masked } = data
+export const totalWeightOf = (data: Prepared, loss: Loss, dtype: FloatDtype): number =>
+  data.shard?.totalWeight ?? ownWeightOf(data, loss, dtype)
+
+/** As far as the rows here make it up. */
+export function ownWeightOf(data: Prepared, loss: Loss, dtype: FloatDtype): number {
+  const { x, y, weights, masked, shard } = data
+  const samples = shard?.rows ?? data.samples
+  if (samples === 0) return 0
   if (countsSteps(sampleOf(data))) {
     const own = loss.weightsOf?.(stepsAsSamples(y), dtype)
     const steps = y.shape[1] as number
@@ -76,16 +105,27 @@ const sumOf = (values: ArrayLike<number>): number => {
   return sum
 }
 
-/** The weights with a mean of 1, which changes no weighted mean and keeps their sums within the type. Errors: ERR_DATA where all are 0. */
-function normalized(where: string, weights: Tensor, dtype: FloatDtype): Tensor {
+/**
+ * The weights with a mean of 1, which changes no weighted mean and keeps their sums within the type. Errors: ERR_DATA where all are 0.
+ *
+ * @param range of the rows that are wanted; all by default
+ */
+export function normalized(
+  where: string,
+  weights: Tensor,
+  dtype: FloatDtype,
+  range: readonly [number, number] = [0, weights.shape[0] as number],
+): Tensor {
   refuseNoWeight(where, weights)
   const { data, size, shape } = weights
   const largest = data.reduce((a, b) => Math.max(a, b), 0)
   let sum = 0
   for (let i = 0; i < size; i++) sum += (data[i] as number) / largest
-  const out = allocateShared(dtype, size)
-  for (let i = 0; i < size; i++) out[i] = ((data[i] as number) / largest) * (size / sum)
-  return new Tensor(shape, dtype, out)
+  const [from, to] = range
+  const each = shape[0] ? size / shape[0] : 0
+  const out = allocateShared(dtype, (to - from) * each)
+  for (let i = 0; i < out.length; i++) out[i] = ((data[from * each + i] as number) / largest) * (size / sum)
+  return new Tensor([to - from, ...shape.slice(1)], dtype, out)
 }
 
 /** Errors: ERR_SHAPE for validation samples that are unlike the training ones. */
@@ -108,12 +148,12 @@ export function alikeWeighted(set: Prepared, validation: Prepared): [set: Prepar
   const given = both.find(({ rank }) => rank > 1) ?? both[0]
   if (!given) return [set, validation]
   const full = (data: Prepared): Prepared => {
-    const own = data.weights ?? ones([data.samples], { dtype: given.dtype })
+    const own = data.weights ?? ones([rowsHere(data)], { dtype: given.dtype })
     if (own.rank === given.rank) return { ...data, weights: own }
     const steps = given.shape[1] as number
-    const out = allocateShared(given.dtype as FloatDtype, data.samples * steps)
+    const out = allocateShared(given.dtype as FloatDtype, rowsHere(data) * steps)
     for (let i = 0; i < out.length; i++) out[i] = own.data[Math.floor(i / steps)] as number
-    return { ...data, weights: new Tensor([data.samples, steps], given.dtype, out) }
+    return { ...data, weights: new Tensor([rowsHere(data), steps], given.dtype, out) }
   }
   return [full(set), full(validation)]
 }
@@ -240,8 +280,13 @@ export class Preparation {
     if (dtype === 'float64' && data instanceof Dataset) warnOfDigits(where, [...tensorsOf(rawX).map(([, t]) => t), rawY])
     const meaning = meaningOf(model)
     const x = this.#inputs(where, rawX, dtype, meaning)
-    const weights = rawWeights && { weights: normalized(where, rawWeights, dtype) }
+    const part = data instanceof Dataset ? data.shard : undefined
     const samples = rawY.shape[0] as number
+    refuseAlone(where, part, samples)
+    // Those of a shard when all are known.
+    const weights = rawWeights && { weights: part ? rawWeights : normalized(where, rawWeights, dtype) }
+    const shard = part && { shard: { start: part.start, rows: samples, starts: [], totalWeight: Number.NaN } }
+    const made = (y: Tensor): Prepared => ({ x, y, samples: part?.total ?? samples, output, masked, ...weights, ...shard })
     const { targets } = this.loss
     const output = signature.outputOf(x)
     const steps = weights && weights.weights.rank > 1
@@ -250,8 +295,7 @@ export class Preparation {
     note(meaning, x)
     if (where !== 'evaluate') meaning.outputs = this.#outputsOf(sizeOf(output))
     const distribution = isFloat(y0.dtype) && y0.rank === 2 && sameShape(y0.shape.slice(1), output) && (output[0] as number) > 1
-    if (targets === 'classes' && !distribution)
-      return { x, y: labelsFor(where, y0, samples, output, this.loss.ignoreIndex), samples, output, masked, ...weights }
+    if (targets === 'classes' && !distribution) return made(labelsFor(where, y0, samples, output, this.loss.ignoreIndex))
     const given = fitting(where, 'y', y0, dtype, targets === undefined)
     // One number for the one output of one sample, as streams bring it, can only mean [1, 1].
     const single = targets !== undefined && samples === 1 && given.rank === 1 && sameShape(output, [1])
@@ -266,7 +310,7 @@ export class Preparation {
         { expected, actual: y.shape },
       )
     }
-    return { x, y, samples, output, masked, ...weights }
+    return made(y)
   }
 
   /** x as the model takes it: a fit says what the fields are, all else has to be like it. Errors: ERR_DATA, ERR_DTYPE. */

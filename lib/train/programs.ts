@@ -22,41 +22,13 @@ import { withScope } from '../primitives/scope.js'
 import type { Inputs as InputTree } from '../tensor/inputs.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { Shape } from '../util/shape.js'
+import type { Chunk, Cut } from './cut.js'
 import type { InputName, Inputs, InputTable, Rows } from './inputs.js'
 import { Meeting } from './meeting.js'
 import { lossName } from './metric-context.js'
 import { metricsOfBatch } from './metrics.js'
 import { type Clipping, healthEntries, knownShare, reported, type Share, type StepParts, shareOf, type Whole } from './parts.js'
 import type { ParameterSlots } from './training-state.js'
-
-/** How an epoch is cut: one kind of update, or a part of one, and how often it is made. */
-export interface Cut {
-  /**
-   * `gathered`: an update on the samples that the order names next; `whole`: one on the rows that come next; `chunk`: rows whose
-   * part of the gradient is added to the accumulators, or starts them where it is the `first`; `accumulated`: the update that
-   * ends chunks.
-   */
-  readonly kind: 'gathered' | 'whole' | 'chunk' | 'accumulated'
-  readonly rows: number
-  readonly repeat: number
-  /** Rows computed at a time, so that memory is theirs alone; all by default. */
-  readonly atOnce?: number
-  readonly first?: boolean
-  /** The rows are this process's own: the others of its world bring theirs. */
-  readonly own?: boolean
-  /** Sequences enter cut to so many steps, axis 1 of these inputs. */
-  readonly trim?: { readonly steps: number; readonly of: readonly InputName[] }
-}
-
-/** How a set is evaluated: so many samples at a time, sequences maybe cut as in a `Cut`. */
-export interface Chunk {
-  readonly rows: number
-  readonly repeat: number
-  readonly trim?: Cut['trim']
-}
-
-/** The updates that one run of a cut makes. */
-export const updatesOf = ({ kind }: Cut): number => (kind === 'chunk' ? 0 : 1)
 
 /** The program of a cut. `samples` are in the arrays that it gathers from; `whole` is what its chunks make up. */
 export function updateProgram(
@@ -66,7 +38,8 @@ export function updateProgram(
   { samples, whole, report, masked }: { samples: number; whole?: Whole | undefined; report: number; masked: boolean },
 ): PlanSpec {
   const { kind, rows } = cut
-  const data: Rows = kind === 'gathered' ? { rows: samples } : { rows, advance: rows }
+  // Where a process has no rows it computes one that counts nothing.
+  const data: Rows = kind === 'gathered' ? { rows: samples } : { rows: Math.max(1, rows), advance: rows }
   const scalars = parts.optimizer.scalarCount * parts.state.groups.length
   const seen: Partial<Record<InputName, Rows>> = {
     ...(kind !== 'accumulated' && {
@@ -94,7 +67,9 @@ function recordUpdate(
   table: InputTable,
   { whole, masked }: { whole: Whole | undefined; masked: boolean },
 ): void {
-  const { kind, rows: m, atOnce = m } = cut
+  const { kind } = cut
+  const m = Math.max(1, cut.rows)
+  const { atOnce = m } = cut
   const trained = parts.state.parameters.filter((p) => p.trained)
   const meeting = parts.ranks && new Meeting(parts, parts.ranks, cut)
   if (kind === 'accumulated') {
@@ -133,7 +108,7 @@ function recordUpdate(
         : all
       : (meeting as Meeting).share(y, own, whole)
     const x = table.treeOf('x', (name) => take(name, range))
-    const next = differentiate(r, parts, x, y, share, { counter, first: range?.[0] ?? 0, held: made?.held, part })
+    const next = differentiate(r, parts, x, y, share, { counter, first: range?.[0] ?? cut.shard?.start ?? 0, held: made?.held, part })
     if (meeting) meeting.add(next, y, share, (part as BatchPart).live)
     else reportAll(r, parts, 0, next.losses, next.prediction, y, share.weights)
     const before: readonly Tensor[] | undefined = made?.gradients

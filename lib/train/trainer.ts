@@ -22,9 +22,9 @@ import { checkNumber, checkOptions, describe, nearest } from '../util/options.js
 import { checkSame, fromFirst, inAgreement, readTogether, writeTogether } from './agreement.js'
 import { Watchers } from './callbacks.js'
 import { checkSlots, decodeCheckpoint, encodeCheckpoint } from './checkpoint.js'
-import { evaluate } from './evaluation.js'
+import { evaluate, needsPredictions } from './evaluation.js'
 import { evaluationFailure } from './failures.js'
-import { FitLoop } from './fit-loop.js'
+import { FitLoop, type FitSets, prepareSets } from './fit-loop.js'
 import { checkFitOptions, type FitOptions, outlineOf } from './fit-options.js'
 import type { Batching, Evaluating, FitPlan } from './fit-plan.js'
 import type { EpochRecord, History, ScoresOf } from './history.js'
@@ -33,6 +33,7 @@ import { checkMetrics, type MetricSpec } from './metrics.js'
 import type { StepParts } from './parts.js'
 import type { Prepared } from './prepare.js'
 import { type BlockRecords, historyOf } from './records.js'
+import { meetShards, type WholeColumn, wholeColumns } from './shards.js'
 import { SingleUpdates } from './single-updates.js'
 import { consume, type StreamItem, type StreamOptions, type StreamProgress } from './stream.js'
 import { Training } from './training.js'
@@ -130,6 +131,11 @@ export abstract class Trainer {
     return undefined
   }
 
+  /** What it has to know of all rows for that, where processes hold a set together. */
+  protected get wants(): readonly WholeColumn[] {
+    return []
+  }
+
   /**
    * Trains off the main thread and resolves to the history.
    *
@@ -173,8 +179,13 @@ export abstract class Trainer {
       : checkFitOptions(options, unfinished?.seed)
     if (ranks) settings = { ...settings, seed: await fromFirst(settings.seed) }
     const watchers = new Watchers(settings.callbacks, this)
-    const make = () => new FitLoop(this.#host(), data, options, settings)
-    const loop = ranks ? await this.#loopTogether(make) : make()
+    const host = this.#host()
+    const prepare = () => {
+      settings.signal?.throwIfAborted()
+      return prepareSets(host, data, options)
+    }
+    const make = (sets: FitSets) => new FitLoop(host, sets, settings)
+    const loop = ranks ? await this.#loopTogether(prepare, make, needsPredictions(settings.metrics)) : make(prepare())
     const blocks: BlockRecords[] = []
     let history: History | undefined
     let run: ReturnType<FitLoop['run']> | undefined
@@ -207,11 +218,18 @@ export abstract class Trainer {
   }
 
   /** A fit that all processes begin, or none. */
-  async #loopTogether(make: () => FitLoop): Promise<FitLoop> {
+  async #loopTogether(prepare: () => FitSets, make: (sets: FitSets) => FitLoop, predictions: boolean): Promise<FitLoop> {
+    const { set, validation } = await inAgreement('fit', true, prepare)
+    const { dtype } = this.#training.signatures.now()
+    const given = [
+      { name: 'a shard of the training data', data: set, wants: this.wants },
+      ...(validation ? [{ name: 'a shard of the validation data', data: validation, wants: predictions ? wholeColumns : [] }] : []),
+    ]
+    const [met, other] = (await meetShards('fit', given, this.loss, dtype)) as [Prepared, Prepared?]
     let loop: FitLoop | undefined
     try {
       await inAgreement('fit', true, () => {
-        loop = make()
+        loop = make({ set: met, validation: other })
       })
       await checkSame('fit', (loop as unknown as FitLoop).facts)
       return loop as unknown as FitLoop
@@ -295,12 +313,26 @@ export abstract class Trainer {
   ): Promise<ScoresOf<M>> {
     checkOptions('evaluate', options, ['metrics'])
     const metrics = checkMetrics('evaluate', options.metrics)
-    const prepared = this.#training.prepare('evaluate', data)
+    const prepare = () => this.#training.prepare('evaluate', data)
+    const prepared = together() ? await this.#evaluated(prepare, needsPredictions(metrics)) : prepare()
     const { learningRate } = this.optimizer
     const failed = (result: BlockResult, plan: FitPlan) =>
       evaluationFailure(result, result.failure && plan.labelOf(result.failure), learningRate)
     const parts = this.#training.parts(metrics.means)
     return (await evaluate(parts, prepared, metrics, (own) => this.evaluating(own, parts), failed, this.#training.kept)) as ScoresOf<M>
+  }
+
+  /** A set that all processes evaluate together. */
+  async #evaluated(prepare: () => Prepared, predictions: boolean): Promise<Prepared> {
+    const data = await inAgreement('evaluate', true, prepare)
+    const { dtype } = this.#training.signatures.now()
+    const [met] = await meetShards(
+      'evaluate',
+      [{ name: 'a shard of the data', data, wants: predictions ? wholeColumns : [] }],
+      this.loss,
+      dtype,
+    )
+    return met as Prepared
   }
 
   /**

@@ -16,12 +16,14 @@ import { ones } from '../tensor/creation.js'
 import { checkNumber, describe } from '../util/options.js'
 import { formatShape } from '../util/shape.js'
 import { countsSteps } from './counting.js'
+import type { Cut } from './cut.js'
 import type { Batching, Evaluating } from './fit-plan.js'
 import { inputTable } from './inputs.js'
 import { lengthBatches, lengthEvaluation } from './length-batches.js'
 import type { StepParts } from './parts.js'
 import { type Prepared, sampleOf } from './prepare.js'
-import type { Cut } from './programs.js'
+import { ownChunks } from './shard-window.js'
+import { type WholeColumn, wholeTargets } from './shards.js'
 import { Trainer, type TrainerOptions } from './trainer.js'
 
 let said = false
@@ -59,7 +61,8 @@ export class FBGD extends Trainer {
   }
 
   protected override batching(set: Prepared, parts: StepParts): Batching {
-    const { samples } = set
+    const { samples, shard } = set
+    if (shard) return this.#ownBatches(set, parts)
     const rows = FBGD.chunkRows * (parts.ranks?.size ?? 1)
     if (samples <= rows || !rowsOfLossesApart(set, parts)) return { cuts: [{ kind: 'whole', rows: samples, repeat: 1 }] }
     const cuts: Cut[] = [
@@ -68,6 +71,18 @@ export class FBGD extends Trainer {
       { kind: 'chunk', rows: samples % rows, repeat: samples % rows > 0 ? 1 : 0 },
     ]
     return { cuts: [...cuts.filter(({ repeat }) => repeat > 0), { kind: 'accumulated', rows: 0, repeat: 1 }] }
+  }
+
+  /** Of a set that processes hold together each takes its own rows, whose sum is the whole's. */
+  #ownBatches(set: Prepared, parts: StepParts): Batching {
+    const { start, rows } = set.shard as NonNullable<Prepared['shard']>
+    const shard = { start, total: set.samples }
+    const chunks = rowsOfLossesApart(set, parts) ? ownChunks(set, FBGD.chunkRows) : undefined
+    if (!chunks) return { cuts: [{ kind: 'whole', rows, repeat: 1, shard }] }
+    const cuts = chunks.more.map((chunk): Cut => ({ kind: 'chunk', ...chunk, shard }))
+    return {
+      cuts: [{ kind: 'chunk', rows: chunks.first, repeat: 1, first: true, shard }, ...cuts, { kind: 'accumulated', rows: 0, repeat: 1 }],
+    }
   }
 }
 
@@ -191,8 +206,13 @@ export class MBSGD extends Trainer {
     return this.bucketByLength === false ? undefined : lengthEvaluation(set, parts, this.bucketByLength, this.batchSize)
   }
 
+  protected override get wants(): readonly WholeColumn[] {
+    return this.bucketByLength !== false ? ['lengths'] : this.stratify || this.balance ? ['y'] : []
+  }
+
   protected override batching(set: Prepared, parts: StepParts): Batching {
-    const { samples, y: targets } = set
+    const { samples } = set
+    const targets = wholeTargets(set)
     const size = this.batchSize * this.accumulate
     const dropLast = this.dropLast && samples >= size
     const most = this.bucketByLength

@@ -4,6 +4,7 @@
 
 #include <napi.h>
 
+#include <cmath>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
@@ -22,7 +23,7 @@ namespace {
 
 const char* const kWhat = "world";
 
-enum CollectiveKind { kBarrier = 0, kSum = 1, kBroadcast = 2 };
+enum CollectiveKind { kBarrier = 0, kSum = 1, kBroadcast = 2, kExchange = 3 };
 
 class Collective;
 
@@ -55,6 +56,15 @@ class Collective final : public Pending {
     values_.assign(from, from + span.bytes());
   }
 
+  // Of an exchange: how many bytes go to each rank and come from each.
+  void Part(std::vector<std::size_t> going, std::vector<std::size_t> coming) {
+    going_ = std::move(going);
+    coming_ = std::move(coming);
+    std::size_t bytes = 0;
+    for (const std::size_t count : coming_) bytes += count;
+    received_.resize(bytes);
+  }
+
   napi_value Promise(napi_env env) {
     napi_value promise;
     Check(env, napi_create_promise(env, &deferred_, &promise));
@@ -68,6 +78,16 @@ class Collective final : public Pending {
     if (kind_ == kBarrier) done = world.Barrier(channel_);
     if (kind_ == kSum) done = world.Sum(channel_, values_.data(), length_, dtype_ == Dtype::kFloat64);
     if (kind_ == kBroadcast) done = world.Broadcast(channel_, values_.data(), values_.size(), root_);
+    if (kind_ == kExchange) {
+      done = world.Exchange(channel_, values_.data(), going_, received_.data(), coming_);
+      if (done) {
+        values_ = std::move(received_);
+        length_ = static_cast<std::int64_t>(values_.size());
+      } else {
+        // Messages may still be under way.
+        Left().push_back({std::move(values_), std::move(received_)});
+      }
+    }
     if (done) dispatcher_.Finished(this);
   }
 
@@ -92,6 +112,12 @@ class Collective final : public Pending {
   }
 
  private:
+  // Never freed: the process exits.
+  static std::vector<std::vector<std::vector<char>>>& Left() {
+    static auto* const left = new std::vector<std::vector<std::vector<char>>>();
+    return *left;
+  }
+
   Dispatcher& dispatcher_;
   napi_deferred deferred_ = nullptr;
   CollectiveKind kind_;
@@ -100,7 +126,21 @@ class Collective final : public Pending {
   Dtype dtype_;
   std::int64_t length_;
   std::vector<char> values_;
+  std::vector<char> received_;
+  std::vector<std::size_t> going_, coming_;
 };
+
+// Some of the counts of an exchange. ERR_PROGRAM for what are none.
+std::vector<std::size_t> CountsFrom(const Span& counts, std::size_t from, std::size_t n) {
+  constexpr double kMost = 9007199254740992.0;
+  std::vector<std::size_t> out;
+  for (std::size_t i = 0; i < n; i++) {
+    const double count = static_cast<const double*>(counts.data)[from + i];
+    if (!(count >= 0) || count > kMost || count != std::floor(count)) Malform(kWhat, "counts of bytes", "others");
+    out.push_back(static_cast<std::size_t>(count));
+  }
+  return out;
+}
 
 void Queue::Add(std::shared_ptr<Collective> work) {
   {
@@ -192,7 +232,7 @@ napi_value WorldCollective(napi_env env, napi_callback_info info) {
   return Guard(env, [&]() -> napi_value {
     const Args args(env, info);
     World& world = World::instance();
-    const auto kind = static_cast<CollectiveKind>(CountOf(env, args[0], kWhat, 2));
+    const auto kind = static_cast<CollectiveKind>(CountOf(env, args[0], kWhat, 3));
     const auto channel = static_cast<World::Channel>(CountOf(env, args[1], kWhat, World::kChannels - 1));
     const int root = static_cast<int>(CountOf(env, args[2], kWhat, world.size() - 1));
     const Span span = SpanOf(env, args[3], kWhat);
@@ -200,6 +240,18 @@ napi_value WorldCollective(napi_env env, napi_callback_info info) {
       Malform(kWhat, "floating values", "others");
     Dispatcher& dispatcher = Dispatcher::Of(Instance::Of(env));
     auto work = std::make_shared<Collective>(dispatcher, kind, channel, root, span);
+    if (kind == kExchange) {
+      const std::size_t ranks = static_cast<std::size_t>(world.size());
+      const Span counts = WordsOf(env, args[4]);
+      if (span.dtype != Dtype::kBool || counts.length != 2 * world.size()) Malform(kWhat, "bytes and two counts a rank", "others");
+      std::vector<std::size_t> going = CountsFrom(counts, 0, ranks);
+      std::vector<std::size_t> coming = CountsFrom(counts, ranks, ranks);
+      std::size_t bytes = 0;
+      for (const std::size_t count : going) bytes += count;
+      const std::size_t own = static_cast<std::size_t>(world.rank());
+      if (bytes != span.bytes() || going[own] != coming[own]) Malform(kWhat, "as many bytes as the counts say", "others");
+      work->Part(std::move(going), std::move(coming));
+    }
     const napi_value promise = work->Promise(env);
     dispatcher.Begin(work);
     try {

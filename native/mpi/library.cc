@@ -44,7 +44,7 @@ bool MpiLibrary::Open(const std::vector<std::string>& files, std::vector<std::st
                        Find(library, "MPI_Comm_dup", CommDup) && Find(library, "MPI_Allreduce", Allreduce) &&
                        Find(library, "MPI_Bcast", Bcast) && Find(library, "MPI_Ibarrier", Ibarrier) &&
                        Find(library, "MPI_Test", Test) && Find(library, "MPI_Isend", Isend) &&
-                       Find(library, "MPI_Iprobe", Iprobe) && Find(library, "MPI_Recv", Recv) &&
+                       Find(library, "MPI_Irecv", Irecv) && Find(library, "MPI_Iprobe", Iprobe) && Find(library, "MPI_Recv", Recv) &&
                        Find(library, "MPI_Abort", Abort) && Find(library, "MPI_Finalize", Finalize) &&
                        Find(library, "MPI_Get_library_version", LibraryVersion);
     if (!whole) {

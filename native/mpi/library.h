@@ -25,6 +25,7 @@ struct MpiLibrary {
   int (*Ibarrier)(MpiHandle, MpiHandle*) = nullptr;
   int (*Test)(MpiHandle*, int*, void*) = nullptr;
   int (*Isend)(const void*, int, MpiHandle, int, int, MpiHandle, MpiHandle*) = nullptr;
+  int (*Irecv)(void*, int, MpiHandle, int, int, MpiHandle, MpiHandle*) = nullptr;
   int (*Iprobe)(int, int, MpiHandle, int*, void*) = nullptr;
   int (*Recv)(void*, int, MpiHandle, int, int, MpiHandle, void*) = nullptr;
   int (*Abort)(MpiHandle, int) = nullptr;

@@ -16,6 +16,7 @@ namespace {
 
 constexpr int kMultiple = 3;  // MPI_THREAD_MULTIPLE
 constexpr int kNoteTag = 7;
+constexpr int kExchangeTag = 8;
 enum NoteKind : std::int32_t { kWaits = 0, kElsewhere = 1, kLeft = 2 };
 
 constexpr std::int64_t kMostElements = std::int64_t{1} << 28;
@@ -117,12 +118,20 @@ std::string World::Version() const {
 }
 
 bool World::Gather(Channel channel) {
-  MpiHandle request = 0;
-  mpi_.Ibarrier(comms_[channel], &request);
-  int done = 0;
+  std::vector<MpiHandle> requests(1);
+  mpi_.Ibarrier(comms_[channel], &requests[0]);
+  return Complete(requests);
+}
+
+bool World::Complete(std::vector<MpiHandle>& requests) {
   for (int polls = 0;; polls++) {
-    mpi_.Test(&request, &done, mpi_.no_status);
-    if (done != 0) return true;
+    while (!requests.empty()) {
+      int done = 0;
+      mpi_.Test(&requests.back(), &done, mpi_.no_status);
+      if (done == 0) break;
+      requests.pop_back();
+    }
+    if (requests.empty()) return true;
     if (leaving_.load(std::memory_order_relaxed)) return false;
     if (polls < 64) {
       std::this_thread::yield();
@@ -165,6 +174,40 @@ bool World::Barrier(Channel channel) {
   if (size_ == 1) return true;
   const Waiting waiting(*this, channel);
   return Gather(channel);
+}
+
+bool World::Exchange(Channel channel, const char* from, const std::vector<std::size_t>& going, char* to,
+                     const std::vector<std::size_t>& coming) {
+  const std::size_t ranks = static_cast<std::size_t>(size_);
+  const std::size_t own = static_cast<std::size_t>(rank_);
+  std::vector<std::size_t> sent(ranks), received(ranks);  // where each rank's bytes begin
+  for (std::size_t r = 1; r < ranks; r++) {
+    sent[r] = sent[r - 1] + going[r - 1];
+    received[r] = received[r - 1] + coming[r - 1];
+  }
+  if (going[own] > 0) std::memcpy(to + received[own], from + sent[own], going[own]);
+  if (size_ == 1) return true;
+  const Waiting waiting(*this, channel);
+  if (!Gather(channel)) return false;
+  std::vector<MpiHandle> requests;
+  // Each begins with its neighbour, so that not all send to the same one. Receives come first: what arrives has a place.
+  for (const bool sends : {false, true}) {
+    for (std::size_t step = 1; step < ranks; step++) {
+      const std::size_t peer = (sends ? own + step : own + ranks - step) % ranks;
+      const std::size_t begin = sends ? sent[peer] : received[peer];
+      const std::size_t end = begin + (sends ? going[peer] : coming[peer]);
+      for (std::size_t at = begin; at < end; at += kMostBytes) {
+        const int count = static_cast<int>(std::min(end - at, kMostBytes));
+        requests.push_back(0);
+        if (sends) {
+          mpi_.Isend(from + at, count, mpi_.byte, static_cast<int>(peer), kExchangeTag, comms_[channel], &requests.back());
+        } else {
+          mpi_.Irecv(to + at, count, mpi_.byte, static_cast<int>(peer), kExchangeTag, comms_[channel], &requests.back());
+        }
+      }
+    }
+  }
+  return Complete(requests);
 }
 
 bool World::waiting() const {

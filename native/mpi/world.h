@@ -44,6 +44,10 @@ class World {
   bool Sum(Channel channel, void* data, std::int64_t length, bool doubles);
   bool Broadcast(Channel channel, void* data, std::size_t bytes, int root);
   bool Barrier(Channel channel);
+  // Every rank's bytes for each of the others, one rank's after the other's: so many go to each, so many come from each. Where
+  // the world was left, MPI may still write to `to`.
+  bool Exchange(Channel channel, const char* from, const std::vector<std::size_t>& going, char* to,
+                const std::vector<std::size_t>& coming);
   // Counts the collectives of this rank.
   std::int64_t calls(Channel channel) const { return calls_[channel].load(std::memory_order_relaxed); }
 
@@ -66,6 +70,8 @@ class World {
 
   // Waits until all have come, without spinning for long.
   bool Gather(Channel channel);
+  // Waits until all of these are done, likewise.
+  bool Complete(std::vector<MpiHandle>& requests);
   void Live(double stall_seconds);
   void Part();
   void Ask(Channel channel, std::int64_t call);

@@ -30,7 +30,7 @@ for (const launcher of ['openmpi', ...(slow ? (['mpich'] as const) : [])] as con
   const missing = lacking(launcher)
   describe.skipIf(missing !== undefined)(`${launcher}${missing ? `, skipped: ${missing}` : ''}`, () => {
     for (const ranks of slow ? [2, 3, 4] : [2]) {
-      for (const which of ['all', 'chunks']) {
+      for (const which of ['all', 'chunks', 'shards', 'shards chunks', 'shards uneven', 'shards uneven chunks']) {
         test(`${ranks} ranks follow the trajectory of one process (${which})`, long, async () => {
           await follows(which, ranks, await trajectories(launcher, ranks, which))
         })

@@ -3,7 +3,8 @@
  * several under a launcher: the first prints, and says whether all hold the same bits.
  */
 import { createHash } from 'node:crypto'
-import { distributed, FBGD, loss, MBSGD, nn, optim, Random, SGD, tensor } from '../../dist/lib/index.js'
+import { Dataset, distributed, FBGD, loss, MBSGD, nn, optim, Random, SGD, tensor } from '../../dist/lib/index.js'
+import { ShardWindow } from '../../dist/lib/train/shard-window.js'
 
 await distributed.init()
 const only = process.argv[2]
@@ -102,7 +103,23 @@ const cases = {
   'MBSGD validation': [dense, mini(), {}, { validation, metrics: ['accuracy'], health: true }],
   'MBSGD whole metrics': [dense, mini(), {}, { validation, metrics: ['accuracy', 'confusionMatrix', 'f1'] }],
 }
-if (only === 'chunks') {
+/** In parts: each rank has its range of the rows, by itself or one that is far from even, the second without any. */
+const parted = (data) => {
+  if (!only.startsWith('shards')) return data
+  const { x, y, weights } = data
+  if (only === 'shards' || distributed.size === 1) return new Dataset(x, y, { weights, shard: 'auto' })
+  const total = y.shape[0]
+  const ends = Array.from({ length: distributed.size }, (_, r) => (r === distributed.size - 1 ? total : 11 + r))
+  ends[1] = distributed.size > 2 ? ends[0] : total
+  const [from, to] = [distributed.rank === 0 ? 0 : ends[distributed.rank - 1], ends[distributed.rank]]
+  const rows = (t) =>
+    t === undefined ? undefined : t.constructor === Object ? Object.fromEntries(Object.entries(t).map(([k, v]) => [k, rows(v)])) : slice(t)
+  const slice = (t) => tensor(t.data.slice((t.size / total) * from, (t.size / total) * to), { shape: [to - from, ...t.shape.slice(1)] })
+  return new Dataset(rows(x), rows(y), { weights: rows(weights), shard: { start: from, total } })
+}
+// Some updates' rows at a time, in several messages each.
+if (only === 'shards uneven') Object.assign(ShardWindow.limits, { window: 600, slice: 100 })
+if (only.endsWith('chunks')) {
   FBGD.chunkRows = 8
   for (const name of Object.keys(cases)) if (!name.startsWith('FBGD') || name.includes('norm')) delete cases[name]
 }
@@ -113,8 +130,13 @@ for (const [name, [model, trainer, data = {}, options = {}]] of Object.entries(c
   const one = trainer(network)
   // Only the first rank's weights count.
   if (distributed.rank > 0) network.loadStateDict(model(distributed.rank + 1).stateDict())
-  const history = await one.fit({ x, y: labels, ...data }, { epochs: 4, seed: 5, ...options })
-  const scores = await one.evaluate(options.validation ?? validation, { metrics: ['accuracy', 'f1'] })
+  const history = await one.fit(parted({ x, y: labels, ...data }), {
+    epochs: 4,
+    seed: 5,
+    ...options,
+    ...(options.validation && { validation: parted(options.validation) }),
+  })
+  const scores = await one.evaluate(parted(options.validation ?? validation), { metrics: ['accuracy', 'f1'] })
   const state = Object.values(network.stateDict()).flatMap((t) => Array.from(t.data))
   const digest = createHash('sha256')
     .update(JSON.stringify([state, history.epochs.map(({ seconds, ...rest }) => rest)]))
