@@ -7,7 +7,7 @@ import type { Dtype, TypedArray } from '../util/dtype.js'
 import { checkNumber } from '../util/options.js'
 import type { Shape } from '../util/shape.js'
 import { mapTree } from '../util/tree.js'
-import { exchange, world } from './world.js'
+import { type Channel, exchange, world } from './world.js'
 
 /** A tensor on its way. */
 class Parcel {
@@ -49,12 +49,16 @@ export function barrier(): Promise<void> {
  * @example const vocabulary = await distributed.broadcast(distributed.rank === 0 ? await read() : undefined)
  */
 export async function broadcast<T>(value: T, { from = 0 }: { from?: number } = {}): Promise<T> {
-  const { rank, size } = world()
+  const { size } = world()
   checkNumber('distributed.broadcast', 'from', from, { integer: true, min: 0, max: size - 1 })
-  if (size === 1) return value
-  const own = rank === from ? pack(value) : undefined
-  const length = await world().sum('user', Float64Array.of(own?.length ?? 0))
-  const bytes = await world().broadcast('user', own ?? new Uint8Array(length[0] as number), from)
+  return size === 1 ? value : broadcastOn('user', value, from)
+}
+
+/** As `broadcast`, on a channel. */
+export async function broadcastOn<T>(channel: Channel, value: T, from: number): Promise<T> {
+  const own = world().rank === from ? pack(value) : undefined
+  const length = await world().sum(channel, Float64Array.of(own?.length ?? 0))
+  const bytes = await world().broadcast(channel, own ?? new Uint8Array(length[0] as number), from)
   return own ? value : (unpack(bytes) as T)
 }
 

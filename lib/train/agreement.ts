@@ -6,10 +6,13 @@ import type { Safetensors } from '../io/safetensors.js'
 import type { TypedArray } from '../util/dtype.js'
 import type { TrainingState } from './training-state.js'
 
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
 export const failedElsewhere = (where: string, rank: number, message: string) =>
   new WengertError('ERR_DISTRIBUTED', `${where}: ${nameOf(rank)} failed: ${message}`, { actual: rank })
+
+export const abortedElsewhere = (where: string, rank: number, message: string) =>
+  new WengertError('ERR_CANCELLED', `${where}: ${nameOf(rank)} aborted it: ${message}`, { actual: rank })
 
 /**
  * Runs something that may fail on one rank alone: it then fails on all.
@@ -103,8 +106,7 @@ export async function settle(
       if (failed !== undefined) return { aborted: undefined, stop: false, late: false }
       throw failedElsewhere(where, broken, said[broken] as string)
     }
-    const error = new WengertError('ERR_CANCELLED', `${where}: ${nameOf(ended)} aborted it: ${said[ended]}`, { actual: ended })
-    return { aborted: error, stop: false, late: false }
+    return { aborted: abortedElsewhere(where, ended, said[ended] as string), stop: false, late: false }
   }
   return { aborted: undefined, stop: first(2) >= 0, late: first(3) >= 0 }
 }

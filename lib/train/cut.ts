@@ -17,6 +17,8 @@ export interface Cut {
   readonly first?: boolean
   /** The rows are this process's own: the others of its world bring theirs. */
   readonly own?: boolean
+  /** This process has no rows: those that it computes count nothing. */
+  readonly idle?: boolean
   /** The rows are this process's own part of so many that are known, from `start` on: there may be none, or fewer than others have. */
   readonly shard?: { readonly start: number; readonly total: number }
   /** Sequences enter cut to so many steps, axis 1 of these inputs. */

@@ -33,13 +33,13 @@ export class Meeting {
     readonly parts: StepParts,
     readonly ranks: Ranks,
     /** The cut that it is an update of: `own` and `shard`, where the rows are this process's alone. */
-    readonly cut: Pick<Cut, 'kind' | 'rows' | 'own' | 'shard'>,
+    readonly cut: Pick<Cut, 'kind' | 'rows' | 'own' | 'idle' | 'shard'>,
   ) {}
 
   /** This process's rows of those at hand. */
   part(first: number, last: number): BatchPart & { readonly range: readonly [number, number] | undefined } {
     const { ranks, cut } = this
-    return cut.own || cut.shard ? { ranks, live: cut.rows > 0, range: undefined } : { ranks, ...partOf(ranks, first, last) }
+    return cut.own || cut.shard ? { ranks, live: cut.rows > 0 && !cut.idle, range: undefined } : { ranks, ...partOf(ranks, first, last) }
   }
 
   /** What its rows count: with weights, or where the others' rows are their own, the sum of all counts is known afterwards. */
@@ -48,7 +48,8 @@ export class Meeting {
     if (cut.kind === 'chunk') return knownShare(whole as Whole, weights)
     const counts = countsOf(parts.loss, parts.dtype, () => y, weights)
     const samples = cut.shard?.total ?? cut.rows
-    this.#samples = samples
+    // Processes with rows of their own, of which each has another number, report the mean.
+    this.#samples = cut.own ? 1 : samples
     if (!counts && !cut.own) return { weights, samples, factor: 1 / samples }
     return { weights, samples, factor: 1, counts: counts ? sum(counts) : full([], y.shape[0] as number, { dtype: parts.dtype }) }
   }

@@ -3,6 +3,7 @@
 import { checkFinite } from '../data/checks.js'
 import { checkData, converted, Dataset, refuseNoWeight } from '../data/dataset.js'
 import { refuseAlone } from '../distributed/shard.js'
+import { together } from '../distributed/world.js'
 import { WengertError } from '../errors.js'
 import { checkLengths } from '../nn/lengths.js'
 import { checkLabels, checkProbabilities, checkSigns, type Loss, type OutputKind } from '../nn/loss-contract.js'
@@ -283,8 +284,9 @@ export class Preparation {
     const part = data instanceof Dataset ? data.shard : undefined
     const samples = rawY.shape[0] as number
     refuseAlone(where, part, samples)
-    // Those of a shard when all are known.
-    const weights = rawWeights && { weights: part ? rawWeights : normalized(where, rawWeights, dtype) }
+    // Those of a shard when all are known. A step's are beside other processes': none knows all.
+    const lone = !part && !(together() && (where === 'step' || where === 'fitStream'))
+    const weights = rawWeights && { weights: lone ? normalized(where, rawWeights, dtype) : converted(rawWeights, dtype) }
     const shard = part && { shard: { start: part.start, rows: samples, starts: [], totalWeight: Number.NaN } }
     const made = (y: Tensor): Prepared => ({ x, y, samples: part?.total ?? samples, output, masked, ...weights, ...shard })
     const { targets } = this.loss

@@ -2,6 +2,7 @@
 
 import { engine } from '../backend/select.js'
 import { Seen } from '../data/seen.js'
+import { broadcastOn } from '../distributed/collectives.js'
 import { writeCounter } from '../nn/dropout.js'
 import { inputsFor } from '../nn/inputs.js'
 import { allReduce } from '../primitives/collective.js'
@@ -16,6 +17,7 @@ import { type Prepared, sampleOf } from './prepare.js'
 import { RowCopy } from './rows.js'
 import { type Batch, type Step, stepFor } from './steps.js'
 import { asBatch, type Learned, type StreamItem } from './stream.js'
+import type { Partner } from './stream-together.js'
 import type { Training } from './training.js'
 import { writeScalars } from './training-progress.js'
 import type { TrainingState } from './training-state.js'
@@ -54,21 +56,49 @@ export class SingleUpdates {
     }
   }
 
-  /** The update on batches like this one. */
-  #stepFor(data: Prepared): Step {
+  /** What a stream of several processes does with each of its items, and with none. */
+  partner(): Partner {
     const { training } = this
-    return stepFor(training.cache, training.parts([], 'step'), sampleOf(data), data.samples)
+    const { model, loss, optimizer } = training.recipe
+    const take = (item: unknown): Prepared => {
+      const data = training.prepare('fitStream', asBatch(item, model))
+      const step = this.#stepFor(data)
+      const { x } = batchOf(data)
+      const watched = this.most === undefined ? undefined : numbersOf(x, data.samples)
+      if (watched && this.most !== undefined)
+        this.#watched(watched, data.samples).check('fitStream', watched, this.most, featureNames(step.fields))
+      return data
+    }
+    return {
+      take,
+      learn: (data, idle) => this.#learn(this.#stepFor(data, idle), data, idle),
+      facts: {
+        trainer: `${optimizer.name} and ${loss.name}`,
+        parameters: model.namedParameters().map(([name, p]) => `${name} ${p.frozen} ${p.shape} ${p.dtype}`),
+        progress: `${training.progress.epoch} epochs, ${training.progress.updates} updates`,
+      },
+      receive: async (data, from) => {
+        const { x, y, weights } = (await broadcastOn('control', data, from)) as Prepared
+        return data ?? take({ x, y, ...(weights && { weights }) })
+      },
+    }
   }
 
-  #learn(step: Step, { x, y, weights }: Prepared): number {
-    return this.#update(step, { x: tensorsOf(x).map(([, t]) => t.data), y: y.data, weights: weights?.data })
+  /** The update on batches like this one. */
+  #stepFor(data: Prepared, idle = false): Step {
+    const { training } = this
+    return stepFor(training.cache, training.parts([], 'step'), sampleOf(data), data.samples, idle)
+  }
+
+  #learn(step: Step, data: Prepared, idle = false): number {
+    return this.#update(step, batchOf(data), idle)
   }
 
   /** Errors: ERR_BUSY; ERR_DIVERGED. */
-  #update(step: Step, batch: Batch): number {
+  #update(step: Step, batch: Batch, idle = false): number {
     const { progress, recipe } = this.training
     const { state, signature } = step.parts
-    const watched = this.most === undefined ? undefined : numbersOf(batch.x, step.samples)
+    const watched = this.most === undefined || idle ? undefined : numbersOf(batch.x, step.samples)
     const seen = watched && this.#watched(watched, step.samples)
     if (watched && this.most !== undefined) seen?.check('step', watched, this.most, featureNames(step.fields))
     if (step.parts.ranks) this.#takeFromFirst(step.parts)
@@ -124,6 +154,12 @@ export class SingleUpdates {
     return this.#seen
   }
 }
+
+const batchOf = ({ x, y, weights }: Prepared): Batch => ({
+  x: tensorsOf(x).map(([, t]) => t.data),
+  y: y.data,
+  weights: weights?.data,
+})
 
 const isInteger = (x: TypedArray): boolean => x instanceof Int32Array || x instanceof Uint8Array
 

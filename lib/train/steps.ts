@@ -41,10 +41,19 @@ export class Step implements Held {
     readonly parts: StepParts,
     sample: SampleSpec,
     readonly samples: number,
+    /** Of several processes this one brings rows that count nothing. */
+    idle = false,
   ) {
     const table = inputTable(parts, sample, { training: true })
     this.#execution = new Execution(
-      [updateProgram(parts, table, { kind: 'whole', rows: samples, repeat: 1, own: true }, { samples, report: 1, masked: sample.masked })],
+      [
+        updateProgram(
+          parts,
+          table,
+          { kind: 'whole', rows: samples, repeat: 1, own: true, idle },
+          { samples, report: 1, masked: sample.masked },
+        ),
+      ],
       parts,
     )
     this.fields = sample.x
@@ -74,7 +83,7 @@ export class Step implements Held {
     arrays[this.#at.y] = y
     if (weights) arrays[this.#at.weights] = weights
     report[0] = 0
-    return this.#execution.run(state, arrays, report) ? (report[0] as number) / this.samples : NaN
+    return this.#execution.run(state, arrays, report) ? (report[0] as number) / (this.parts.ranks ? 1 : this.samples) : NaN
   }
 
   release(): void {
@@ -85,8 +94,9 @@ export class Step implements Held {
 const keyOf = ({ x }: SampleSpec): string => x.map(({ name, shape, dtype }) => `${name} ${dtype} ${shape}`).join(';')
 
 /** The step for batches like these, from the cache or made now. */
-export function stepFor(cache: BoundedCache<Held>, parts: StepParts, sample: SampleSpec, samples: number): Step {
+export function stepFor(cache: BoundedCache<Held>, parts: StepParts, sample: SampleSpec, samples: number, idle = false): Step {
   const { signature, state } = parts
-  const key = `step ${engine().name} ${parts.ranks?.size ?? 1} ${signature.id} ${state.id} ${samples} ${keyOf(sample)} ${sample.y} ${sample.yDtype} ${sample.weighted} ${sample.masked}`
-  return (cache.get(key) ?? cache.set(key, new Step(parts, sample, samples))) as Step
+  const kind = `step ${idle ? 'idle ' : ''}${engine().name} ${parts.ranks?.size ?? 1}`
+  const key = `${kind} ${signature.id} ${state.id} ${samples} ${keyOf(sample)} ${sample.y} ${sample.yDtype} ${sample.weighted} ${sample.masked}`
+  return (cache.get(key) ?? cache.set(key, new Step(parts, sample, samples, idle))) as Step
 }

@@ -4,6 +4,7 @@
  */
 
 import type { AnyData } from '../data/dataset.js'
+import { partOfOption, type ShardOption } from '../distributed/shard.js'
 import { type ErrorCode, WengertError } from '../errors.js'
 import { inputsFor } from '../nn/inputs.js'
 import { type FieldForm, meaningOf } from '../nn/meaning.js'
@@ -31,6 +32,11 @@ export interface StreamOptions {
   onUpdate?: ((progress: StreamProgress) => void) | undefined
   /** End after so many updates of this call. */
   maxUpdates?: number | undefined
+  /**
+   * Of one stream that several processes all read: 'auto' leaves this rank each R-th item of R ranks' (and all of them outside of a
+   * launcher); { rank, size } a part by its number. By default all items of the source are this process's.
+   */
+  shard?: ShardOption | undefined
 }
 
 /** How far a stream has come. */
@@ -98,7 +104,7 @@ export interface Learned {
 }
 
 /** The errors that an item can be to blame for; they leave everything as it was. */
-const blamed: ReadonlySet<string> = new Set<ErrorCode>([
+export const blamed: ReadonlySet<string> = new Set<ErrorCode>([
   'ERR_VALUE',
   'ERR_DATA',
   'ERR_LABEL',
@@ -110,8 +116,8 @@ const blamed: ReadonlySet<string> = new Set<ErrorCode>([
   'ERR_DIVERGED',
 ])
 
-function checkStreamOptions(options: StreamOptions) {
-  checkOptions('fitStream', options, ['signal', 'onUpdate', 'onError', 'maxUpdates'])
+export function checkStreamOptions(options: StreamOptions) {
+  checkOptions('fitStream', options, ['signal', 'onUpdate', 'onError', 'maxUpdates', 'shard'])
   const { signal, onUpdate, onError = 'throw', maxUpdates } = options
   if (signal !== undefined && !(signal instanceof AbortSignal))
     throw new WengertError('ERR_OPTION', `fitStream: expected signal to be an AbortSignal, got ${describe(signal)}`, { actual: signal })
@@ -122,18 +128,19 @@ function checkStreamOptions(options: StreamOptions) {
       actual: onError,
     })
   const most = maxUpdates === undefined ? Infinity : checkNumber('fitStream', 'maxUpdates', maxUpdates, { integer: true, min: 0 })
-  return { signal, onUpdate, onError, most }
+  return { signal, onUpdate, onError, most, part: partOfOption('fitStream', options.shard) }
 }
 
 /** Feeds `learn` from the source, one item at a time. */
 export async function consume(source: unknown, options: StreamOptions, learn: (item: unknown) => Learned): Promise<StreamProgress> {
-  const { signal, onUpdate, onError, most } = checkStreamOptions(options)
+  const { signal, onUpdate, onError, most, part } = checkStreamOptions(options)
   signal?.throwIfAborted()
   const items = openSource(source, signal)
   const started = performance.now()
   const progress: StreamProgress = { updates: 0, samples: 0, skipped: 0, cost: NaN, seconds: 0 }
   let since = started
   let seen = 0
+  let came = 0
   const learnt = (item: unknown): boolean => {
     try {
       const { cost, samples } = learn(item)
@@ -169,7 +176,8 @@ export async function consume(source: unknown, options: StreamOptions, learn: (i
         ended = true
         break
       }
-      if (!take(value)) continue
+      // Items of other processes are passed over.
+      if (came++ % part.size === part.rank ? !take(value) : (came & 1023) !== 0) continue
       await new Promise((resolve) => setImmediate(resolve))
       since = performance.now()
     }

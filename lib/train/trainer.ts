@@ -36,6 +36,7 @@ import { type BlockRecords, historyOf } from './records.js'
 import { meetShards, type WholeColumn, wholeColumns } from './shards.js'
 import { SingleUpdates } from './single-updates.js'
 import { consume, type StreamItem, type StreamOptions, type StreamProgress } from './stream.js'
+import { consumeTogether } from './stream-together.js'
 import { Training } from './training.js'
 
 /** What every trainer is told. */
@@ -286,18 +287,15 @@ export abstract class Trainer {
    * Learns online from a stream: each item is one sample or one batch, used for one update and thrown away. A slow update
    * holds back the source (the next item is asked for when it is done); the event loop is never starved.
    *
+   * Of several processes each reads a stream of its own, or with `shard: 'auto'` its items of one that all read: an update is of
+   * one item of each. Whose stream has ended, or has nothing for a second, takes part with nothing, until all have ended.
+   *
    * @param source an iterable, async iterable or object-mode stream of { x, y } or { x, y, weights }
    * @throws (rejects) what `step` throws; the signal's reason
    * @example await trainer.fitStream(events, { signal, onUpdate: ({ cost }) => gauge.set(cost) })
    */
   fitStream(source: Iterable<StreamItem> | AsyncIterable<StreamItem>, options: StreamOptions = {}): Promise<StreamProgress> {
-    if (together())
-      return Promise.reject(
-        new WengertError(
-          'ERR_DISTRIBUTED',
-          'fitStream: streams of several processes do not end together; call `step` on every rank with its own items, or train on a stream in one process',
-        ),
-      )
+    if (together()) return consumeTogether(source, options, this.#updates.partner())
     return consume(source, options, this.#updates.learner())
   }
 
