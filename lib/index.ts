@@ -43,7 +43,7 @@ export {
 /** Training on many processes and machines over MPI. */
 export * as distributed from './distributed/index.js'
 export { type ErrorCode, type ErrorDetails, errorCodes, WengertError } from './errors.js'
-export { type CsvInfo, type CsvOptions, type CsvStream, readCsv, type StreamCsvOptions, streamCsv } from './io/csv.js'
+export { type CsvInfo, type CsvOptions, type CsvStream, type ReadCsvOptions, readCsv, type StreamCsvOptions, streamCsv } from './io/csv.js'
 export type { ColumnType as CsvColumnType, MissingPolicy } from './io/csv-columns.js'
 export type { CsvSource } from './io/csv-records.js'
 export { decodeModel, encodeModel, type LoadedModel, loadModel, type ModelParts, type SaveModelOptions, saveModel } from './io/model.js'

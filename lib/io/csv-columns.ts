@@ -17,6 +17,18 @@ export interface ColumnRules {
   maxCategories: number
 }
 
+/** What the rows read so far tell of a column. */
+export interface SeenColumn {
+  kind: 'number' | 'category' | undefined
+  /** Of the first value. */
+  line: number
+  /** In their order of appearance. */
+  categories: string[]
+  sum: number
+  count: number
+  gaps: boolean
+}
+
 /** One column while a table is read. The kind is as given, or that of the first cell; cells of the other kind are refused. */
 export class Column {
   kind: 'number' | 'category' | undefined
@@ -50,6 +62,29 @@ export class Column {
     column.#closed = true
     column.#gaps = field.kind === 'number' ? field.mean !== undefined : field.optional === true
     return column
+  }
+
+  /** What this column has shown of itself. */
+  get seen(): SeenColumn {
+    const { kind, categories } = this
+    return { kind, line: this.#firstLine, categories: [...categories.keys()], sum: this.#sum, count: this.#count, gaps: this.#gaps }
+  }
+
+  /** Goes on from rows that others have read before: what they found holds here. */
+  follow({ kind, line, categories }: SeenColumn): void {
+    if (this.#given || kind === undefined) return
+    this.kind = kind
+    this.#firstLine = line
+    for (const name of categories) if (!this.categories.has(name)) this.categories.set(name, this.categories.size)
+  }
+
+  /** Takes over what all rows together have shown. */
+  settle({ kind, categories, sum, count, gaps }: SeenColumn): void {
+    this.kind = kind
+    for (const name of categories) if (!this.categories.has(name)) this.categories.set(name, this.categories.size)
+    this.#sum = sum
+    this.#count = count
+    this.#gaps = gaps
   }
 
   /** The cell's number or its category's place; NaN where it is missing. Errors: ERR_DATA, ERR_LABEL naming line and column. */

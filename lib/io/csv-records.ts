@@ -5,9 +5,13 @@ import { cellText } from '../table/cells.js'
 import { describe } from '../util/options.js'
 import { checkPath, fileError } from './atomic.js'
 import { CsvScanner } from './csv-scan.js'
+import { TextRange } from './text-range.js'
 
 /** A file by its path, or bytes from anywhere. */
 export type CsvSource = string | AsyncIterable<Uint8Array | string>
+
+/** A source, or of a file the part that is this process's. */
+export type ScanSource = CsvSource | TextRange
 
 /** Records of one chunk and the line on which each ends. */
 export interface Records {
@@ -73,12 +77,20 @@ function cutLetter(bytes: Uint8Array): number {
  * @throws ERR_FILE for bytes that are not UTF-8, ragged rows, quotes out of place or not closed, naming the line
  */
 export async function* scanned(
-  source: CsvSource | AsyncIterable<Uint8Array>,
+  source: ScanSource | AsyncIterable<Uint8Array>,
   { where, delimiter }: RecordOptions,
 ): AsyncGenerator<CsvScanner> {
   const scanner = new CsvScanner(where, delimiter)
   const text = new Utf8Check()
-  for await (const chunk of chunksOf(where, source)) {
+  const range = source instanceof TextRange ? source : undefined
+  if (range && range.head.length > 0) {
+    text.take(where, range.head, 0)
+    scanner.feed(range.head, true)
+    yield scanner
+    // A head that is no whole record goes on in what comes next.
+    if (scanner.last > 0) scanner.lines = scanner.last = range.lines
+  }
+  for await (const chunk of source instanceof TextRange ? source.bytes(where) : chunksOf(where, source)) {
     text.take(where, chunk, scanner.last)
     scanner.feed(chunk)
     yield scanner
@@ -89,7 +101,7 @@ export async function* scanned(
 }
 
 /** The records as texts. Errors: those of `scanned`. */
-export async function* recordsOf(source: CsvSource, options: RecordOptions): AsyncGenerator<Records> {
+export async function* recordsOf(source: ScanSource, options: RecordOptions): AsyncGenerator<Records> {
   for await (const scanner of scanned(source, options)) {
     const batch: Records = { cells: [], lines: [] }
     while (scanner.next()) {

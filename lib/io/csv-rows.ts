@@ -8,7 +8,8 @@ import { Tensor } from '../tensor/tensor.js'
 import { allocate, type Dtype, dtypeOf, type FloatDtype, type TypedArray } from '../util/dtype.js'
 import { describe, short } from '../util/options.js'
 import { Column, type ColumnRules, type ColumnType, positionOf } from './csv-columns.js'
-import { type CsvSource, recordsOf } from './csv-records.js'
+import { recordsOf, type ScanSource } from './csv-records.js'
+import { TextRange } from './text-range.js'
 
 /** What a table was found to hold: enough to read further files, or the same one again, in the same way. */
 export interface Plan {
@@ -59,16 +60,20 @@ export interface Rows {
   values: Float64Array
 }
 
-/** The rows that are kept, chunk by chunk. With a plan, the columns are known already. */
-export async function* rowsOf(source: CsvSource, s: Settings, known?: Plan): AsyncGenerator<Rows> {
+/** The rows that are kept, chunk by chunk. With a plan, the columns are known already; without one, `found` is told of them first. */
+export async function* rowsOf(source: ScanSource, s: Settings, known?: Plan, found?: (plan: Plan) => void): AsyncGenerator<Rows> {
   let plan = known
   let fresh = true
   for await (const { cells, lines } of recordsOf(source, s)) {
     let first = 0
     if (fresh) {
       fresh = false
-      plan ??= columnsOf(s, cells[0] as string[])
-      if (s.header) first = 1
+      if (!plan) {
+        plan = columnsOf(s, cells[0] as string[])
+        found?.(plan)
+      }
+      // Without a header the first record is a row, of the process that has it.
+      if (s.header || (source instanceof TextRange && !source.first)) first = 1
     }
     const { features, targets } = plan as Plan
     const columns = features.length + targets.length

@@ -59,8 +59,12 @@ export class CsvScanner implements CellBytes {
     for (const code of [this.#delimiter[0] as number, lineFeed, carriageReturn, quote]) this.#special[code] = 1
   }
 
-  /** Takes the next bytes of the source; records before are given up. */
-  feed(chunk: Uint8Array): void {
+  /**
+   * Takes the next bytes of the source; records before are given up.
+   *
+   * @param whole the source's first record, whose lines are not those before what comes next
+   */
+  feed(chunk: Uint8Array, whole = false): void {
     const held = this.#filled - this.#begin
     if (this.#begin > 0) this.#move()
     if (held + chunk.length > this.bytes.length) {
@@ -70,9 +74,10 @@ export class CsvScanner implements CellBytes {
     }
     this.bytes.set(chunk, held)
     this.#filled = held + chunk.length
-    if (this.#first && this.#filled >= 3) {
+    if (this.#first && (whole || this.#filled >= 3)) {
       this.#first = false
-      if (this.bytes[0] === 0xef && this.bytes[1] === 0xbb && this.bytes[2] === 0xbf) this.#begin = this.#at = this.#start = 3
+      if (this.#filled >= 3 && this.bytes[0] === 0xef && this.bytes[1] === 0xbb && this.bytes[2] === 0xbf)
+        this.#begin = this.#at = this.#start = 3
     }
   }
 

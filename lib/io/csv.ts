@@ -26,6 +26,8 @@ import {
   targetDtype,
   tensorsOf,
 } from './csv-rows.js'
+import { readShard } from './csv-shard.js'
+import { sharedByRanks } from './text-range.js'
 
 /** How a CSV file is read. */
 export interface CsvOptions {
@@ -51,6 +53,15 @@ export interface CsvOptions {
   maxCategories?: number | undefined
   /** Of x and of targets that are numbers; 'float32' by default. */
   dtype?: FloatDtype | undefined
+}
+
+/** How `readCsv` reads a file. */
+export interface ReadCsvOptions extends CsvOptions {
+  /**
+   * 'auto': of several processes each reads its part of the file's bytes and holds its rows, which together are what one process
+   * reads; outside of a launcher all of it. All ranks have to read the same file.
+   */
+  shard?: 'auto' | undefined
 }
 
 /** How a CSV file is streamed: `CsvOptions`, and the size of a batch. */
@@ -110,17 +121,13 @@ function settingsOf(where: string, options: CsvOptions, more: readonly string[] 
  *   missing value or a cell of the wrong kind; ERR_OPTION for a target that is no column
  * @example const iris = await readCsv('iris.csv', { target: 'species' })   // iris.classes: ['setosa', …]
  */
-export async function readCsv(source: CsvSource, options: CsvOptions): Promise<Dataset> {
+export async function readCsv(source: CsvSource, options: ReadCsvOptions): Promise<Dataset> {
   return withMemoryErrors('readCsv', async () => {
-    const s = settingsOf('readCsv', options)
-    const chunks: Rows[] = []
-    let m = 0
-    for await (const rows of rowsOf(source, s)) {
-      chunks.push(rows)
-      m += rows.count
-    }
-    const plan = chunks[0]?.plan
-    if (!plan || m === 0) throw new WengertError('ERR_DATA', 'readCsv: there are no rows; at least one row is needed')
+    const s = settingsOf('readCsv', options, ['shard'])
+    const shard = sharedByRanks('readCsv', source, options.shard)
+    const path = source as string
+    const { plan, chunks, rows: m, start, total } = shard ? await readShard(path, s) : await readAll(source, s)
+    if (!plan || total === 0) throw new WengertError('ERR_DATA', 'readCsv: there are no rows; at least one row is needed')
     const e = encodingOf(s, plan)
     const classes = classesOf(e)
     const x = allocateShared(s.dtype, m * e.width)
@@ -135,8 +142,20 @@ export async function readCsv(source: CsvSource, options: CsvOptions): Promise<D
       features: featureNames(e.features),
       encoder: recordEncoder(e.features),
       ...(classes && { classes }),
+      ...(shard && { shard: { start, total } }),
     })
   })
+}
+
+/** All rows of a source. */
+async function readAll(source: CsvSource, s: Settings) {
+  const chunks: Rows[] = []
+  let rows = 0
+  for await (const chunk of rowsOf(source, s)) {
+    chunks.push(chunk)
+    rows += chunk.count
+  }
+  return { plan: chunks[0]?.plan, chunks, rows, start: 0, total: rows }
 }
 
 /** What a table was found to hold. */

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { difference, follows, type Result, trajectories } from './following.js'
-import { lacking, run } from './launching.js'
+import { lacking, long, printed, run } from './launching.js'
 
 const slow = process.env.WENGERT_SLOW === '1'
 const times = slow ? 20 : 1
@@ -23,8 +23,6 @@ function report(what: string, took: readonly number[]): void {
   if (slow) console.log(`${what}: ${took.length} of ${took.length} ended, the slowest after ${most.toFixed(1)} s`)
   expect(most, what).toBeLessThan(10)
 }
-
-const long = { timeout: 300_000 }
 
 for (const launcher of ['openmpi', ...(slow ? (['mpich'] as const) : [])] as const) {
   const missing = lacking(launcher)
@@ -115,7 +113,7 @@ for (const launcher of ['openmpi', ...(slow ? (['mpich'] as const) : [])] as con
         const of = async (ranks: number, how: string) => {
           const { code, out, err } = await run(ranks === 1 ? undefined : launcher, ranks, 'resuming.mjs', how, path)
           expect({ code, err: code === 0 ? '' : err }).toEqual({ code: 0, err: '' })
-          return JSON.parse(out) as Result
+          return printed(out) as Result
         }
         const whole = await of(2, 'whole')
         await of(2, 'half')

@@ -1,7 +1,7 @@
 /** Whether what several processes trained is what one would have. */
 
 import { expect } from 'vitest'
-import { type Ended, type LauncherName, run } from './launching.js'
+import { type Ended, type LauncherName, printed, run } from './launching.js'
 
 export interface Result {
   same: boolean
@@ -19,7 +19,7 @@ export function difference(a: readonly number[], b: readonly number[]): number {
 /** What trajectories.mjs printed. */
 export function resultsOf({ code, out, err }: Ended): Record<string, Result> {
   expect({ code, err: code === 0 ? '' : err }).toEqual({ code: 0, err: '' })
-  return JSON.parse(out) as Record<string, Result>
+  return printed(out) as Record<string, Result>
 }
 
 export const trajectories = async (launcher: LauncherName | undefined, ranks: number, which: string): Promise<Record<string, Result>> =>

@@ -79,3 +79,9 @@ export function ended([file, ...rest]: readonly string[], more: Record<string, s
     })
   })
 }
+
+/** The line of JSON that a program printed: what MPI carries its messages with may say something after it. */
+export const printed = (out: string): unknown => JSON.parse(out.split('\n').find((line) => line.startsWith('{')) ?? '')
+
+/** For tests that start processes. */
+export const long = { timeout: 300_000 }
