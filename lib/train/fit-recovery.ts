@@ -70,16 +70,24 @@ export class Recovery {
     const from = moments.last.epoch <= epoch ? moments.last : moments.good
     moments.back(from)
     if (epoch <= from.epoch) return
+    // What is not made again stays undone.
+    if (!(await this.#again(epoch))) return moments.back(from)
+    await moments.commit()
+  }
+
+  /** Makes what follows once more, up to so many updates of an epoch; whether it came to that. */
+  async #again(epoch: number, update = 0): Promise<boolean> {
     const { blocks, plan, position, host } = this.of
-    while (host.progress.epoch < epoch) {
-      const stretch = position.next(plan.window ? 1 : epoch - host.progress.epoch, plan.window?.updates ?? Infinity)
+    for (;;) {
+      const left = epoch - host.progress.epoch
+      if (left < 0 || (left === 0 && position.at >= update)) return true
+      const room = Math.min(plan.window?.updates ?? Infinity, left === 0 ? update - position.at : Infinity)
+      const stretch = position.next(plan.window ? 1 : left, room)
       const { result } = await blocks.run(stretch)
-      // What is not made again stays undone.
-      if (result.status !== 'done') return moments.back(from)
+      if (result.status !== 'done') return false
       this.advance(result, stretch)
       for (let i = 0; i < position.finished(result, stretch); i++) this.weigh(this.#costOf(result, i))
     }
-    await moments.commit()
   }
 
   /** The cost of some epochs has run away: the parameters before the first of them stand. */
@@ -131,9 +139,10 @@ export class Recovery {
     }
     await this.back(failing - this.of.policies.high)
     const kept = this.#kept()
-    const again = plan.eager
-      ? undefined
-      : (await this.of.blocks.run({ epochs: failing - progress.epoch + 1, from, to }, { checked: true })).result
+    // Where rows come for a while at a time, so does what is made again.
+    const ahead = plan.window === undefined || (await this.#again(failing, from))
+    const epochs = plan.window ? 1 : failing - progress.epoch + 1
+    const again = plan.eager || !ahead ? undefined : (await this.of.blocks.run({ epochs, from, to }, { checked: true })).result
     moments.back(moments.last)
     const found = again?.status === 'failed' ? again.failure : failure
     const label = found?.kind === 'nonfinite' ? plan.labelOf(found) : undefined

@@ -39,7 +39,7 @@ for (const launcher of ['openmpi', ...(slow ? (['mpich'] as const) : [])] as con
         for (const [name, { state, same, updates, samples }] of Object.entries(many)) {
           const expected = one[name] as Learned
           expect({ name, same, updates, samples }).toEqual({ name, same: true, updates: expected.updates, samples: expected.samples })
-          state.forEach((value, i) => expect(Math.abs(value - (expected.state[i] as number)), name).toBeLessThan(1e-6))
+          for (const [i, value] of state.entries()) expect(Math.abs(value - (expected.state[i] as number)), name).toBeLessThan(1e-6)
         }
       })
 
