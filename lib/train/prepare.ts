@@ -285,8 +285,9 @@ export class Preparation {
     const samples = rawY.shape[0] as number
     refuseAlone(where, part, samples)
     // Those of a shard when all are known. A step's are beside other processes': none knows all.
-    const lone = !part && !(together() && (where === 'step' || where === 'fitStream'))
-    const weights = rawWeights && { weights: lone ? normalized(where, rawWeights, dtype) : converted(rawWeights, dtype) }
+    const beside = together() && (where === 'step' || where === 'fitStream')
+    const own = (t: Tensor): Tensor => (part ? t : beside ? converted(t, dtype) : normalized(where, t, dtype))
+    const weights = rawWeights && { weights: own(rawWeights) }
     const shard = part && { shard: { start: part.start, rows: samples, starts: [], totalWeight: Number.NaN } }
     const made = (y: Tensor): Prepared => ({ x, y, samples: part?.total ?? samples, output, masked, ...weights, ...shard })
     const { targets } = this.loss
