@@ -4,6 +4,7 @@
  *
  *   WENGERT_THREADS=1 node bench/distributed/scale.mjs
  *   WENGERT_THREADS=1 npx wengert launch -n 2 bench/distributed/scale.mjs [epochs measured, 60]
+ *   WENGERT_THREADS=1 node bench/distributed/scale.mjs profile
  */
 import { distributed, loss, MBSGD, nn, Random, tensor } from '../../dist/lib/index.js'
 
@@ -22,6 +23,11 @@ const model = new nn.Sequential(
   new nn.Linear(256, 10, { rng }),
 )
 const trainer = new MBSGD(model, { loss: loss.crossEntropy, batchSize: 128 * size, learningRate: 0.01 })
+if (process.argv[2] === 'profile') {
+  const profile = trainer.profile({ x, y })
+  if (rank === 0) console.log(String(profile))
+  process.exit(0)
+}
 /** Samples a second in stretches of some updates each: on a machine that does other things, too, the best of many says most. */
 const [first, epochs] = [5, Number(process.argv[2] ?? 60)]
 const rates = []
