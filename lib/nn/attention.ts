@@ -27,6 +27,9 @@ export interface MultiheadAttentionOptions {
   dropout?: number | undefined
   /** Whether there are biases; true by default. */
   bias?: boolean | undefined
+  /** Features of keys and of values; embedDim by default. With others the maps are `q_proj_weight`, `k_proj_weight` and `v_proj_weight`. */
+  kdim?: number | undefined
+  vdim?: number | undefined
   /** Whether a query never looks at later keys; false by default. */
   causal?: boolean | undefined
   /** Whether queries and keys are turned by their positions (`nn.rotary`); false by default. A number is its base. */
@@ -60,7 +63,7 @@ export function checkMaking(where: string, options: { rng?: Random | undefined; 
 /**
  * Attention of `numHeads` heads, each over embedDim/numHeads features of learned maps of queries, keys and values; a last map joins them.
  *
- * @param embedDim features of queries, keys, values and results
+ * @param embedDim features of queries and results, and of keys and values but for `kdim` and `vdim`
  * @param numHeads divides embedDim
  * @throws ERR_RANGE, ERR_OPTION; in `forward` ERR_SHAPE, ERR_DTYPE, ERR_RANGE
  * @example
@@ -74,14 +77,20 @@ export class MultiheadAttention extends Module {
   readonly dropout: Dropout | undefined
   readonly causal: boolean
   readonly rotary: boolean | number
-  in_proj_weight: Parameter
+  readonly kdim: number
+  readonly vdim: number
+  /** Of queries, keys and values one below the other; apart where keys or values have features of their own number. */
+  in_proj_weight: Parameter | undefined
+  q_proj_weight: Parameter | undefined
+  k_proj_weight: Parameter | undefined
+  v_proj_weight: Parameter | undefined
   in_proj_bias: Parameter | undefined
   readonly out_proj: Linear
 
   constructor(embedDim: number, numHeads: number, options: MultiheadAttentionOptions = {}) {
     super()
     const op = 'MultiheadAttention'
-    checkOptions(op, options, ['dropout', 'bias', 'causal', 'rotary', 'rng', 'dtype'])
+    checkOptions(op, options, ['dropout', 'bias', 'kdim', 'vdim', 'causal', 'rotary', 'rng', 'dtype'])
     this.embedDim = checkNumber(op, 'embedDim', embedDim, { integer: true, min: 1 })
     this.numHeads = checkNumber(op, 'numHeads', numHeads, { integer: true, min: 1 })
     if (embedDim % numHeads !== 0)
@@ -101,8 +110,18 @@ export class MultiheadAttention extends Module {
       )
     const bias = checkFlag(op, 'bias', options.bias ?? true)
     const { rng, dtype } = checkMaking(op, options)
-    const bound = Math.sqrt(6 / (4 * embedDim))
-    this.in_proj_weight = new Parameter(rng.uniform([3 * embedDim, embedDim], -bound, bound, { dtype }))
+    this.kdim = checkNumber(op, 'kdim', options.kdim ?? embedDim, { integer: true, min: 1 })
+    this.vdim = checkNumber(op, 'vdim', options.vdim ?? embedDim, { integer: true, min: 1 })
+    // Glorot's bounds.
+    const weight = (rows: number, columns: number) => {
+      const bound = Math.sqrt(6 / (rows + columns))
+      return new Parameter(rng.uniform([rows, columns], -bound, bound, { dtype }))
+    }
+    const apart = this.kdim !== embedDim || this.vdim !== embedDim
+    this.q_proj_weight = apart ? weight(embedDim, embedDim) : undefined
+    this.k_proj_weight = apart ? weight(embedDim, this.kdim) : undefined
+    this.v_proj_weight = apart ? weight(embedDim, this.vdim) : undefined
+    this.in_proj_weight = apart ? undefined : weight(3 * embedDim, embedDim)
     this.in_proj_bias = bias ? new Parameter(zeros([3 * embedDim], { dtype })) : undefined
     this.out_proj = new Linear(embedDim, embedDim, { bias, rng, dtype })
     this.out_proj.bias?.assign(zeros([embedDim], { dtype }))
@@ -111,8 +130,8 @@ export class MultiheadAttention extends Module {
 
   /**
    * @param q [m, T, embedDim], or one sequence [T, embedDim]
-   * @param k [m, S, embedDim]; q by default
-   * @param v like k; k by default
+   * @param k [m, S, kdim]; q by default
+   * @param v [m, S, vdim]; k by default
    * @returns like q
    */
   override forward(q: Tensor, k: Tensor = q, v: Tensor = k, inputs: AttentionInputs = {}): Tensor {
@@ -124,7 +143,10 @@ export class MultiheadAttention extends Module {
         })
     checkOptions(op, inputs, ['mask', 'causal', 'lengths'])
     const single = q.rank === 2 && !batchesOnly()
-    const [queries, keys, values] = [q, k, v].map((x) => this.#checked(x, single)) as [Tensor, Tensor, Tensor]
+    const queries = this.#checked(q, single, 'q', this.embedDim)
+    // What is the same tensor is one still: it is mapped at once.
+    const keys = k === q && this.kdim === this.embedDim ? queries : this.#checked(k, single, 'k', this.kdim)
+    const values = v === k && this.vdim === this.kdim ? keys : this.#checked(v, single, 'v', this.vdim)
     const [m, T] = queries.shape as [number, number]
     const S = keys.shape[1] as number
     if (keys.shape[0] !== m || values.shape[0] !== m || values.shape[1] !== S)
@@ -163,11 +185,10 @@ export class MultiheadAttention extends Module {
     return this.out_proj.forward(reshape(attended, [m, embedDim]))
   }
 
-  #checked(x: Tensor, single: boolean): Tensor {
-    const { embedDim } = this
-    if (x.rank !== (single ? 2 : 3) || x.shape[x.rank - 1] !== embedDim || x.shape[x.rank - 2] === 0)
-      throw new WengertError('ERR_SHAPE', `MultiheadAttention: expected x of shape [m, T, ${embedDim}], got ${formatShape(x.shape)}`, {
-        expected: ['m', 'T', embedDim],
+  #checked(x: Tensor, single: boolean, name: string, width: number): Tensor {
+    if (x.rank !== (single ? 2 : 3) || x.shape[x.rank - 1] !== width || x.shape[x.rank - 2] === 0)
+      throw new WengertError('ERR_SHAPE', `MultiheadAttention: expected ${name} of shape [m, T, ${width}], got ${formatShape(x.shape)}`, {
+        expected: ['m', 'T', width],
         actual: x.shape,
       })
     return single ? expandDims(x, 0) : x
@@ -176,6 +197,10 @@ export class MultiheadAttention extends Module {
   /** Queries, keys and values; those of one tensor come of one product, and stay side by side. */
   #projected(q: Tensor, k: Tensor, v: Tensor): Tensor[] {
     const { embedDim: E, in_proj_weight: weight, in_proj_bias: bias } = this
+    if (!weight) {
+      const own = (x: Tensor, of: Parameter | undefined, i: number) => linear(x, of as Parameter, bias && slice(bias, [i * E, (i + 1) * E]))
+      return [own(q, this.q_proj_weight, 0), own(k, this.k_proj_weight, 1), own(v, this.v_proj_weight, 2)]
+    }
     if (q === k && k === v) return [linear(q, weight, bias)]
     const mapped = (x: Tensor, from: number, to: number) =>
       linear(x, slice(weight, [from * E, to * E]), bias && slice(bias, [from * E, to * E]))
@@ -213,7 +238,7 @@ export class MultiheadAttention extends Module {
   }
 
   override config(): Record<string, unknown> {
-    const { embedDim, numHeads, dropout, causal, in_proj_bias, in_proj_weight } = this
+    const { embedDim, numHeads, dropout, causal, in_proj_bias, out_proj, kdim, vdim } = this
     return {
       embedDim,
       numHeads,
@@ -221,7 +246,9 @@ export class MultiheadAttention extends Module {
       causal,
       rotary: this.rotary,
       bias: in_proj_bias !== undefined,
-      dtype: in_proj_weight.dtype,
+      ...(kdim !== embedDim && { kdim }),
+      ...(vdim !== embedDim && { vdim }),
+      dtype: out_proj.weight.dtype,
     }
   }
 

@@ -249,6 +249,67 @@ export class TransformerDecoderLayer extends TransformerLayer {
   }
 }
 
+/** Of `TransformerEncoder` and `TransformerDecoder`: how to make a layer. */
+type LayerMaker<Layer> = Layer | ((index: number) => Layer)
+
+/** Layers one after the other, and maybe a normalisation at the end. */
+abstract class TransformerStack<Layer extends TransformerLayer> extends Module {
+  readonly layers: readonly Layer[]
+  readonly norm: Module | undefined
+
+  constructor(
+    readonly kind: string,
+    Type: {
+      new (dModel: number, numHeads: number, options?: TransformerOptions): Layer
+      fromConfig(config: Record<string, unknown>): Layer
+    },
+    layer: LayerMaker<Layer>,
+    numLayers: number,
+    options: { norm?: Module | undefined },
+  ) {
+    super()
+    checkOptions(kind, options, ['norm'])
+    checkNumber(kind, 'numLayers', numLayers, { integer: true, min: 1 })
+    this.layers = Array.from({ length: numLayers }, (_, i) => {
+      const made: unknown = typeof layer === 'function' ? layer(i) : layer
+      if (!(made instanceof Type))
+        throw new WengertError('ERR_VALUE', `${kind}: expected a ${Type.name}, got ${describe(made)}`, { actual: made })
+      if (typeof layer === 'function') return made
+      // A layer with the same values.
+      const copy = Type.fromConfig(made.config())
+      copy.loadStateDict(made.stateDict())
+      return copy
+    })
+    const { norm } = options
+    if (norm !== undefined && !(norm instanceof Module))
+      throw new WengertError('ERR_VALUE', `${kind}: expected norm to be a module, got ${describe(norm)}`, { actual: norm })
+    this.norm = norm
+  }
+
+  /** All layers, then the normalisation. */
+  protected through(x: Tensor, run: (x: Tensor, layer: Layer) => Tensor): Tensor {
+    const y = this.layers.reduce(run, x)
+    return this.norm ? outputOf(this.norm, y) : y
+  }
+
+  override config(): Record<string, unknown> {
+    return { layers: this.layers, ...(this.norm && { norm: this.norm }) }
+  }
+
+  override describe(): string {
+    return `${this.kind} of ${this.layers.length}`
+  }
+}
+
+/** What `config` of a stack gave, as its constructor takes it. Errors: ERR_OPTION, ERR_VALUE. */
+function stackOf<Layer>(kind: string, config: Record<string, unknown>): [(i: number) => Layer, number, { norm?: Module | undefined }] {
+  checkOptions(kind, config, ['layers', 'norm'])
+  const { layers, norm } = config
+  if (!Array.isArray(layers))
+    throw new WengertError('ERR_VALUE', `${kind}: expected a list of layers, got ${describe(layers)}`, { actual: layers })
+  return [(i) => layers[i] as Layer, layers.length, { norm: norm as Module | undefined }]
+}
+
 /**
  * Encoder layers one after the other.
  *
@@ -260,30 +321,9 @@ export class TransformerDecoderLayer extends TransformerLayer {
  * const rng = new Random(1)
  * const encoder = new nn.TransformerEncoder(() => new nn.TransformerEncoderLayer(64, 4, { rng }), 2)
  */
-export class TransformerEncoder extends Module {
-  readonly layers: readonly TransformerEncoderLayer[]
-  readonly norm: Module | undefined
-
-  constructor(
-    layer: TransformerEncoderLayer | ((index: number) => TransformerEncoderLayer),
-    numLayers: number,
-    options: { norm?: Module | undefined } = {},
-  ) {
-    super()
-    checkOptions('TransformerEncoder', options, ['norm'])
-    checkNumber('TransformerEncoder', 'numLayers', numLayers, { integer: true, min: 1 })
-    this.layers = Array.from({ length: numLayers }, (_, i) => {
-      const made: unknown = typeof layer === 'function' ? layer(i) : layer
-      if (!(made instanceof TransformerEncoderLayer))
-        throw new WengertError('ERR_VALUE', `TransformerEncoder: expected a TransformerEncoderLayer, got ${describe(made)}`, {
-          actual: made,
-        })
-      return typeof layer === 'function' ? made : copied(made)
-    })
-    const { norm } = options
-    if (norm !== undefined && !(norm instanceof Module))
-      throw new WengertError('ERR_VALUE', `TransformerEncoder: expected norm to be a module, got ${describe(norm)}`, { actual: norm })
-    this.norm = norm
+export class TransformerEncoder extends TransformerStack<TransformerEncoderLayer> {
+  constructor(layer: LayerMaker<TransformerEncoderLayer>, numLayers: number, options: { norm?: Module | undefined } = {}) {
+    super('TransformerEncoder', TransformerEncoderLayer, layer, numLayers, options)
   }
 
   override get takesLengths(): boolean {
@@ -292,8 +332,7 @@ export class TransformerEncoder extends Module {
 
   /** @param x [m, T, dModel], or one sequence [T, dModel] */
   override forward(x: Tensor, inputs: AttentionInputs = {}): Tensor {
-    const y = this.layers.reduce((v, layer) => layer.forward(v, inputs), x)
-    return this.norm ? outputOf(this.norm, y) : y
+    return this.through(x, (v, layer) => layer.forward(v, inputs))
   }
 
   override stepForward(x: Tensor, memory: StepMemory): Tensor {
@@ -301,27 +340,39 @@ export class TransformerEncoder extends Module {
     return this.norm ? this.norm.stepForward(y, memory) : y
   }
 
-  override config(): Record<string, unknown> {
-    return { layers: this.layers, ...(this.norm && { norm: this.norm }) }
-  }
-
-  /** Rebuilds a saved layer. */
+  /** Rebuilds a saved stack. */
   static fromConfig(config: Record<string, unknown>, Type: typeof TransformerEncoder = TransformerEncoder): TransformerEncoder {
-    checkOptions('TransformerEncoder', config, ['layers', 'norm'])
-    const { layers, norm } = config
-    if (!Array.isArray(layers))
-      throw new WengertError('ERR_VALUE', `TransformerEncoder: expected a list of layers, got ${describe(layers)}`, { actual: layers })
-    return new Type((i) => layers[i] as TransformerEncoderLayer, layers.length, { norm: norm as Module | undefined })
-  }
-
-  override describe(): string {
-    return `TransformerEncoder of ${this.layers.length}`
+    return new Type(...stackOf<TransformerEncoderLayer>('TransformerEncoder', config))
   }
 }
 
-/** A layer with the same values. */
-function copied(layer: TransformerEncoderLayer): TransformerEncoderLayer {
-  const copy = TransformerEncoderLayer.fromConfig(layer.config())
-  copy.loadStateDict(layer.stateDict())
-  return copy
+/**
+ * Decoder layers one after the other, all of which read the same memory.
+ *
+ * @param layer a function of the layer's number that makes one; or a layer, of which `numLayers` copies are made that start alike, as in
+ *   PyTorch
+ * @param options.norm a module that is applied at the end, for layers with `normFirst`
+ * @throws ERR_RANGE, ERR_VALUE, ERR_OPTION
+ * @example
+ * const rng = new Random(1)
+ * const decoder = new nn.TransformerDecoder(() => new nn.TransformerDecoderLayer(64, 4, { causal: true, rng }), 2)
+ * decoder.forward(x, encoder.forward(source, { lengths }), { memoryLengths: lengths })
+ */
+export class TransformerDecoder extends TransformerStack<TransformerDecoderLayer> {
+  constructor(layer: LayerMaker<TransformerDecoderLayer>, numLayers: number, options: { norm?: Module | undefined } = {}) {
+    super('TransformerDecoder', TransformerDecoderLayer, layer, numLayers, options)
+  }
+
+  /**
+   * @param x [m, T, dModel]
+   * @param memory [m, S, dModel]: what the encoder gave
+   */
+  override forward(x: Tensor, memory?: Tensor, inputs: DecoderInputs = {}): Tensor {
+    return this.through(x, (v, layer) => layer.forward(v, memory, inputs))
+  }
+
+  /** Rebuilds a saved stack. */
+  static fromConfig(config: Record<string, unknown>, Type: typeof TransformerDecoder = TransformerDecoder): TransformerDecoder {
+    return new Type(...stackOf<TransformerDecoderLayer>('TransformerDecoder', config))
+  }
 }

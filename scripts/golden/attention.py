@@ -77,12 +77,17 @@ LAYERS = [
     ("TransformerEncoderLayer", {}, {}), ("TransformerEncoderLayer", {"activation": "gelu", "normFirst": True}, {"causal": True}),
     ("TransformerEncoderLayer", {"eps": 0.125}, {"lengths": LENGTHS}), ("TransformerDecoderLayer", {}, {"causal": True, "memoryLengths": MEMORY}),
     ("TransformerDecoderLayer", {"normFirst": True, "activation": "gelu"}, {"lengths": LENGTHS}),
+    ("sizes", {"kdim": 3, "vdim": 5}, {}), ("sizes", {"kdim": 4, "vdim": 2, "bias": False}, {"lengths": MEMORY}),
+    ("TransformerDecoder", {"activation": "gelu"}, {"causal": True, "memoryLengths": MEMORY}),
+    ("TransformerDecoder", {"normFirst": True}, {"lengths": LENGTHS}),
 ]
 
 
 def run(kind, layer, x, memory, options):
     causal = ~torch.ones(T, T, dtype=torch.bool).tril() if options.get("causal") else None
-    padding = None if "lengths" not in options else ~within(options["lengths"], S if kind == "cross" else T)
+    padding = None if "lengths" not in options else ~within(options["lengths"], S if kind in ("cross", "sizes") else T)
+    if kind == "sizes":
+        return layer(x, *memory, key_padding_mask=padding, need_weights=False)[0]
     if kind in ("MultiheadAttention", "cross", "apart"):
         k, v = {"MultiheadAttention": (x, x), "cross": (memory, memory), "apart": (memory, memory * 2)}[kind]
         mask = ~holes(T, T) if options.get("mask") else causal
@@ -96,18 +101,25 @@ def run(kind, layer, x, memory, options):
 def made(kind, options):
     if kind in ("MultiheadAttention", "cross", "apart"):
         return filled(N.MultiheadAttention(E, H, batch_first=True, bias=options.get("bias", True)))
-    return filled(getattr(N, kind)(
+    if kind == "sizes":
+        return filled(N.MultiheadAttention(E, H, batch_first=True, bias=options.get("bias", True), kdim=options["kdim"], vdim=options["vdim"]))
+    layer = getattr(N, kind.replace("Decoder", "DecoderLayer") if kind == "TransformerDecoder" else kind)(
         E, H, dim_feedforward=3, dropout=0, batch_first=True, activation=options.get("activation", "relu"),
-        norm_first=options.get("normFirst", False), layer_norm_eps=options.get("eps", 1e-5)))
+        norm_first=options.get("normFirst", False), layer_norm_eps=options.get("eps", 1e-5))
+    if kind == "TransformerDecoder":
+        layer = N.TransformerDecoder(layer, 2, N.LayerNorm(E) if options.get("normFirst") else None)
+    return filled(layer)
 
 
 layers = []
 for kind, options, inputs in LAYERS:
     layer = made(kind, options)
-    x, memory = pattern((M, T, E), 11, 8).requires_grad_(), pattern((M, S, E), 17, 8).requires_grad_()
-    out = run(kind, layer, x, memory, inputs)
-    uses = kind in ("cross", "apart", "TransformerDecoderLayer")
-    gradients = torch.autograd.grad(out, [x, *([memory] if uses else []), *layer.parameters()], pattern(out.shape, 13, 8))
+    x, memory = pattern((M, T, E), 11, 8).requires_grad_(), [pattern((M, S, E), 17, 8).requires_grad_()]
+    if kind == "sizes":
+        memory = [pattern((M, S, options[name]), 17 + 2 * i, 8).requires_grad_() for i, name in enumerate(("kdim", "vdim"))]
+    out = run(kind, layer, x, memory if kind == "sizes" else memory[0], inputs)
+    uses = kind in ("cross", "apart", "sizes", "TransformerDecoderLayer", "TransformerDecoder")
+    gradients = torch.autograd.grad(out, [x, *(memory if uses else []), *layer.parameters()], pattern(out.shape, 13, 8))
     layers.append({
         "layer": kind, "options": options, "inputs": inputs, "names": [n for n, _ in layer.named_parameters()], "value": short(out),
         "gradients": [short(g) for g in gradients],

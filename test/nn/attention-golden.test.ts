@@ -32,7 +32,7 @@ interface FunctionCase {
   gradients: Numbers[]
 }
 interface LayerCase {
-  layer: 'MultiheadAttention' | 'cross' | 'apart' | 'TransformerEncoderLayer' | 'TransformerDecoderLayer'
+  layer: 'MultiheadAttention' | 'cross' | 'apart' | 'sizes' | 'TransformerEncoderLayer' | 'TransformerDecoderLayer' | 'TransformerDecoder'
   options: nn.TransformerOptions & nn.MultiheadAttentionOptions
   inputs: { causal?: boolean; lengths?: number[]; memoryLengths?: number[]; mask?: boolean }
   names: string[]
@@ -127,26 +127,34 @@ for (const engine of present) {
       'layer: %s',
       (_title, c) => {
         const kind = c.layer
-        const own = kind === 'TransformerEncoderLayer' || kind === 'TransformerDecoderLayer'
-        const layer = filled(
-          own
-            ? new nn[kind](E, H, { dimFeedforward: 3, dropout: 0, ...c.options, dtype })
-            : new nn.MultiheadAttention(E, H, { ...c.options, dtype }),
-          dtype,
-        )
+        const options = { dimFeedforward: 3, dropout: 0, ...c.options, dtype }
+        const make = (): nn.Module => {
+          if (kind === 'TransformerEncoderLayer' || kind === 'TransformerDecoderLayer') return new nn[kind](E, H, options)
+          if (kind !== 'TransformerDecoder') return new nn.MultiheadAttention(E, H, { ...c.options, dtype })
+          const norm = c.options.normFirst ? { norm: new nn.LayerNorm(E, { dtype }) } : {}
+          return new nn.TransformerDecoder(new nn.TransformerDecoderLayer(E, H, options), 2, norm)
+        }
+        const layer = filled(make(), dtype)
         expect(layer.namedParameters().map(([name]) => name)).toEqual(c.names)
-        const uses = kind === 'cross' || kind === 'apart' || kind === 'TransformerDecoderLayer'
+        const decodes = kind === 'TransformerDecoderLayer' || kind === 'TransformerDecoder'
+        const { kdim, vdim } = c.options
+        const memories =
+          kind === 'sizes'
+            ? [given([M, S, kdim as number], 17, 8), given([M, S, vdim as number], 19, 8)]
+            : kind === 'cross' || kind === 'apart' || decodes
+              ? [given([M, S, E], 17, 8)]
+              : []
         const inputs = { ...c.inputs, mask: c.inputs.mask ? holes([T, T]) : undefined }
         compare(
           ([x, ...more]) => {
-            const memory = (uses ? more.shift() : x) as Tensor
+            const [memory = x, other] = more.splice(0, memories.length) as Tensor[]
             const named = Object.fromEntries(more.map((v, i) => [c.names[i] as string, v]))
             const call = (...args: unknown[]) => functionalCall(layer as nn.Module, named, ...(args as [Tensor])) as Tensor
             if (kind === 'TransformerEncoderLayer') return call(x, inputs)
-            if (kind === 'TransformerDecoderLayer') return call(x, memory, inputs)
-            return call(x, memory, kind === 'apart' ? memory.mul(2) : memory, inputs)
+            if (decodes) return call(x, memory, inputs)
+            return call(x, memory, other ?? (kind === 'apart' ? (memory as Tensor).mul(2) : memory), inputs)
           },
-          [given([M, T, E], 11, 8), ...(uses ? [given([M, S, E], 17, 8)] : []), ...layer.parameters().map((p) => p.resolve())],
+          [given([M, T, E], 11, 8), ...memories, ...layer.parameters().map((p) => p.resolve())],
           c,
         )
       },

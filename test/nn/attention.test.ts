@@ -275,3 +275,23 @@ test('one sequence is predicted as one of a batch', () => {
     })
   }
 })
+
+test('a decoder of several layers, and attention to other sizes, are saved and loaded; what is wrong is refused', () => {
+  const rng = new Random(1)
+  const layer = new nn.TransformerDecoderLayer(8, 2, { dimFeedforward: 12, dropout: 0, causal: true, rng })
+  const decoder = new nn.TransformerDecoder(layer, 2, { norm: new nn.LayerNorm(8) })
+  const [x, memory] = [rng.normal([2, 3, 8]), rng.normal([2, 5, 8])]
+  const copy = decodeModel(encodeModel(decoder)) as nn.TransformerDecoder
+  expect(copy.forward(x, memory, { memoryLengths: [5, 2] }).data).toEqual(decoder.forward(x, memory, { memoryLengths: [5, 2] }).data)
+  expect(codeOf(() => decoder.forward(x))).toBe('ERR_VALUE')
+  expect(codeOf(() => new nn.TransformerDecoder(new nn.TransformerEncoderLayer(8, 2) as never, 2))).toBe('ERR_VALUE')
+  expect(codeOf(() => new nn.TransformerDecoder(layer, 0))).toBe('ERR_RANGE')
+
+  const attention = new nn.MultiheadAttention(8, 2, { kdim: 3, vdim: 5, rng })
+  const [k, v] = [rng.normal([2, 4, 3]), rng.normal([2, 4, 5])]
+  const same = decodeModel(encodeModel(attention)) as nn.MultiheadAttention
+  expect(same.forward(x, k, v).data).toEqual(attention.forward(x, k, v).data)
+  expect(codeOf(() => attention.forward(x))).toBe('ERR_SHAPE')
+  expect(codeOf(() => attention.forward(x, k, k))).toBe('ERR_SHAPE')
+  expect(codeOf(() => new nn.MultiheadAttention(8, 2, { kdim: 0 }))).toBe('ERR_RANGE')
+})
