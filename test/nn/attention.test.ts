@@ -281,7 +281,7 @@ test('a decoder of several layers, and attention to other sizes, are saved and l
   const layer = new nn.TransformerDecoderLayer(8, 2, { dimFeedforward: 12, dropout: 0, causal: true, rng })
   const decoder = new nn.TransformerDecoder(layer, 2, { norm: new nn.LayerNorm(8) })
   const [x, memory] = [rng.normal([2, 3, 8]), rng.normal([2, 5, 8])]
-  const copy = decodeModel(encodeModel(decoder)) as nn.TransformerDecoder
+  const copy = decodeModel(encodeModel(decoder)) as unknown as nn.TransformerDecoder
   expect(copy.forward(x, memory, { memoryLengths: [5, 2] }).data).toEqual(decoder.forward(x, memory, { memoryLengths: [5, 2] }).data)
   expect(codeOf(() => decoder.forward(x))).toBe('ERR_VALUE')
   expect(codeOf(() => new nn.TransformerDecoder(new nn.TransformerEncoderLayer(8, 2) as never, 2))).toBe('ERR_VALUE')
@@ -289,7 +289,7 @@ test('a decoder of several layers, and attention to other sizes, are saved and l
 
   const attention = new nn.MultiheadAttention(8, 2, { kdim: 3, vdim: 5, rng })
   const [k, v] = [rng.normal([2, 4, 3]), rng.normal([2, 4, 5])]
-  const same = decodeModel(encodeModel(attention)) as nn.MultiheadAttention
+  const same = decodeModel(encodeModel(attention)) as unknown as nn.MultiheadAttention
   expect(same.forward(x, k, v).data).toEqual(attention.forward(x, k, v).data)
   expect(codeOf(() => attention.forward(x))).toBe('ERR_SHAPE')
   expect(codeOf(() => attention.forward(x, k, k))).toBe('ERR_SHAPE')
