@@ -49,6 +49,16 @@ describe('passes', () => {
     expect(micro(program, 1)).toEqual(['add', 'relu'])
   })
 
+  it('fuses over reshapes: a bias over rows with a residual of sequences, in one call', () => {
+    const { program } = lowered([input('x', [2, 4, 3]), input('w', [3, 3]), input('b', [3]), input('out', [2, 4, 3], true)], (r) => {
+      const x = r.input(0)
+      const product = add(x.reshape([8, 3]).matmul(r.input(1)), r.input(2)).reshape([2, 4, 3])
+      r.output(3, relu(add(x, product)))
+    })
+    expect(kernels(program)).toEqual(['matmul', 'elementwise'])
+    expect(micro(program, 1)).toEqual(['add', 'add', 'relu'])
+  })
+
   it('does not fuse around a product: no circle of calls', () => {
     const { program } = lowered([input('x', [4, 4]), input('out', [4, 4], true)], (r) => {
       const a = sigmoid(r.input(0))
