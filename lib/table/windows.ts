@@ -53,6 +53,12 @@ export function windows(data: DataLike, options: WindowOptions): Dataset {
     if (typeof history !== 'boolean')
       throw new WengertError('ERR_OPTION', `windows: expected history to be true or false, got ${describe(history)}`)
     const set = data instanceof Dataset ? data : new Dataset(data.x, data.y)
+    if (set.shard)
+      throw new WengertError(
+        'ERR_DISTRIBUTED',
+        "windows: the rows are a shard, and windows at its ends need rows of other ranks: cut the whole series into windows, and give new Dataset(x, y, { shard: 'auto' }) those",
+        { actual: set.shard },
+      )
     const rows = set.length
     if (groups !== undefined && groups.length !== rows)
       throw new WengertError('ERR_OPTION', `windows: expected groups to hold one value for each of ${rows} rows, got ${groups.length}`)

@@ -31,6 +31,49 @@ interface Learned {
 for (const launcher of ['openmpi', ...(slow ? (['mpich'] as const) : [])] as const) {
   const missing = lacking(launcher)
   describe.skipIf(missing !== undefined)(`${launcher}${missing ? `, skipped: ${missing}` : ''}`, () => {
+    test('shards that are no whole are refused by all ranks, by the name of one', long, async () => {
+      const said = await result<Record<string, string[]>>(launcher, 2, 'refusals.mjs')
+      const expected: Record<string, RegExp> = {
+        gap: /rank 1 on \S+ has rows 10 … 19 of 20, and rank 0 on \S+ ends before row 8/,
+        overlap: /rank 1 on \S+ has rows 10 … 19 of 20, and rank 0 on \S+ ends before row 12/,
+        end: /rank 1 on \S+ has rows 10 … 17 of 20, and nobody has those from row 18 on/,
+        totals: /rank 1 on \S+ has a shard of 30 rows, and rank 0 on \S+ one of 20/,
+        whole: /rank 1 on \S+ has the whole data set and others have a shard of it/,
+        columns: /rank 1 on \S+ has a shard of the training data of other columns than rank 0/,
+        windows: /^ERR_DISTRIBUTED$/,
+      }
+      for (const [name, says] of Object.entries(expected)) {
+        const all = said[name] as string[]
+        expect(all.length).toBe(2)
+        for (const one of all) {
+          expect(one, name).toMatch(/^ERR_DISTRIBUTED/)
+          expect(one, name).toMatch(says)
+        }
+      }
+    })
+
+    test('a checkpoint within an epoch is gone on from with shards, without them, and by one process', long, async () => {
+      const path = join(folder, `${launcher}.ckpt`)
+      const of = async (ranks: number, how: string, parted: string) => {
+        const { code, out, err } = await run(ranks === 1 ? undefined : launcher, ranks, 'resuming.mjs', how, path, parted)
+        // An epoch that is begun anew would be told of.
+        expect({ code, err }).toEqual({ code: 0, err: '' })
+        return printed(out) as Learned
+      }
+      const whole = await of(1, 'whole', '')
+      const close = ({ state, same }: Learned) => {
+        expect(same).toBe(true)
+        for (const [i, value] of state.entries()) expect(Math.abs(value - (whole.state[i] as number))).toBeLessThan(3e-6)
+      }
+      close(await of(2, 'whole', 'shards'))
+      await of(2, 'cut', 'shards')
+      close(await of(2, 'resume', 'shards'))
+      await of(2, 'cut', 'shards')
+      close(await of(1, 'resume', ''))
+      await of(1, 'cut', '')
+      close(await of(2, 'resume', 'shards'))
+    })
+
     for (const ranks of slow ? [2, 3, 4] : [2]) {
       test(`${ranks} ranks learn from streams of unequal lengths as one process does`, long, async () => {
         const one = await result<Record<string, Learned>>(undefined, ranks, 'streams.mjs', `${ranks}`)
