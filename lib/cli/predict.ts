@@ -15,10 +15,12 @@ const flags: Readonly<Record<string, Flag>> = {
 
 const usage = 'wengert predict <model> [file | -] [flags] > scored.csv'
 
+const quoted = /[",\r\n]|^\s|\s$/
+
 /** A field of a CSV: quoted where it must be. */
 const field = (value: unknown): string => {
   const text = value === null || value === undefined ? '' : Array.isArray(value) ? value.join(';') : String(value)
-  return /[",\r\n]|^\s|\s$/.test(text) ? `"${text.replaceAll('"', '""')}"` : text
+  return quoted.test(text) ? `"${text.replaceAll('"', '""')}"` : text
 }
 
 /** The model, if it has a table. */
@@ -51,6 +53,13 @@ function cellsOf(prediction: TablePrediction, table: FittedTable, taken: Readonl
   return cells
 }
 
+/** The first line of a CSV. Throws Misuse where it was another. */
+function sameHead(head: string | undefined, names: readonly string[]): string {
+  const line = names.map(field).join(',')
+  if (head !== undefined && line !== head) throw new Misuse('the rows have not all the same columns, as a CSV must; --output jsonl')
+  return line
+}
+
 async function run(options: Given): Promise<number> {
   const [modelPath, path, ...more] = options.positionals
   if (more.length > 0) throw new Misuse(`one file at a time, and got ${1 + more.length}`)
@@ -62,27 +71,24 @@ async function run(options: Given): Promise<number> {
   const said = new Set<string>()
   const named = path !== undefined && /\.(jsonl|ndjson)$/i.test(path) ? 'jsonl' : undefined
   let head: string | undefined
+  let headed = false
   for await (const rows of streamTable(sourceOf(path), { ...reading, missingValues: [] })) {
     const predictions = model.predictRecords(known(rows, model.table, said))
-    const lines: string[] = []
-    const { names } = rows
-    const taken = new Set(options.on('only') ? [] : names)
+    const names = options.on('only') ? [] : rows.names
+    const views = names.map((name) => rows.column(name))
+    const taken = new Set(names)
     const jsonl = (output ?? reading.format ?? named) === 'jsonl'
-    predictions.forEach((prediction, i) => {
+    const lines = predictions.map((prediction, i) => {
       const cells = cellsOf(prediction, model.table, taken, options.on('probabilities'))
-      const record = options.on('only') ? [] : Object.entries(rows.record(i))
-      if (jsonl) lines.push(JSON.stringify(Object.fromEntries([...record, ...cells])))
-      else {
-        // All rows of a batch have the same columns.
-        if (i === 0) {
-          const first = [...record, ...cells].map(([name]) => field(name)).join(',')
-          if (head === undefined) lines.push(first)
-          head ??= first
-          if (first !== head) throw new Misuse('the rows have not all the same columns, as a CSV must; --output jsonl')
-        }
-        lines.push([...record, ...cells].map(([, value]) => field(value)).join(','))
-      }
+      if (jsonl) return JSON.stringify(Object.fromEntries([...views.map((view) => [view.name, view.at(i) ?? null]), ...cells]))
+      // All rows of a batch have the same columns.
+      if (i === 0) head = sameHead(head, [...names, ...cells.map(([name]) => name)])
+      let line = ''
+      for (const view of views) line += `${field(view.at(i))},`
+      return line + cells.map(([, value]) => field(value)).join(',')
     })
+    if (!jsonl && !headed) lines.unshift(head as string)
+    headed = true
     await written(`${lines.join('\n')}\n`)
   }
   return 0

@@ -32,8 +32,9 @@ export interface TableParts {
    * Answers to raw records, or to rows of a table: `[{ churned: 'no', probability: 0.93, probabilities: { … } }]`.
    *
    * @throws ERR_STATE for a model saved without a table; ERR_DATA naming record and column
+   * @example const [answer] = model.predictRecords<{ churned: 'no' | 'yes' }>([{ plan: 'pro', spend: 12 }])   // answer?.churned is 'no' | 'yes'
    */
-  predictRecords(records: Iterable<unknown> | Table): TablePrediction[]
+  predictRecords<Answer extends object = object>(records: Iterable<unknown> | Table): (Answer & TablePrediction)[]
 }
 
 /** The fields of a model's JSON. Errors: ERR_OPTION, ERR_RANGE, ERR_VALUE for what cannot be kept or does not suit. */
@@ -81,13 +82,13 @@ export function tablePartsOf(model: Module, json: Readonly<Record<string, unknow
     threshold,
     temperature,
     metadata,
-    predictRecords: (records) => {
+    predictRecords: <Answer extends object>(records: Iterable<unknown> | Table) => {
       if (!predictor)
         throw new WengertError(
           'ERR_STATE',
           'predictRecords: the model was saved without a table; give saveModel the one that fitTable made',
         )
-      return predictor.predict(records)
+      return predictor.predict(records) as (Answer & TablePrediction)[]
     },
   }
 }

@@ -1,6 +1,6 @@
 /** The commands over tables as a user runs them: files and pipes, choices said, mistakes answered, exit codes. */
 
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -76,41 +76,80 @@ describe('train', () => {
     expect(page).not.toMatch(/<script|https?:\/\/(?!www\.w3\.org)/)
   })
 
-  test('the program that it writes does the same, bit for bit', async () => {
-    const program = readFileSync(at('train.ts'), 'utf8').replace("from 'wengert'", "from '../../lib/index.js'")
-    writeFileSync(
-      at('ejected.ts'),
-      program
-        .replace("'churn.csv'", `'${at('churn.csv').replaceAll('\\', '/')}'`)
-        .replace("'churn.wengert'", `'${at('again.wengert').replaceAll('\\', '/')}'`),
-    )
+  /** Runs an ejected program in this process, on the library's sources; where it saves its model. */
+  async function runEjected(name: string, source: string, out: string): Promise<string> {
+    const again = `${name}-again.wengert`
+    const program = readFileSync(at(`${name}.ts`), 'utf8').replace("from 'wengert'", "from '../../lib/index.js'")
+    const path = (file: string) => `'${at(file).replaceAll('\\', '/')}'`
+    writeFileSync(at(`${name}-ejected.ts`), program.replace(`'${source}'`, path(source)).replace(`'${out}'`, path(again)))
     const log = vi.spyOn(console, 'log').mockImplementation(() => undefined)
     const argv = process.argv
     process.argv = argv.slice(0, 2)
     try {
-      await import(/* @vite-ignore */ at('ejected.ts'))
+      await import(/* @vite-ignore */ at(`${name}-ejected.ts`))
     } finally {
       process.argv = argv
       log.mockRestore()
     }
-    const [a, b] = await Promise.all([loadModel(at('churn.wengert')), loadModel(at('again.wengert'))])
+    return again
+  }
+
+  test('the program that it writes does the same, bit for bit', async () => {
+    const again = await runEjected('train', 'churn.csv', 'churn.wengert')
+    const [a, b] = await Promise.all([loadModel(at('churn.wengert')), loadModel(at(again))])
     const rows = await readTable(at('new.csv'))
     expect(b.threshold).toBe(a.threshold)
     expect(b.predictRecords(rows)).toEqual(a.predictRecords(rows))
   }, 60_000)
 
+  const also: [name: string, set: string, target: string, flags: string[]][] = [
+    ['iris', 'iris.csv', 'species', []],
+    ['diabetes', 'diabetes.csv', 'progression', ['--log-target', '--ignore', 'sex', '--folds', '2']],
+    [
+      'telling',
+      'churn.csv',
+      'churned',
+      ['--threshold', '0.3', '--no-calibrate', '--no-weigh', '--sample', '1500', '--kind', 'age=category'],
+    ],
+    [
+      'timed',
+      'churn.csv',
+      'churned',
+      ['--time', 'joined', '--threshold', '1:8', '--dropout', '0', '--folds', '2', '--keep', 'refund_paid'],
+    ],
+    ['grouped', 'churn.csv', 'churned,newsletter', ['--groups', 'city', '--ignore', 'refund_paid,customer_id']],
+  ]
+  test.each(also)(
+    'and so with other sets and flags: %s',
+    async (name, set, target, flags) => {
+      if (set !== 'churn.csv') writeFileSync(at(set), readFileSync(join(root, 'examples/data', set)))
+      const out = `${name}.wengert`
+      const quickest = ['--epochs', '3', '--rate', '0.01', '--report', 'none', '--out', out, '--eject', `${name}.ts`]
+      const { status, stderr } = wengert(['train', set, '--target', target, ...flags, ...quickest])
+      expect([status, stderr]).toEqual([0, ''])
+      const again = await runEjected(name, set, out)
+      const [a, b] = await Promise.all([loadModel(at(out)), loadModel(at(again))])
+      expect([b.threshold, b.temperature]).toEqual([a.threshold, a.temperature])
+      const all = (await readTable(at(set))).head(40)
+      const known = new Set(a.table?.columns.map((column) => column.name))
+      const rows = all.without(...all.names.filter((column) => !known.has(column)))
+      expect(b.predictRecords(rows)).toEqual(a.predictRecords(rows))
+    },
+    60_000,
+  )
+
   test('the program that it writes is strict TypeScript', () => {
     const config = {
       extends: '../../tsconfig.json',
       compilerOptions: { noEmit: true, rootDir: root, declaration: false },
-      include: ['train.ts'],
+      include: ['train.ts', ...also.map(([name]) => `${name}.ts`)],
     }
     writeFileSync(at('tsconfig.json'), JSON.stringify(config))
     const { stdout } = spawnSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', folder], {
       encoding: 'utf8',
       cwd: folder,
     })
-    expect(stdout.split('\n').filter((line) => /^train\.ts\(/.test(line))).toEqual([])
+    expect(stdout.split('\n').filter((line) => /^\w+\.ts\(/.test(line) && !line.includes('-ejected'))).toEqual([])
   }, 60_000)
 
   test('--json: one line on stdout, what is said on stderr', () => {
@@ -202,6 +241,27 @@ describe('predict, evaluate, inspect', () => {
     expect(only.stdout.split('\n')[0]).toBe('churned,probability')
     expect(only.stderr).toBe('columns that the model does not know pass through: refund_paid\n')
   })
+
+  test('a reader that has seen enough ends it quietly', async () => {
+    const lines = csv(all.map(({ churned: _, refund_paid: __, ...rest }) => rest) as unknown as typeof all)
+    const [head = '', ...body] = lines.split('\n')
+    writeFileSync(at('long.csv'), [head, ...Array.from({ length: 20 }, () => body.filter(Boolean)).flat()].join('\n'))
+    const child = spawn(
+      process.execPath,
+      ['--disable-warning=WENGERT_JS', join(root, 'dist/lib/cli/main.js'), 'predict', 'churn.wengert', 'long.csv'],
+      {
+        cwd: folder,
+        stdio: ['ignore', 'pipe', 'pipe'],
+      },
+    )
+    let said = ''
+    child.stderr.on('data', (text) => {
+      said += text
+    })
+    child.stdout.once('data', () => child.stdout.destroy())
+    const code = await new Promise((resolve) => child.once('close', resolve))
+    expect([code, said]).toEqual([0, ''])
+  }, 60_000)
 
   test('evaluate', () => {
     writeFileSync(at('held-out.csv'), csv([...customers(500, { seed: 7, leak: false })]))

@@ -1,16 +1,19 @@
 /** From records to answers, saved and loaded: classes, labels, numbers; thresholds, temperatures, metadata; old files. */
 
 import { readFileSync, writeFileSync } from 'node:fs'
-import { describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test } from 'vitest'
+import { setBackend } from '../../lib/backend/select.js'
 import { decodeModel, loadModel, saveModel } from '../../lib/io/model.js'
 import { readTable } from '../../lib/io/table-source.js'
 import '../../lib/primitives/methods.js'
 import { Linear, ReLU, Sequential } from '../../lib/nn/layers.js'
 import { adam } from '../../lib/optim/adam.js'
 import { calibrate, chooseThreshold } from '../../lib/table/calibrate.js'
+import { category } from '../../lib/table/category.js'
 import { fitTable } from '../../lib/table/fit.js'
 import { number } from '../../lib/table/number.js'
 import { TablePredictor } from '../../lib/table/predictor.js'
+import type { Table } from '../../lib/table/table.js'
 import { labels } from '../../lib/table/target.js'
 import { tensor } from '../../lib/tensor/creation.js'
 import { Random } from '../../lib/tensor/random.js'
@@ -200,4 +203,73 @@ describe('after training', () => {
     expect(meanLogLoss(both, 2, y)).toBeCloseTo(0.5527113618128084, 12)
     expect(brierScore(both, 2, y)).toBeCloseTo(0.19208333333333336, 12)
   })
+})
+
+describe('rows, records and a loaded file give the same answers, for every kind of column', () => {
+  const mixed = Array.from({ length: 240 }, (_, i) => ({
+    plain: (i * 7) % 50,
+    log: i % 9 === 0 ? null : Math.exp(i % 9),
+    quantiles: (i * i) % 97,
+    comma: `${i % 17},${i % 10}`,
+    few: i % 11 === 0 ? null : (['a', 'b', 'c'][i % 3] as string),
+    rare: ['x', 'y', 'z', 'w'][i % 40 === 1 ? 3 : i % 3] as string,
+    many: `city ${i % 23}`,
+    zone: 1 + (i % 3),
+    truth: i % 2 ? 'yes' : 'no',
+    day: `2025-${String(1 + (i % 12)).padStart(2, '0')}-${String(1 + (i % 28)).padStart(2, '0')}T0${i % 10}:30:00+02:00`,
+    written: `${String(1 + (i % 28)).padStart(2, '0')}.0${1 + (i % 9)}.2025`,
+    words: `ticket ${i} about ${i % 2 ? 'billing and refunds' : 'slow loading pages'}`,
+    left: (i * 7) % 50 > 25 ? 'yes' : 'no',
+  }))
+  const engines = (['js', 'native'] as const).filter((name) => {
+    try {
+      setBackend(name)
+      return true
+    } catch {
+      return false
+    }
+  })
+  afterEach(() => setBackend(engines.includes('native') ? 'native' : 'js'))
+
+  test.each(engines)('on %s', async (engine) => {
+    setBackend(engine)
+    const table = fitTable((await readTable(mixed)).head(160), {
+      target: 'left',
+      columns: { log: number({ log: true }), quantiles: number({ scale: 'quantiles' }), rare: category({ rare: 10 }), zone: category() },
+    })
+    expect(new Set(table.columns.filter(({ role }) => role === 'feature').map(({ kind }) => kind))).toEqual(
+      new Set(['number', 'category', 'boolean', 'date', 'text']),
+    )
+    const model = new Sequential(
+      table.input({ rng: rng() }),
+      new Linear(table.width, 8, { rng: rng() }),
+      new ReLU(),
+      new Linear(8, 2, { rng: rng() }),
+    )
+    const trainer = new MBSGD(model, { loss: table.loss, optimizer: adam({ learningRate: 0.01 }), batchSize: 16 })
+    await trainer.fit(table((await readTable(mixed)).head(160)), { epochs: 3, seed: 1 })
+    const other = (await readTable([...mixed.slice(160), { ...(mixed[3] as object), few: 'new', many: null, left: 'no' }])) as Table
+    const z = model.predict(table(other).x).data
+    await saveModel(model, place(`kinds-${engine}.model`), { table })
+    const loaded = await loadModel(place(`kinds-${engine}.model`))
+    const bare = [...other].map(({ left: _, ...record }) => record)
+    const fromRows = loaded.predictRecords<{ left: 'no' | 'yes' }>(other)
+    expect(loaded.predictRecords(bare)).toEqual(fromRows)
+    expect(loaded.predictRecords(JSON.parse(JSON.stringify(bare)))).toEqual(fromRows)
+    for (const [i, { probabilities, left }] of fromRows.entries()) {
+      const p = 1 / (1 + Math.exp((z[2 * i] as number) - (z[2 * i + 1] as number)))
+      expect(probabilities?.yes).toBeCloseTo(p, 12)
+      expect(left).toBe(p > 0.5 ? 'yes' : 'no')
+    }
+  })
+})
+
+test('whatever is in the rows held out, what was fitted is the same, bit for bit, and so are the features', async () => {
+  const known = await readTable(records)
+  const wild = await readTable(records.map((r, i) => (i < 200 ? r : { ...r, plan: `p${i}`, spend: 1e6 * i, churned: 'yes' })))
+  const positions = Array.from({ length: 200 }, (_, i) => i)
+  const [a, b] = [known, wild].map((all) => fitTable(all.take(positions).without('price', 'tags'), { target: 'churned' }))
+  expect(JSON.stringify(b)).toBe(JSON.stringify(a))
+  const [x, y] = [a, b].map((table, i) => table?.((i === 0 ? known : wild).take(positions).without('price', 'tags')).x.data)
+  expect(Buffer.from((x as Float32Array).buffer).equals(Buffer.from((y as Float32Array).buffer))).toBe(true)
 })
