@@ -107,13 +107,10 @@ function exits(platform, name, { command, env }) {
   const script = place(platform, join(root, 'scripts/platforms/exits.mjs'))
   const library = address(platform, join(root, 'dist/lib/index.js'))
   for (const kind of ['exit', 'terminate']) {
-    const outcomes = Array.from(
-      { length: times },
-      (_, i) => run([...command, script, library, kind, String(15 * i)], { env, minutes: 3 }).status,
-    )
-    const right = outcomes.filter((status) => status === 7).length
-    const others = [...new Set(outcomes.filter((status) => status !== 7))].join(', ')
-    const told = `${right} of ${times}${others ? `, the others: ${others}` : ''}`
+    const ends = Array.from({ length: times }, (_, i) => run([...command, script, library, kind, String(15 * i)], { env, minutes: 3 }))
+    const wrong = ends.filter(({ status }) => status !== 7)
+    const right = times - wrong.length
+    const told = [`${right} of ${times}`, ...wrong.map(({ status, stdout, stderr }) => `${status}: ${end(stdout + stderr)}`)].join('\n')
     report(`${name}, ${kind === 'exit' ? 'process.exit' : 'terminate'} in a long product`, right === times, told)
   }
 }
