@@ -102,10 +102,10 @@ function started(platform, name, { command, env }, project) {
   )
 }
 
-function exits(platform, name, { command, env }) {
+function exits(platform, name, { command, env }, project) {
   const times = values.quick ? 3 : 20
   const script = place(platform, join(root, 'scripts/platforms/exits.mjs'))
-  const library = address(platform, join(root, 'dist/lib/index.js'))
+  const library = address(platform, join(project, 'node_modules/wengert/dist/lib/index.js'))
   for (const kind of ['exit', 'terminate']) {
     const ends = Array.from({ length: times }, (_, i) => run([...command, script, library, kind, String(15 * i)], { env, minutes: 3 }))
     const wrong = ends.filter(({ status }) => status !== 7)
@@ -125,16 +125,17 @@ try {
       continue
     }
     if (wants('kernels')) kernels(platform)
-    if (wants('start') && !registry) {
+    const installs = wants('start') || wants('exits')
+    if (installs && !registry) {
       await pack(folder)
       registry = await startRegistry(folder)
     }
-    const project = wants('start') && install(folder, registry.address, { name: platform.name, flags: platform.flags }).project
+    const project = installs && install(folder, registry.address, { name: platform.name, flags: platform.flags }).project
     for (const major of values.node ? [values.node] : platform.majors) {
       const name = `${platform.name}, ${major === 'bun' ? 'Bun' : `Node ${major}`}`
       const runtime = platform.runtime(major)
       if (wants('start')) started(platform, name, runtime, project)
-      if (wants('exits')) exits(platform, name, runtime)
+      if (wants('exits')) exits(platform, name, runtime, project)
       if (wants('tests')) tests(name, runtime)
     }
   }

@@ -7,14 +7,17 @@ import { join } from 'node:path'
 import { made } from './archives.mjs'
 import { packageOf, root, run } from './common.mjs'
 
-/** An import library for Node's functions, for binding at first use, and the hook that names the host. */
+/** Import libraries: of Node's functions, for binding at first use, with the hook that names the host; of two of the system's. */
 const host = ({ tools }) =>
-  made('windows-host', (folder) => {
+  made('windows-host-2', (folder) => {
     const lists = join(packageOf('node-api-headers'), 'def')
     const names = readdirSync(lists).flatMap((name) => readFileSync(join(lists, name), 'utf8').split(/\s+/))
     const functions = [...new Set(names.filter((name) => /^(napi|node_api)_[a-z0-9_]+$/.test(name)))].sort()
     writeFileSync(join(folder, 'node.def'), `LIBRARY node.exe\nEXPORTS\n${functions.join('\n')}\n`)
     run(tools.dlltool, ['-d', join(folder, 'node.def'), '-y', join(folder, 'libnode.a')])
+    // Ahead of those of mingw, which take the x87's: far from 0 that has no digit right.
+    writeFileSync(join(folder, 'math.def'), 'LIBRARY msvcrt.dll\nEXPORTS\nsin\nsinf\ncos\ncosf\n')
+    run(tools.dlltool, ['-d', join(folder, 'math.def'), '-l', join(folder, 'libmath.a')])
     run(tools.cc, ['-O2', '-c', join(root, 'scripts/binaries/windows-host.c'), '-o', join(folder, 'host.o')])
   })
 
@@ -27,7 +30,7 @@ export function windows(target) {
       `set(CMAKE_C_COMPILER ${target.tools.cc})`,
       `set(CMAKE_CXX_COMPILER ${target.tools.cxx})`,
     ],
-    settings: { CMAKE_JS_LIB: [join(folder, 'host.o'), join(folder, 'libnode.a'), 'delayimp'].join(';') },
+    settings: { CMAKE_JS_LIB: [join(folder, 'host.o'), join(folder, 'libnode.a'), 'delayimp', join(folder, 'libmath.a')].join(';') },
     compiler: target.tools.cxx,
     program: ['-static'],
   }
