@@ -128,12 +128,12 @@ export function answering(target: Target, options: AnswerOptions): (values: Type
       const answer: Record<string, unknown> = {}
       if (task === 'classes') {
         const place = classAt(probabilities, i * k, k, threshold)
-        answer.probability = probabilities[i * k + place]
-        answer.probabilities = named(classes, probabilities, i * k)
+        // The target's column comes first, and keeps its name whatever it is.
         put(answer, one, classes[place])
+        answer.probability ??= probabilities[i * k + place]
+        answer.probabilities ??= named(classes, probabilities, i * k)
         return answer
       }
-      answer.probabilities = named(classes, probabilities, i * k)
       const there = (j: number) => (probabilities[i * k + j] as number) >= (threshold ?? 0.5)
       if (separator !== undefined) {
         put(
@@ -146,6 +146,7 @@ export function answering(target: Target, options: AnswerOptions): (values: Type
           put(answer, name, there(j))
         })
       }
+      answer.probabilities ??= named(classes, probabilities, i * k)
       return answer
     })
   }
