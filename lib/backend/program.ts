@@ -44,6 +44,7 @@
  * | convWeightPooled | w F ← x F, g[n,p′,q′,d] F, y F            | those of convInputPooled          |              |
  * | attention      | y[m,T,heads·e] F ← q, k, v F, (mask F or bool) | m, heads, T, S, d, e, operands, causal, mask[4] | scale |
  * | attentionGrad  | dq, dk, dv F ← q, k, v F, (mask F or bool), g[m,T,heads·e] F | those of attention | scale      |
+ * | rowwise        | any ← any                                   | see `RowwiseCode`                 | constants    |
  *
  * - matmul: c[i] = alpha · s · op(a[i]) · op(b[i]) + beta · c[i]; op(a) is [m,k] (stored [k,m] if transA), op(b) is [k,n]
  *   (stored [n,k] if transB); a starts at i·strideA, b at i·strideB (a stride of 0 repeats one matrix). beta = 0 never
@@ -96,7 +97,7 @@ export const kernelNames = [
   'softmax', 'logSoftmax', 'logSumExp', 'copy', 'concat', 'gather', 'scatterAdd', 'takeAlong', 'putAlong', 'oneHot',
   'softmaxCrossEntropy', 'softmaxCrossEntropyGrad', 'accumulate', 'dropout', 'toIndex', 'random',
   'conv', 'convInput', 'convWeight', 'maxPool', 'poolTake', 'poolPut', 'argsort', 'allReduce',
-  'convInputPooled', 'convWeightPooled', 'attention', 'attentionGrad',
+  'convInputPooled', 'convWeightPooled', 'attention', 'attentionGrad', 'rowwise',
 ] as const
 export type KernelName = (typeof kernelNames)[number]
 
@@ -147,6 +148,23 @@ export const elementwiseCodes = Object.fromEntries(Object.keys(elementwiseOps).m
   number
 >
 export const elementwiseLimits = { inputs: 32, outputs: 16, constants: 32, ops: 128 } as const
+
+/**
+ * The `ints` of a rowwise call: a micro-program at every row of a [rows, cols] grid, whose operations may also sum along the row.
+ *
+ *   [compute, rows, cols, inputs, outputs, constants, ops,
+ *    layout                        for each input: its place in `rowLayouts`,
+ *    register                      for each output: which op's register it receives,
+ *    code, a, b, c                 for each op, as in `ElementwiseCode`; `sumOfRow` is the sum of a row]
+ *
+ * A register holds an element for each of the grid, or one for each row: of inputs those that are `column` or `single`, and of ops the
+ * sums and what is computed of such registers alone; with the others they stand for the same number along their row. An output has
+ * rows · cols elements or as many as there are rows, as its register has. All else is as in elementwise calls, and the bits are
+ * those of elementwise calls and sums by themselves. An output may be the memory of a dense input of its type.
+ */
+export type RowwiseCode = readonly number[]
+export const rowLayouts = ['dense', 'row', 'column', 'single'] as const
+export const sumOfRow: number = Object.keys(elementwiseOps).length
 
 /** One kernel call, operands apart. */
 export interface Call<Kernel = KernelName> {

@@ -5,12 +5,16 @@ import { fuse } from './fuse.js'
 import type { Graph } from './graph.js'
 import { unifyGrids } from './grids.js'
 import { keepGradientsPooled } from './pooled-gradients.js'
+import { joinRows } from './rowwise.js'
 import { type Item, schedule } from './schedule.js'
 
-/** Keeps gradients pooled, folds updates, gives grids one shape, fuses and orders. The graph is not used otherwise afterwards. */
+/**
+ * Keeps gradients pooled, folds updates, gives grids one shape, fuses, joins what goes along rows, and orders.
+ * The graph is not used otherwise afterwards.
+ */
 export function arrange(graph: Graph): Item[] {
   keepGradientsPooled(graph)
   const accumulations = foldUpdates(graph)
   unifyGrids(graph)
-  return schedule(graph, fuse(graph), accumulations)
+  return schedule(graph, joinRows(graph, fuse(graph)), accumulations)
 }

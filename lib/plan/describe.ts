@@ -11,7 +11,7 @@ const windowsOf = ([batch, , , c, p, q, d, kh, kw]: readonly number[], groups: n
 const scoresOf = ([m, heads, T, S, , , , causal]: readonly number[]): number =>
   ((m as number) * (heads as number) * (T as number) * (S as number)) / (causal ? 2 : 1)
 
-const elementwiseNames = Object.keys(elementwiseOps)
+const elementwiseNames = [...Object.keys(elementwiseOps), 'sum']
 
 const timesOf = (step: Step): number => step.loop?.length ?? 1
 
@@ -24,6 +24,7 @@ export function flopsOf(step: Step): number {
     case 'matmul':
       return 2 * (n[0] as number) * (n[1] as number) * (n[2] as number) * (n[3] as number)
     case 'elementwise':
+    case 'rowwise':
       return (n[1] as number) * (n[2] as number) * (n[6] as number)
     case 'conv':
     case 'convInput':
@@ -90,9 +91,9 @@ export function detailOf(step: Step): string {
     const [alpha, beta] = step.scalars
     return `${head}[${m}, ${k}]${transA ? 'ᵀ' : ''} · [${k}, ${cols}]${transB ? 'ᵀ' : ''}${beta === 1 ? `, added${alpha === 1 ? '' : ` × ${alpha}`}` : ''}`
   }
-  if (step.kernel === 'elementwise') {
+  if (step.kernel === 'elementwise' || step.kernel === 'rowwise') {
     const [, rows, cols, inputs, outputs, , ops] = n as [number, number, number, number, number, number, number]
-    const start = 7 + 2 * inputs + outputs
+    const start = 7 + (step.kernel === 'elementwise' ? 2 : 1) * inputs + outputs
     const names = Array.from({ length: ops }, (_, i) => elementwiseNames[n[start + 4 * i] as number])
     return `[${rows}, ${cols}] ${names.join(' ')}`
   }

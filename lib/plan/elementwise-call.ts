@@ -16,7 +16,7 @@ export function takeOver(cluster: Cluster, dying: readonly Node[], outputs: read
   )
   const pairs = new Map<Node, Node>()
   for (const output of outputs) {
-    if (output.dtype !== cluster.compute) continue
+    if (output.dtype !== cluster.compute || sizeOfNode(output) !== size) continue
     const victim = free.pop()
     if (victim) pairs.set(output, victim)
   }

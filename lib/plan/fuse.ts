@@ -12,10 +12,18 @@ import { chainOf, computesInFloat32, microOps } from '../primitives/micro-ops.js
 import { foldGrid, type Shape, sameShape } from '../util/shape.js'
 import { consumersOf, type Graph, isLoop, isOp, type Node, scalarConstant } from './graph.js'
 
+/** The grid of calls that sum rows: see rowwise.ts. */
+export interface Rows {
+  readonly rows: number
+  readonly cols: number
+}
+
 export interface Cluster {
   /** In graph order; one node unless elementwise, and the results of one that has several. */
   nodes: Node[]
   elementwise: boolean
+  /** Where it sums rows, too: a rowwise call, of whose nodes some have one element a row. */
+  rows?: Rows
   shape: Shape
   compute: 'float32' | 'float64'
 }
@@ -126,11 +134,11 @@ function sink(
 /** The first and the last of the nodes of each cluster that has more than one. */
 type Spans = Map<Cluster, readonly [first: number, last: number]>
 
-const spanOf = ({ nodes }: Cluster): readonly [number, number] =>
+export const spanOf = ({ nodes }: Cluster): readonly [number, number] =>
   nodes.reduce(([first, last], { id }) => [Math.min(first, id), Math.max(last, id)], [Infinity, -1])
 
 /** Whether a path from `below` to `above` leaves `below`: merging the two would then close a circle. */
-function reaches(above: Cluster, below: Cluster, clusterOf: Map<Node, Cluster>, spans: Spans): boolean {
+export function reaches(above: Cluster, below: Cluster, clusterOf: Map<Node, Cluster>, spans: Spans): boolean {
   const seen = new Set<Cluster>()
   // No cluster lies on both sides of this place: what stands before it reads nothing of `below`.
   let oldest = spanOf(below)[0]

@@ -16,6 +16,7 @@ import { elementwiseCall, takeOver } from './elementwise-call.js'
 import { isLoop, isMade, isOp, type Loop, type Node, sizeOfNode } from './graph.js'
 import { joinedIn, joins, runOf } from './joins.js'
 import type { InputSpec } from './record.js'
+import { rowwiseCall } from './rowwise.js'
 import { type Destination, type Item, readsOf } from './schedule.js'
 import type { StateLayout } from './state-layout.js'
 import { baseOf, isView } from './views.js'
@@ -227,7 +228,7 @@ function lowerItems(lowering: Lowering, frame: Frame, items: readonly Item[], la
           const whole = dying.filter((base) => !joins(base))
           reusable = takeOver(cluster, whole, free)
           settle(made, writes, reusable)
-          const { call, operands } = elementwiseCall(cluster, made)
+          const { call, operands } = cluster.rows ? rowwiseCall(cluster, made) : elementwiseCall(cluster, made)
           emit(call, made.map(slotOf), operands.map(slotOf), cluster.nodes)
         } else if (isLoop(only)) {
           reusable = carriedOver(only, cluster.nodes, dying, writes)

@@ -1,5 +1,6 @@
 // Functions of float that are computed in double, by the vectors that the compiler makes of them; for *_isa.cc only. In double no
-// digits that a float could show are lost to cancellation, so each is one formula, and within one unit in the last place of the float.
+// digits that a float could show are lost to cancellation, so each is one formula, and within one unit in the last place of the float;
+// erf alone is computed in float.
 // Functions of double are libm's (elementwise_functions.h).
 //
 // Odd functions are made of |x| and take x's sign back, so that −0 stays −0. NaN fails every comparison and goes through.
@@ -50,32 +51,6 @@ WENGERT_INLINE double Atan(double a) {
   p = Fma(p, z, 0.199999989111342175);
   p = Fma(p, z, -0.333333333314273528);
   return (half ? kHalfPi : quarter ? 0.5 * kHalfPi : 0.0) + Fma(p * z, t, t);
-}
-
-// erf of a >= 0: a series of a, or 1 − e^−p(a), up to 4, from where a float is 1.
-WENGERT_INLINE double Erf(double a) {
-  const double z = a * a;
-  double s = 1.05893806362556126e-6;
-  s = Fma(s, z, -1.39093400198236431e-5);
-  s = Fma(s, z, 1.19565625678478694e-4);
-  s = Fma(s, z, -8.54263799705379284e-4);
-  s = Fma(s, z, 5.22378347718747621e-3);
-  s = Fma(s, z, -2.68661332350950587e-2);
-  s = Fma(s, z, 1.12837913086045729e-1);
-  s = Fma(s, z, -3.76126388896353062e-1);
-  s = Fma(s, z, 1.12837916709467673);
-  const double u = (a > 4.0 ? 4.0 : a) - 2.5;
-  double p = 7.58268196972527397e-8;
-  p = Fma(p, u, -1.61558114754353522e-6);
-  p = Fma(p, u, 1.29256958688619366e-5);
-  p = Fma(p, u, -7.73876036336570348e-5);
-  p = Fma(p, u, 4.20791650625490974e-4);
-  p = Fma(p, u, -2.16516987142462414e-3);
-  p = Fma(p, u, 1.08581129358618362e-2);
-  p = Fma(p, u, 9.4389364455387714e-1);
-  p = Fma(p, u, 5.35268074917265322);
-  p = Fma(p, u, 7.80681527675341733);
-  return a < 1.0 ? a * s : 1.0 - Exp(-p);
 }
 
 // x = n · π/2 + r with |r| <= π/4, π/2 being of three parts whose products with n are exact up to kFarthest.
@@ -163,7 +138,26 @@ WENGERT_INLINE float Acos(float x) {
   return static_cast<float>(2.0 * wide::Atan(wide::Root((1.0 - a) / (1.0 + a))));
 }
 WENGERT_INLINE float Atan(float x) { return CopySign(static_cast<float>(wide::Atan(Abs(x))), x); }
-WENGERT_INLINE float Erf(float x) { return CopySign(static_cast<float>(wide::Erf(Abs(x))), x); }
+
+// In float itself, within two units in the last place: a series of |x|, or 1 − e^−p(|x|), up to 4, from where a float is 1.
+WENGERT_INLINE float Erf(float x) {
+  const float a = Abs(x), z = a * a;
+  float s = -5.88677358e-4f;
+  s = Fma(s, z, 4.97311680e-3f);
+  s = Fma(s, z, -2.67533343e-2f);
+  s = Fma(s, z, 1.12814665e-1f);
+  s = Fma(s, z, -3.76124620e-1f);
+  s = Fma(s, z, 1.28379151e-1f);
+  const float t = a > 4.0f ? 4.0f : a;
+  float p = 1.07633605e-5f;
+  p = Fma(p, t, -3.18061473e-4f);
+  p = Fma(p, t, 3.62292561e-3f);
+  p = Fma(p, t, -2.37201992e-2f);
+  p = Fma(p, t, 1.06187627e-1f);
+  p = Fma(p, t, 6.35181487e-1f);
+  p = Fma(p, t, 1.12864101f);
+  return CopySign(a < 0.95f ? Fma(s, a, a) : 1.0f - Exp(-p * t), x);
+}
 
 // C's: the angle of (x, y), of any signs of zeros and infinities.
 WENGERT_INLINE float Atan2(float y, float x) {

@@ -17,7 +17,7 @@ namespace wengert {
   X(conv, Conv) X(convInput, ConvInput) X(convWeight, ConvWeight) X(maxPool, MaxPool) X(poolTake, PoolTake) \
   X(poolPut, PoolPut) X(argsort, Argsort) X(allReduce, AllReduce) \
   X(convInputPooled, ConvInputPooled) X(convWeightPooled, ConvWeightPooled) \
-  X(attention, Attention) X(attentionGrad, AttentionGrad)
+  X(attention, Attention) X(attentionGrad, AttentionGrad) X(rowwise, Rowwise)
 // clang-format on
 
 #define WENGERT_PREPARE(name, Name) std::unique_ptr<Instruction> Prepare##Name(const Call& call);

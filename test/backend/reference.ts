@@ -3,7 +3,15 @@
  * `random` gives calls whose operands come from a seeded stream.
  */
 
-import { type Call, type ElementwiseOp, elementwiseCodes, elementwiseOps, type KernelName } from '../../lib/backend/program.js'
+import {
+  type Call,
+  type ElementwiseOp,
+  elementwiseCodes,
+  elementwiseOps,
+  type KernelName,
+  rowLayouts,
+  sumOfRow,
+} from '../../lib/backend/program.js'
 import { allocate, type Dtype, type TypedArray } from '../../lib/util/dtype.js'
 import { type DrawKind, drawKinds, fillDraws, Stream } from '../../lib/util/random.js'
 import { call } from './engines.js'
@@ -390,6 +398,57 @@ function elementwiseCase(draw: Draw, dtype: 'float32' | 'float64'): Case {
   }
 }
 
+/** Random ops on elements of rows and on numbers a row, with sums of rows between them. */
+function rowwiseCase(draw: Draw, dtype: 'float32' | 'float64'): Case {
+  const [rows, cols] = [draw.of([0, 1, 2, 3, 40, 130]), draw.of([1, 2, 5, 16, 33, 300, 700])]
+  const lengths = { dense: rows * cols, row: cols, column: rows, single: 1 }
+  const layouts = ['dense' as const, ...range(draw.int(0, 3)).map(() => draw.of(rowLayouts))]
+  const inputs = layouts.map((layout) =>
+    draw.array(draw.of([dtype, dtype, dtype, 'int32', 'bool', 'float64'] as const), lengths[layout], -1, 1),
+  )
+  const scalars = range(draw.int(0, 3)).map(() => draw.int(-2, 2) / 4)
+  const first = inputs.length + scalars.length
+  const wide = [...layouts.map((layout) => layout === 'dense' || layout === 'row'), ...scalars.map(() => false)]
+  const ops = range(draw.int(1, 12)).map((i) => {
+    const register = () => draw.int(0, first + i - 1)
+    const sum = draw.int(0, 3) === 0
+    const op = sum ? undefined : draw.of(['add', 'sub', 'mul', 'maximum', 'neg', 'where', 'tanh'] as const)
+    let operands = range(3).map((slot) => (slot < (op ? elementwiseOps[op] : 1) ? register() : 0))
+    if (sum && !wide[operands[0] as number]) operands = [0, 0, 0]
+    wide.push(!sum && operands.slice(0, op ? elementwiseOps[op] : 1).some((r) => wide[r]))
+    return { op, operands }
+  })
+  const result = first + draw.int(0, ops.length - 1)
+  const round = dtype === 'float32' ? Math.fround : (x: number) => x
+  const expected = range(rows).flatMap((r) => {
+    const registers = inputs.map((x, n) => {
+      const layout = layouts[n] as (typeof rowLayouts)[number]
+      return range(cols).map((c) => round(at(x, layout === 'dense' ? r * cols + c : layout === 'row' ? c : layout === 'column' ? r : 0)))
+    })
+    for (const value of scalars) registers.push(new Array(cols).fill(round(value)))
+    for (const { op, operands } of ops) {
+      const [x, y, z] = operands.map((register) => registers[register] as number[]) as [number[], number[], number[]]
+      const total = round(x.reduce((a, b) => a + b, 0))
+      const f = op && (define[op] as (a: number, b: number, c: number) => number)
+      registers.push(range(cols).map((c) => (f ? round(f(at(x, c), at(y, c), at(z, c))) : total)))
+    }
+    return (registers[result] as number[]).slice(0, wide[result] ? cols : 1)
+  })
+  const ints = [dtype === 'float32' ? 0 : 1, rows, cols, inputs.length, 1, scalars.length, ops.length]
+  ints.push(...layouts.map((layout) => rowLayouts.indexOf(layout)), result)
+  for (const { op, operands } of ops) ints.push(op ? elementwiseCodes[op] : sumOfRow, ...operands)
+  const before = allocate(dtype, expected.length)
+  const tolerance = dtype === 'float32' ? 1e-3 : 1e-10
+  return {
+    name: `${dtype} [${rows}, ${cols}] ${ops.length} ops`,
+    call: call('rowwise', ints, scalars),
+    inputs,
+    before,
+    expected,
+    tolerance,
+  }
+}
+
 function argsortCase(draw: Draw, dtype: Dtype): Case {
   const [outer, n, descending] = [draw.int(1, 4), draw.int(1, 40), draw.int(0, 1)]
   // Few values, so that there are ties.
@@ -428,6 +487,8 @@ export function random(kernel: KernelName, draw: Draw): Case {
   switch (kernel) {
     case 'elementwise':
       return elementwiseCase(draw, float)
+    case 'rowwise':
+      return rowwiseCase(draw, float)
     case 'matmul':
       return matmulCase(draw, float)
     case 'softmax':

@@ -80,7 +80,7 @@ function storeBool(n: number, y: TypedArray, yo: number, x: TypedArray, xo: numb
   for (let i = 0; i < n; i++) y[yo + i] = x[xo + i] !== 0 ? 1 : 0
 }
 
-const stores = { float32: load, float64: load, int32: storeInt32, bool: storeBool } as const
+export const stores = { float32: load, float64: load, int32: storeInt32, bool: storeBool } as const
 
 export const elementwise: Prepare = (call, outputs, inputs) => {
   const micro = parse(call.ints, call, outputs, inputs)

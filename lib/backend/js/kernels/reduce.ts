@@ -56,7 +56,7 @@ function foldAll(fold: Fold, outer: number, n: number, inner: number, y: TypedAr
   }
 }
 
-const sumFloat: Fold = (n, x, xo, stride) => {
+export const sumFloat: Fold = (n, x, xo, stride) => {
   let s = 0
   for (let i = 0, at = xo; i < n; i++, at += stride) s += x[at] as number
   return s

@@ -13,6 +13,7 @@ import type { Prepare } from './kernel.js'
 import { matmul } from './matmul.js'
 import { concat, copy } from './movement.js'
 import { accumulate, all, any, argmax, argmin, cumsum, max, min, prod, sum } from './reduce.js'
+import { rowwise } from './rowwise.js'
 import { logSoftmax, logSumExp, softmax, softmaxCrossEntropy, softmaxCrossEntropyGrad } from './softmax.js'
 import { argsort } from './sort.js'
 
@@ -56,4 +57,5 @@ export const registry: Readonly<Record<KernelName, Prepare>> = {
   convWeightPooled,
   attention,
   attentionGrad,
+  rowwise,
 }
