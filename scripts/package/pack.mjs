@@ -1,10 +1,23 @@
 /** The packages as they would be published: the library, compiled apart and bundled, and one package for each platform's binary. */
-import { cpSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { cpSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
 import { rolldown } from 'rolldown'
 import { packPlatforms } from './platforms.mjs'
 import { packFolder, root, run, tsc } from './stage.mjs'
 import { bundleWeb, importedBy, whole } from './web.mjs'
+
+/** The declarations that those given speak of, and they themselves: half of what is compiled. */
+function declarations(entries) {
+  const found = new Set()
+  const visit = (file) => {
+    if (found.has(file)) return
+    found.add(file)
+    for (const [, name] of readFileSync(file, 'utf8').matchAll(/(?:\bfrom |\bimport |\bimport\()['"](\.[^'"]+)\.js['"]/g))
+      visit(join(dirname(file), `${name}.d.ts`))
+  }
+  for (const entry of entries) visit(entry)
+  return found
+}
 
 /**
  * Joins the compiled modules: what the library imports into one file, core.js, which index.js hands on and the commands share; some
@@ -32,7 +45,11 @@ async function bundle(dist) {
   })
   await build.close()
   await bundleWeb(dist, made)
-  cpSync(dist, made, { recursive: true, filter: (path) => statSync(path).isDirectory() || path.endsWith('.d.ts') })
+  for (const file of declarations(['index', 'web', 'web/predict'].map((name) => join(dist, `${name}.d.ts`)))) {
+    const to = join(made, relative(dist, file))
+    mkdirSync(dirname(to), { recursive: true })
+    cpSync(file, to)
+  }
   rmSync(dist, { recursive: true })
   renameSync(made, dist)
 }
