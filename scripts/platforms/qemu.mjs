@@ -1,10 +1,22 @@
 /** Linux on arm64, by qemu: Node for arm64 from npm, on the cross compiler's C library. */
-import { existsSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { found, packageOf, released, testRunner } from './run.mjs'
+import { cache, found, packageOf, released, testRunner } from './run.mjs'
 
 const emulator = '/usr/bin/qemu-aarch64-static'
 const libraries = '/usr/aarch64-linux-gnu'
+
+/** Children are started by the emulator too: by a program of that name, which each process takes for its own. */
+function emulatingChildren(node) {
+  const folder = join(cache, 'qemu')
+  mkdirSync(folder, { recursive: true })
+  const program = join(folder, 'node')
+  const hook = join(folder, 'hook.cjs')
+  writeFileSync(program, `#!/bin/sh\nexec ${emulator} -L ${libraries} ${node} "$@"\n`)
+  chmodSync(program, 0o755)
+  writeFileSync(hook, `process.execPath = ${JSON.stringify(program)}\n`)
+  return `--require=${hook}`
+}
 
 export const arm64 = {
   name: 'linux-arm64',
@@ -22,6 +34,7 @@ export const arm64 = {
       ['lightningcss-linux-arm64-gnu', 'lightningcss'],
     ]
     const env = {
+      NODE_OPTIONS: emulatingChildren(node),
       NODE_PATH: testRunner(bindings, 'linux', 'arm64', 'glibc').join(':'),
       WENGERT_ADDON: released('linux-arm64', 'wengert.glibc.node'),
     }

@@ -63,6 +63,9 @@ async function finish() {
   path = join(folder, `run-${++round}`)
 }
 
+/** Windows has no signals: a process that ends itself by one exits with a code, without a word. */
+const killed = ({ code, signal, err }) => signal === 'SIGKILL' || (process.platform === 'win32' && code !== 0 && err === '')
+
 while (made < kills) {
   // Where the training cannot exchange the functions of files (Bun), it never kills itself.
   if (round > 20 * kills) throw new Error(`${round} trainings, and ${made} kills: this runtime does not let a training end within a write`)
@@ -70,7 +73,7 @@ while (made < kills) {
   // Few enough writes that a training is killed several times before it is through.
   const how = inside ? { stage: stages[random(3)], count: 1 + random(30) } : { after: random(took / 2) }
   const ended = await train(path, how)
-  if (ended.signal === 'SIGKILL') {
+  if (killed(ended)) {
     made++
     if (inside) injected++
     if (random(5) === 0) await finish()
