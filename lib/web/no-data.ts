@@ -1,5 +1,6 @@
 /** Stands for what transforms do with whole data sets in the bundle of `wengert/web/predict`, which has none. */
 
+import type { wholeTensor as ofShards } from '../data/shards.js'
 import type * as sets from '../data/transform-data.js'
 import { WengertError } from '../errors.js'
 
@@ -9,3 +10,4 @@ const refuse = (where: string): never => {
 
 export const transformData: typeof sets.transformData = refuse
 export const trainingFeatures: typeof sets.trainingFeatures = refuse
+export const wholeTensor: typeof ofShards = refuse

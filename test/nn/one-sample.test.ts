@@ -124,7 +124,7 @@ const layers: Record<string, [make: () => nn.Module, batch: Tensor]> = {
 test('every layer is among them', () => {
   const classes = Object.entries(registered).filter(([, v]) => typeof v === 'function' && v.prototype instanceof nn.Module)
   // An image without its batch is a batch of signals to Upsample: only a trained model knows. A decoder takes two sequences.
-  expect(classes.map(([n]) => n).filter((n) => !(n in layers))).toEqual(['Upsample', 'TransformerDecoderLayer'])
+  expect(classes.map(([n]) => n).filter((n) => !(n in layers))).toEqual(['Upsample', 'TransformerDecoderLayer', 'TransformerDecoder'])
 })
 
 describe.each(present)('on the %s engine', (name) => {
