@@ -67,7 +67,13 @@ describe.skipIf(!possible)(`where the addresses run out${why}`, () => {
       '-e',
       script(left, backend),
     ]
-    const { status, signal, stdout, stderr } = spawnSync('sh', shell, { encoding: 'utf8', timeout: 60_000, killSignal: 'SIGKILL' })
+    // V8 ends the process where its own heap, of small objects, finds no page: nothing that a library can answer to. With no
+    // addresses left that happens to two runs of five; another run is made, and eight such in a row are a failure.
+    const byV8 = /FATAL ERROR: .*JavaScript heap out of memory/
+    let run = spawnSync('sh', shell, { encoding: 'utf8', timeout: 60_000, killSignal: 'SIGKILL' })
+    for (let again = 1; again < 8 && run.signal === 'SIGABRT' && byV8.test(run.stderr); again++)
+      run = spawnSync('sh', shell, { encoding: 'utf8', timeout: 60_000, killSignal: 'SIGKILL' })
+    const { status, signal, stdout, stderr } = run
     expect({ status, signal, stderr }).toEqual({ status: 0, signal: null, stderr: '' })
     expect(stdout).toMatch(
       /^product (done|ERR_MEMORY), predict (done|ERR_MEMORY), async (done|ERR_MEMORY), fit (done|ERR_MEMORY), aborted (20|ERR_MEMORY), then done, and done\n$/,
@@ -84,7 +90,7 @@ describe.skipIf(!possible)(`where the addresses run out${why}`, () => {
     },
   )
   test('on the JavaScript engine too', { timeout: 120_000 }, () => {
-    // With less, V8's own compiler threads find no page for their heap now and then, and V8 ends the process.
+    outcomes(0, 'js')
     outcomes(32, 'js')
   })
 })
