@@ -8,7 +8,7 @@ import { scan } from '../autodiff/scan.js'
 import { WengertError } from '../errors.js'
 import { type AttentionParams, attentionRow } from '../primitives/attention.js'
 import { broadcastTo } from '../primitives/broadcast.js'
-import { add, lessEqual, mul, where } from '../primitives/elementwise.js'
+import { add, lessEqual, logicalAnd, mul, where } from '../primitives/elementwise.js'
 import { matmulRow } from '../primitives/linalg.js'
 import { expandDims, reshape } from '../primitives/movement.js'
 import { pad, slice } from '../primitives/parts.js'
@@ -56,10 +56,12 @@ const product = (a: Tensor, b: Tensor, transB: boolean): Tensor => apply(matmulR
 function block(q: Tensor, k: Tensor, v: Tensor, { mask, first, dropout }: Asked): Tensor {
   const [T, S] = [q.shape[1] as number, k.shape[1] as number]
   let scores = product(q, k, true)
-  if (first) scores = where(lessEqual(arange(S), add(expandDims(arange(T), 1), first)), scores, never)
-  if (mask) scores = mask.dtype === 'bool' ? where(mask, scores, never) : add(scores, mask)
+  let visible = first && lessEqual(arange(S), add(expandDims(arange(T), 1), first))
+  if (mask?.dtype === 'bool') visible = visible ? logicalAnd(visible, mask) : mask
+  else if (mask) scores = add(scores, mask)
+  if (visible) scores = where(visible, scores, never)
   let weights = softmax(scores, 2)
-  if (mask?.dtype === 'bool') weights = where(mask, weights, 0)
+  if (visible && mask?.dtype === 'bool') weights = where(visible, weights, 0)
   if (dropout > 0) weights = droppedOut(weights, dropout, 'scaledDotProductAttention')
   return product(weights, v, false)
 }

@@ -86,3 +86,14 @@ test.each(present)('random shapes, masks and types: %s', (engine) => {
     }
   })
 })
+
+test('a query that may look nowhere gets zeros where weights are dropped out, too: no later key comes through', () => {
+  const v = tensor([[[1], [2], [3]]])
+  // The first query may look at the second key by the mask, and not by `causal`.
+  const mask = tensor(Int32Array.of(0, 1, 1, 1, 1, 1, 1, 1, 1), { shape: [3, 3] }).cast('bool')
+  const [q, k] = [new Random(1).normal([1, 3, 2]), new Random(2).normal([1, 3, 2])]
+  for (const dropout of [0, 1e-9]) {
+    const y = scaledDotProductAttention(q, k, v, { mask, causal: true, dropout })
+    expect(y.toArray()).toMatchObject([[[0], [expect.any(Number)], [expect.any(Number)]]])
+  }
+})
