@@ -10,17 +10,19 @@ import type { Safetensors } from '../io/safetensors.js'
 import type { Loss } from '../nn/loss.js'
 import type { Optimizer, Schedule } from '../optim/optimizer.js'
 import type { BoundedCache, Held } from '../util/bounded-cache.js'
-import { anyRank, fromFirst, settle, takeFromFirst, writeTogether } from './agreement.js'
+import { anyRank, settle, takeFromFirst } from './agreement.js'
 import { type Told, type Watched, warnOf } from './callbacks.js'
 import { encodeCheckpoint } from './checkpoint.js'
 import { CheckpointPolicy } from './checkpoint-policy.js'
 import { needsPredictions, refuseUncounted } from './evaluation.js'
 import { fingerprint } from './fingerprint.js'
 import { Blocks } from './fit-blocks.js'
-import type { FitOptions, FitSettings } from './fit-options.js'
+import { FitCheckpoints } from './fit-checkpoints.js'
+import type { FitSettings } from './fit-options.js'
 import { type Batching, type Evaluating, FitPlan } from './fit-plan.js'
 import { recordsOf } from './fit-records.js'
 import { Recovery } from './fit-recovery.js'
+import type { FitSets } from './fit-sets.js'
 import { HealthWatch } from './health.js'
 import type { History, StopReason } from './history.js'
 import { countsSome, type MeanMetric } from './metrics.js'
@@ -28,7 +30,7 @@ import { Moments, memoriesOf } from './moments.js'
 import { type ReportLayout, reportLayout, type StepParts } from './parts.js'
 import { Policies } from './policies.js'
 import { type PartialEpoch, Position } from './position.js'
-import { alikeWeighted, checkAlike, type Prepared, sampleOf } from './prepare.js'
+import { alikeWeighted, type Prepared, sampleOf } from './prepare.js'
 import type { BlockRecords } from './records.js'
 import type { TrainingProgress, Unfinished } from './training-progress.js'
 
@@ -64,7 +66,7 @@ export class FitLoop {
   readonly #blocks: Blocks
   readonly #position: Position
   readonly #policies: Policies
-  readonly #checkpoints: CheckpointPolicy | undefined
+  readonly #checkpoints: FitCheckpoints | undefined
   readonly #watch: HealthWatch | undefined
   readonly #keyOnce: () => string
   readonly #recovery: Recovery
@@ -106,7 +108,11 @@ export class FitLoop {
       cache: host.cache,
     })
     this.#policies = new Policies(settings.tolerance, settings.divergence, unfinished?.policies)
-    this.#checkpoints = checkpoint && new CheckpointPolicy(checkpoint, host.progress.epoch, unfinished?.best)
+    this.#checkpoints =
+      checkpoint &&
+      new FitCheckpoints(new CheckpointPolicy(checkpoint, host.progress.epoch, unfinished?.best), parts.ranks !== undefined, () =>
+        this.#encode(),
+      )
     this.#watch = health ? new HealthWatch(host.model, trained) : undefined
     let key: string | undefined
     this.#keyOnce = () => {
@@ -205,11 +211,9 @@ export class FitLoop {
         const before = performance.now()
         const { updates } = progress
         let aborted: WengertError | undefined
-        const room = Math.min(await this.#room(updates), window?.updates ?? Infinity)
-        const stretch = position.next(
-          Math.min(perBlock, last - progress.epoch, this.#checkpoints?.epochs(progress.epoch) ?? Infinity),
-          room,
-        )
+        const until = await this.#checkpoints?.until(progress)
+        const room = Math.min(until?.updates ?? Infinity, window?.updates ?? Infinity)
+        const stretch = position.next(Math.min(perBlock, last - progress.epoch, until?.epoch ?? Infinity), room)
         const cut = stretch.from > 0 || stretch.to < timetable.updates
         open = true
         const block = await this.#blocks.run(stretch, {
@@ -244,7 +248,7 @@ export class FitLoop {
         open = false
         if ('error' in result) throw result.error
         if (result.status === 'cancelled') {
-          if (this.#checkpoints) await this.#write(this.#checkpoints)
+          await this.#checkpoints?.write()
           signal?.throwIfAborted()
           throw aborted ?? new WengertError('ERR_CANCELLED', 'fit: cancelled, since the process or worker is ending')
         }
@@ -254,9 +258,10 @@ export class FitLoop {
           yield records
         }
         complete = progress.epoch >= last || stopped !== 'epochs'
-        const written = await this.#checkpoint(records, progress.updates - updates, (performance.now() - before) / 1000)
+        const pace = { made: progress.updates - updates, seconds: (performance.now() - before) / 1000 }
+        const written = await this.#checkpoints?.finished(progress, records.last, pace)
         if ((ranks ? aborted : signal?.aborted) && !complete) {
-          if (this.#checkpoints && !written) await this.#write(this.#checkpoints)
+          if (!written) await this.#checkpoints?.write()
           signal?.throwIfAborted()
           throw aborted
         }
@@ -343,36 +348,6 @@ export class FitLoop {
     })
   }
 
-  /** Writes what is due; whether the newest checkpoint is of this moment. */
-  async #checkpoint({ last: latest }: BlockRecords, made: number, seconds: number): Promise<boolean> {
-    const policy = this.#checkpoints
-    if (!policy) return false
-    const { progress } = this.host
-    const better = latest !== undefined && policy.better(latest.validation?.cost ?? latest.cost)
-    if (better) await this.#write(policy, true)
-    const own = policy.due(progress.updates, progress.epoch, made, seconds)
-    const due = this.#clocked ? (await fromFirst(own ? 1 : 0)) === 1 : own
-    if (due) await this.#write(policy)
-    return due
-  }
-
-  /** Whether several processes go by a clock, which is the first one's. */
-  get #clocked(): boolean {
-    return this.#parts.ranks !== undefined && this.#checkpoints?.options.everySeconds !== undefined
-  }
-
-  /** Updates until a checkpoint may be due. */
-  async #room(updates: number): Promise<number> {
-    const own = this.#checkpoints?.room(updates) ?? Infinity
-    return this.#clocked ? fromFirst(own) : own
-  }
-
-  /** Writes what there is now: of several processes the first one, once all have found that they hold the same. */
-  async #write(policy: CheckpointPolicy, best = false): Promise<void> {
-    const write = (file: Safetensors) => (best ? policy.writeBest(file) : policy.write(file))
-    await (this.#parts.ranks ? writeTogether('fit: checkpoint', this.#encode(), write) : write(this.#encode()))
-  }
-
   /** What all processes that fit together have to have in common. */
   get facts(): Record<string, unknown> {
     const { host, settings } = this
@@ -388,19 +363,4 @@ export class FitLoop {
       collectives: this.#plan.collectives,
     }
   }
-}
-
-/** What a fit is made of, prepared: everything that is wrong with the data has been refused. */
-export interface FitSets {
-  readonly set: Prepared
-  readonly validation: Prepared | undefined
-}
-
-/** Errors: those of data that does not suit the model and the loss; ERR_SHAPE for validation of other samples. */
-export function prepareSets(host: Pick<FitHost, 'prepare'>, data: AnyData, { validation }: FitOptions): FitSets {
-  const set = host.prepare('fit', data)
-  if (validation === undefined) return { set, validation: undefined }
-  const other = host.prepare('fit: validation', validation)
-  checkAlike(set, other)
-  return { set, validation: other }
 }

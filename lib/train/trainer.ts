@@ -11,22 +11,21 @@ import { checkPath, checkWritable } from '../io/atomic.js'
 import { naming, readBytes } from '../io/read-file.js'
 import { decodeSafetensors, writeSafetensors } from '../io/safetensors.js'
 import type { Loss } from '../nn/loss.js'
-import * as losses from '../nn/loss.js'
-import { Module } from '../nn/module.js'
+import type { Module } from '../nn/module.js'
 import type { Parameter } from '../nn/parameter.js'
-import { gradientDescent } from '../optim/gradient-descent.js'
-import { checkOptimizer, type Optimizer, type Schedule } from '../optim/optimizer.js'
+import type { Optimizer, Schedule } from '../optim/optimizer.js'
 import type { TensorLike } from '../tensor/creation.js'
 import type { InputsLike } from '../tensor/inputs.js'
-import { checkNumber, checkOptions, describe, nearest } from '../util/options.js'
+import { checkOptions } from '../util/options.js'
 import { checkSame, fromFirst, inAgreement, readTogether, writeTogether } from './agreement.js'
 import { Watchers } from './callbacks.js'
 import { checkSlots, decodeCheckpoint, encodeCheckpoint } from './checkpoint.js'
 import { evaluate, needsPredictions } from './evaluation.js'
 import { evaluationFailure } from './failures.js'
-import { FitLoop, type FitSets, prepareSets } from './fit-loop.js'
+import { FitLoop } from './fit-loop.js'
 import { checkFitOptions, type FitOptions, outlineOf } from './fit-options.js'
 import type { Batching, Evaluating, FitPlan } from './fit-plan.js'
+import { type FitSets, prepareSets } from './fit-sets.js'
 import type { EpochRecord, History, ScoresOf } from './history.js'
 import { describeTraining, profileTraining, type TrainingProfile } from './inspect.js'
 import { checkMetrics, type MetricSpec } from './metrics.js'
@@ -37,31 +36,8 @@ import { meetShards, type WholeColumn, wholeColumns } from './shards.js'
 import { SingleUpdates } from './single-updates.js'
 import { consume, type StreamItem, type StreamOptions, type StreamProgress } from './stream.js'
 import { consumeTogether } from './stream-together.js'
+import { checkTrainer, type TrainerOptions } from './trainer-options.js'
 import { Training } from './training.js'
-
-/** What every trainer is told. */
-export interface TrainerOptions {
-  /**
-   * (prediction, target, { reduction: 'none' }) → one value a sample (trailing axes are averaged). The cost of a batch is their
-   * mean, with weights of samples or classes Σ wᵢ Lᵢ / Σ wᵢ.
-   */
-  loss: Loss
-  /** α, per update, for plain gradient descent; or give `optimizer`. */
-  learningRate?: number | undefined
-  optimizer?: Optimizer | undefined
-  /** The learning rate of each update, from the progress and the optimiser's own. */
-  schedule?: Schedule | undefined
-  /** Largest norm of an update's gradient over all parameters, > 0: a longer one is scaled down to it. */
-  clipNorm?: number | undefined
-  /** Largest absolute value of a gradient's element, > 0: applied before `clipNorm`. */
-  clipValue?: number | undefined
-  /**
-   * Refuses (ERR_DATA) inputs of `step` and `fitStream` that lie farther than so many deviations from what was seen, > 0: from the
-   * 30th sample on, a feature x with |x − mean| > maxDeviation · max(σ, s), s the root mean square of all features. The first fit's
-   * data count as seen, and so does what was learnt from. Nothing is refused by default; 20 is far outside.
-   */
-  maxDeviation?: number | undefined
-}
 
 /** What `FBGD`, `SGD` and `MBSGD` have in common: a type for code that takes any of them. */
 export abstract class Trainer {
@@ -86,42 +62,13 @@ export abstract class Trainer {
   }
 
   constructor(where: string, model: Module, options: TrainerOptions, extra: readonly string[] = []) {
-    if (!(model instanceof Module))
-      throw new WengertError('ERR_VALUE', `${where}: expected a Module, got ${describe(model)}`, { actual: model })
-    if (where !== 'MBSGD' && typeof options === 'object' && options !== null && 'bucketByLength' in options) {
-      const instead = where === 'SGD' ? 'MBSGD with batchSize: 1 makes the same updates' : 'one update sees all samples, of all lengths'
-      throw new WengertError('ERR_OPTION', `${where}: bucketByLength is an option of MBSGD; ${instead}`)
-    }
-    checkOptions(where, options ?? {}, ['loss', 'learningRate', 'optimizer', 'schedule', 'clipNorm', 'clipValue', 'maxDeviation', ...extra])
-    const { loss, learningRate, optimizer, schedule } = options ?? {}
-    if (typeof loss !== 'function') {
-      const named =
-        typeof loss === 'string'
-          ? `; the library's are functions, such as loss.${nearest(loss, Object.keys(losses)) ?? 'squaredError'}`
-          : ''
-      throw new WengertError('ERR_OPTION', `${where}: expected a loss function, got ${describe(loss)}${named}`, { actual: loss })
-    }
-    if ((learningRate === undefined) === (optimizer === undefined)) {
-      throw new WengertError('ERR_OPTION', `${where}: give either learningRate or optimizer, not ${optimizer ? 'both' : 'neither'}`)
-    }
-    if (schedule !== undefined && typeof schedule !== 'function') {
-      throw new WengertError('ERR_OPTION', `${where}: expected schedule to be a function, got ${describe(schedule)}`, { actual: schedule })
-    }
+    const { maxDeviation, ...recipe } = checkTrainer(where, model, options, extra)
     this.model = model
-    this.loss = loss
-    this.optimizer =
-      optimizer === undefined
-        ? gradientDescent({ learningRate: checkNumber(where, 'learningRate', learningRate, { min: 0, exclusive: true }) })
-        : checkOptimizer(where, optimizer)
-    this.schedule = schedule
-    const bound = (name: 'clipNorm' | 'clipValue' | 'maxDeviation') => checkNumber(where, name, options[name], { min: 0, exclusive: true })
-    const clip = {
-      ...(options.clipNorm === undefined ? {} : { norm: bound('clipNorm') }),
-      ...(options.clipValue === undefined ? {} : { value: bound('clipValue') }),
-    }
-    const most = options.maxDeviation === undefined ? undefined : bound('maxDeviation')
-    this.#training = new Training({ model, loss, optimizer: this.optimizer, schedule, clip }, () => this.accumulates)
-    this.#updates = new SingleUpdates(this.#training, most)
+    this.loss = recipe.loss
+    this.optimizer = recipe.optimizer
+    this.schedule = recipe.schedule
+    this.#training = new Training(recipe, () => this.accumulates)
+    this.#updates = new SingleUpdates(this.#training, maxDeviation)
   }
 
   /** How this trainer cuts a set. */

@@ -24,7 +24,8 @@ import type { StepParts } from './parts.js'
 import { type Prepared, sampleOf } from './prepare.js'
 import { ownChunks } from './shard-window.js'
 import { type WholeColumn, wholeTargets } from './shards.js'
-import { Trainer, type TrainerOptions } from './trainer.js'
+import { Trainer } from './trainer.js'
+import type { TrainerOptions } from './trainer-options.js'
 
 let said = false
 
