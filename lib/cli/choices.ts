@@ -133,8 +133,12 @@ function checkTarget(train: Table, target: string): void {
     )
 }
 
-/** What flags say of columns, and what the target is. */
-export function specsOf(train: Table, targets: readonly string[], options: Given): Record<string, ColumnSpec> {
+/**
+ * What flags say of columns, and what the target is.
+ *
+ * @param leftOut columns that nothing is to be learned from; records that are predicted later may have them
+ */
+export function specsOf(train: Table, targets: readonly string[], leftOut: readonly string[], options: Given): Record<string, ColumnSpec> {
   const specs: [string, ColumnSpec][] = []
   for (const pair of options.list('kind')) {
     const at = pair.lastIndexOf('=')
@@ -158,6 +162,7 @@ export function specsOf(train: Table, targets: readonly string[], options: Given
       specs.push([target, number({ log })])
     } else if (task === 'numbers') specs.push([target, number()])
   }
+  for (const name of leftOut) specs.push([name, ignore()])
   // Own properties, whatever their names.
   return Object.fromEntries(specs)
 }
@@ -224,11 +229,14 @@ export function choicesOf(
   }
 }
 
-/** Columns of which the same is said are named together where more than three follow each other; the target is none of them. */
+/**
+ * Columns of which the same is said are named together where more than three follow each other; the target is none of them, nor what
+ * was left out by a flag or with a warning.
+ */
 function alike(columns: readonly ColumnReport[]): (Pick<ColumnReport, 'role' | 'says' | 'guessed'> & { names: string[] })[] {
   const runs: (Pick<ColumnReport, 'role' | 'says' | 'guessed'> & { names: string[] })[] = []
   for (const { name, role, says, guessed } of columns) {
-    if (role === 'target') continue
+    if (role === 'target' || (role === 'left out' && !guessed)) continue
     const last = runs[runs.length - 1]
     if (last && last.role === role && last.says === says && last.guessed === guessed) last.names.push(name)
     else runs.push({ names: [name], role, says, guessed })

@@ -9,8 +9,6 @@ export interface Ejection {
   /** How it was read. */
   readonly read: ReadTableOptions
   readonly target: readonly string[]
-  readonly leaks: readonly string[]
-  readonly ignored: readonly string[]
   readonly table: FittedTable
   readonly choices: Choices
   readonly out: string
@@ -33,10 +31,9 @@ function optionsText(options: object): string {
 const specText = ({ kind, ...options }: ColumnSpec): string => `${kind}(${optionsText(options)})`
 
 /** The program. */
-export function ejected({ path, read, target, leaks, ignored, table, choices, out }: Ejection): string {
+export function ejected({ path, read, target, table, choices, out }: Ejection): string {
   const { recipe, split, aim, threshold } = choices
   const specs = table.columns.flatMap(({ name, spec, says }) => (spec ? [{ name, code: specText(spec), kind: spec.kind, says }] : []))
-  const without = [...ignored, ...leaks]
   const binary = aim !== undefined
   const weighed = recipe.weigh > 0
   const calibrated = table.task !== 'numbers' && choices.calibrate
@@ -72,7 +69,7 @@ export function ejected({ path, read, target, leaks, ignored, table, choices, ou
 import { ${names.join(', ')} } from 'wengert'
 
 const source: string = process.argv[2] ?? ${literal(path === '-' ? 'rows.csv' : path)}
-const rows = (await readTable(source${reading === '' ? '' : `, ${reading}`})).complete(${target.map(literal).join(', ')})${without.length > 0 ? `.without(${without.map(literal).join(', ')})` : ''}
+const rows = (await readTable(source${reading === '' ? '' : `, ${reading}`})).complete(${target.map(literal).join(', ')})
 const [train, validation, test] = split(rows, { parts: ${text(split.parts).replaceAll(',', ', ')}, ${how.join(', ')} })
 
 const table = fitTable(train, {

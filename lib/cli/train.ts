@@ -91,8 +91,8 @@ async function read(path: string | undefined, options: Given, voice: Voice): Pro
   return { rows, reading: rows.seen > rows.length ? reading : { ...reading, memory: undefined } }
 }
 
-/** The rows with a target, without what is to be left out. */
-function cleaned(rows: Table, targets: readonly string[], options: Given, voice: Voice): Table {
+/** The rows with a target. */
+function cleaned(rows: Table, targets: readonly string[], voice: Voice): Table {
   const known = rows.complete(...targets)
   if (known.length < rows.length) voice.choice('', `${thousands(rows.length - known.length)} without a value of the target are left out`)
   if (known.length < 20)
@@ -100,16 +100,15 @@ function cleaned(rows: Table, targets: readonly string[], options: Given, voice:
       'ERR_DATA',
       `${known.length} rows with a target are too few to learn from and to test on; some dozen is the least, hundreds are better`,
     )
-  const ignored = options.list('ignore')
-  checkColumns(rows, 'ignore', ignored)
-  checkColumns(rows, 'keep', options.list('keep'))
-  return known.without(...ignored)
+  return known
 }
 
 /** Columns that give the target away are left out, unless they are to be kept. */
-function withoutLeaks(rows: Table, train: Table, targets: readonly string[], options: Given, voice: Voice): string[] {
+function leaksOf(train: Table, targets: readonly string[], ignored: readonly string[], options: Given, voice: Voice): string[] {
   const kept = options.list('keep')
-  const leaks = targets.length === 1 ? findLeaks(train, targets[0] as string).filter(({ column }) => !kept.includes(column)) : []
+  checkColumns(train, 'keep', kept)
+  const rows = train.without(...ignored)
+  const leaks = targets.length === 1 ? findLeaks(rows, targets[0] as string).filter(({ column }) => !kept.includes(column)) : []
   for (const { column, explains } of leaks) {
     voice.choice(
       'warning',
@@ -205,13 +204,15 @@ async function run(options: Given): Promise<number> {
   if (targets.length === 0) throw new Misuse('what is to be predicted? --target <column>')
   const all = await read(path, options, voice)
   checkColumns(all.rows, 'target', targets)
-  const rows = cleaned(all.rows, targets, options, voice)
+  const ignored = options.list('ignore')
+  checkColumns(all.rows, 'ignore', ignored)
+  const wanted = targets.find((name) => ignored.includes(name))
+  if (wanted !== undefined) throw new Misuse(`--ignore leaves out the target '${wanted}': which of the two is it?`)
+  const rows = cleaned(all.rows, targets, voice)
   const how = splitOf(rows, targets, options)
-  const [first] = split(rows, how)
-  const leaks = withoutLeaks(rows, first, targets, options, voice)
-  const used = rows.without(...leaks)
-  const [train, validation, test] = split(used, how)
-  const specs = specsOf(train, targets, options)
+  const [train, validation, test] = split(rows, how)
+  const leaks = leaksOf(train, targets, ignored, options, voice)
+  const specs = specsOf(train, targets, [...ignored, ...leaks], options)
   const table = fitTable(train, { target: targets.length === 1 ? (targets[0] as string) : targets, columns: specs })
   const choices = choicesOf(table, train, specs, how, options)
   heading(voice, table, choices, [train, validation, test])
@@ -255,7 +256,7 @@ async function run(options: Given): Promise<number> {
         .map(({ column }) => column)
         .join(', ')}`,
     )
-  const crossed = await crossValidated(used, chosen, options)
+  const crossed = await crossValidated(rows, chosen, options)
   if (crossed.length > 0) voice.say(`${crossed.length} folds: ${spreadText(table.task, crossed)}`)
   const base = path === undefined || path === '-' ? 'model' : basename(path, extname(path))
   const out = options.text('out') ?? `${base}.wengert`
@@ -285,8 +286,6 @@ async function run(options: Given): Promise<number> {
         path: path ?? '-',
         read: all.reading,
         target: targets,
-        leaks,
-        ignored: options.list('ignore'),
         table,
         choices: chosen,
         out,
