@@ -82,7 +82,7 @@
  * - convInputPooled and convWeightPooled are convInput and convWeight, of one group, of the gradient that poolPut gives of g and y: windows
  *   of ph × pw cells that all lie on y. What is 0 there is skipped, so it meets no infinity.
  * - attention: of every sample and head y = softmax(scale · q kᵀ + mask) v over the keys; with causal = 1 query t looks at the keys
- *   0 … t alone, and where a bool mask is 0 it does not look: a query that may look nowhere gives 0. What is hidden has weight 0, whatever
+ *   0 … t alone, and where a mask of bool is 0, or one of numbers −∞, it does not look: a query that may look nowhere gives 0. What is hidden has weight 0, whatever
  *   it is; values that are not finite may come through it. `operands` says how q, k and v lie: 3, q[m,T,heads·d],
  *   k[m,S,heads·d], v[m,S,heads·e]; 2, q and the rows of k and v side by side, [m,S,heads·(d+e)]; 1, all three so (T = S). mask[4] are
  *   the mask's dimensions, each 1 or that of [m,heads,T,S]; all 0 where there is none. attentionGrad gives the gradients of

@@ -6,7 +6,7 @@
 import { checkpoint } from '../autodiff/custom.js'
 import { scan } from '../autodiff/scan.js'
 import { WengertError } from '../errors.js'
-import { type AttentionParams, attentionRow } from '../primitives/attention.js'
+import { type AttentionParams, attentionRow, shownBy } from '../primitives/attention.js'
 import { broadcastTo } from '../primitives/broadcast.js'
 import { add, lessEqual, logicalAnd, mul, where } from '../primitives/elementwise.js'
 import { matmulRow } from '../primitives/linalg.js'
@@ -24,8 +24,8 @@ import { droppedOut } from './dropout.js'
 /** Of `scaledDotProductAttention`. */
 export interface AttentionOptions {
   /**
-   * bool: true where a query (row) may look at a key (column); or floating numbers that are added to the scores. Any shape that
-   * broadcasts to […, T, S]. A query that may look nowhere gets zeros.
+   * bool: true where a query (row) may look at a key (column); or floating numbers that are added to the scores, −∞ where it may not.
+   * Any shape that broadcasts to […, T, S]. A query that may look nowhere gets zeros.
    */
   mask?: Tensor | undefined
   /** Whether query t looks at the keys 0 … t alone; false by default. */
@@ -57,11 +57,14 @@ function block(q: Tensor, k: Tensor, v: Tensor, { mask, first, dropout }: Asked)
   const [T, S] = [q.shape[1] as number, k.shape[1] as number]
   let scores = product(q, k, true)
   let visible = first && lessEqual(arange(S), add(expandDims(arange(T), 1), first))
-  if (mask?.dtype === 'bool') visible = visible ? logicalAnd(visible, mask) : mask
-  else if (mask) scores = add(scores, mask)
+  if (mask) {
+    const shown = shownBy(mask)
+    visible = visible ? logicalAnd(visible, shown) : shown
+    if (shown !== mask) scores = add(scores, mask)
+  }
   if (visible) scores = where(visible, scores, never)
   let weights = softmax(scores, 2)
-  if (visible && mask?.dtype === 'bool') weights = where(visible, weights, 0)
+  if (visible && mask) weights = where(visible, weights, 0)
   if (dropout > 0) weights = droppedOut(weights, dropout, 'scaledDotProductAttention')
   return product(weights, v, false)
 }

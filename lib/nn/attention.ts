@@ -43,7 +43,7 @@ export interface MultiheadAttentionOptions {
 export interface AttentionInputs {
   /**
    * bool: true where a query (row) may look at a key (column), the opposite of PyTorch's `attn_mask`; or floating numbers that are
-   * added to the scores. [T, S], [m, T, S] or [m, heads, T, S].
+   * added to the scores, −∞ where it may not. [T, S], [m, T, S] or [m, heads, T, S]. A query that may look nowhere gets zeros.
    */
   mask?: Tensor | undefined
   /** Whether a query never looks at later keys; what the layer was told by default. */
@@ -68,7 +68,7 @@ export function checkMaking(where: string, options: { rng?: Random | undefined; 
  * @throws ERR_RANGE, ERR_OPTION; in `forward` ERR_SHAPE, ERR_DTYPE, ERR_RANGE
  * @example
  * const attention = new nn.MultiheadAttention(64, 4)
- * attention.forward(x)                            // self-attention, x [m, T, 64]
+ * attention.forward(x, { lengths })               // self-attention, x [m, T, 64]
  * attention.forward(q, memory, memory, { lengths })
  */
 export class MultiheadAttention extends Module {
@@ -128,14 +128,24 @@ export class MultiheadAttention extends Module {
     this.dropout = p > 0 ? new Dropout(p) : undefined
   }
 
+  override get takesLengths(): boolean {
+    return true
+  }
+
   /**
    * @param q [m, T, embedDim], or one sequence [T, embedDim]
-   * @param k [m, S, kdim]; q by default
+   * @param k [m, S, kdim]; q by default, and `inputs` then may stand in its place
    * @param v [m, S, vdim]; k by default
    * @returns like q
    */
-  override forward(q: Tensor, k: Tensor = q, v: Tensor = k, inputs: AttentionInputs = {}): Tensor {
+  override forward(q: Tensor, inputs?: AttentionInputs): Tensor
+  override forward(q: Tensor, k?: Tensor, v?: Tensor, inputs?: AttentionInputs): Tensor
+  override forward(q: Tensor, second: Tensor | AttentionInputs = q, third?: Tensor, fourth?: AttentionInputs): Tensor {
     const op = 'MultiheadAttention.forward'
+    const alone = !(second instanceof Tensor) && third === undefined && fourth === undefined
+    const inputs = (alone ? second : fourth) ?? {}
+    const k = alone ? q : (second as Tensor)
+    const v = third ?? k
     for (const x of [k, v])
       if (!(x instanceof Tensor))
         throw new WengertError('ERR_VALUE', `${op}: expected forward(q, k, v, options) with tensors, got ${describe(x)} for one of them`, {
@@ -234,7 +244,7 @@ export class MultiheadAttention extends Module {
     if (lengths === undefined) return own
     const counted = reshape(within(checkLengths('MultiheadAttention.forward', lengths, m, S), S), [m, 1, 1, S])
     if (!(own instanceof Tensor)) return own === undefined ? counted : own
-    return own.dtype === 'bool' ? logicalAnd(own, counted) : where(counted, own, -1e30)
+    return own.dtype === 'bool' ? logicalAnd(own, counted) : where(counted, own, -Infinity)
   }
 
   override config(): Record<string, unknown> {

@@ -11,7 +11,7 @@ import type { Shape } from '../util/shape.js'
 import { folded, unfolded } from './batching.js'
 import { broadcastTo, sumTo } from './broadcast.js'
 import { elements } from './elements.js'
-import { add, lessEqual, logicalAnd, mul, sub, where } from './elementwise.js'
+import { add, lessEqual, logicalAnd, mul, notEqual, sub, where } from './elementwise.js'
 import { matmulRow } from './linalg.js'
 import { expandDims, reshape, transpose } from './movement.js'
 import { concat, slice } from './parts.js'
@@ -28,7 +28,7 @@ export interface AttentionParams {
   causal: boolean
   /** How many operands hold queries, keys and values: [m, steps, features of all heads] each. */
   operands: 1 | 2 | 3
-  /** Whether a mask follows, [m or 1, heads or 1, T or 1, S or 1]: bool, true where a query may look, or numbers added to the scores. */
+  /** Whether a mask follows, [m or 1, heads or 1, T or 1, S or 1]: bool, true where a query may look, or numbers added to the scores, −∞ where it may not. */
   masked: boolean
   [key: string]: unknown
 }
@@ -88,6 +88,9 @@ function packed(qkv: readonly Maybe[], { heads, operands }: AttentionParams, lik
   return operands === 3 ? [q, k, v] : operands === 2 ? [q, concat([k, v], 2)] : [concat([q, k, v], 2)]
 }
 
+/** Where queries may look by a mask: where it is true, or not −∞. */
+export const shownBy = (mask: Tensor): Tensor => (mask.dtype === 'bool' ? mask : notEqual(mask, -Infinity))
+
 /** Queries, keys, values and weights [m · heads, …]. */
 function weighed(inputs: readonly Tensor[], params: AttentionParams) {
   const { heads, scale, causal, masked, operands } = params
@@ -97,10 +100,13 @@ function weighed(inputs: readonly Tensor[], params: AttentionParams) {
   const whole = [m, heads, T, S]
   let scores = reshape(mul(product(q, k, false, true) as Tensor, scale), whole)
   let visible = causal ? lessEqual(arange(S), expandDims(arange(T), 1)) : undefined
-  if (mask?.dtype === 'bool') visible = visible ? logicalAnd(visible, mask) : mask
-  else if (mask) scores = add(scores, mask)
+  if (mask) {
+    const shown = shownBy(mask)
+    visible = visible ? logicalAnd(visible, shown) : shown
+    if (shown !== mask) scores = add(scores, mask)
+  }
   let p = softmax(visible ? where(visible, scores, never) : scores, 3)
-  if (mask?.dtype === 'bool') p = where(visible as Tensor, p, 0)
+  if (mask) p = where(visible as Tensor, p, 0)
   return { q, k, v, p: reshape(p, [m * heads, T, S]), whole }
 }
 

@@ -193,12 +193,9 @@ class Base : public Instruction {
       return n[3] == s_.s ? table_.hide(count, own, scores) : *own != 0;
     }
     const F* own = static_cast<const F*>(mask) + row * n[3];
-    if (n[3] == s_.s) {
-      table_.add(count, own, scores);
-    } else {
-      for (std::int64_t i = 0; i < seen; i++) scores[i] += *own;
-    }
-    return true;
+    if (n[3] == s_.s) return table_.add(count, own, scores);
+    for (std::int64_t i = 0; i < seen; i++) scores[i] += *own;
+    return *own != -static_cast<F>(INFINITY);
   }
 };
 

@@ -121,9 +121,13 @@ bool Hide(std::size_t n, const std::uint8_t* mask, F* x) {
 }
 
 template <class F>
-void Add(std::size_t n, const F* mask, F* x) {
+bool Add(std::size_t n, const F* mask, F* x) {
+  const F never = -static_cast<F>(__builtin_inff());
+  bool any = false;
+  for (std::size_t i = 0; i < n; i++) any |= mask[i] != never;
   WENGERT_IVDEP
   for (std::size_t i = 0; i < n; i++) x[i] += mask[i];
+  return any;
 }
 
 // Sums and largest elements of four rows' vectors at once; NaN is not looked for in the latter.

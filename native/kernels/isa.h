@@ -203,9 +203,9 @@ struct AttentionTable {
                   const F* b, std::ptrdiff_t b_row, F* c, std::ptrdiff_t c_row, bool add);
   // to[columns, pitch] = scale · x[rows, columns]ᵀ, 0 behind the rows
   void (*transpose)(std::size_t rows, std::size_t columns, const F* x, std::ptrdiff_t row, F scale, F* to, std::size_t pitch);
-  // x = −∞ where mask is 0; whether it is not everywhere. x += mask.
+  // x = −∞ where mask is 0; whether it is not everywhere. x += mask; whether that is not −∞ everywhere.
   bool (*hide)(std::size_t n, const std::uint8_t* mask, F* x);
-  void (*add)(std::size_t n, const F* mask, F* x);
+  bool (*add)(std::size_t n, const F* mask, F* x);
   // Rows of n numbers in whole vectors, `pitch` apart: x = e^(x − max x), and 1 over the sum of each
   void (*exponentials)(std::size_t rows, std::size_t n, std::size_t pitch, F* x, F* inverse);
   // x[rows, n] = factors[rows] · x, rows `row` apart

@@ -1,4 +1,4 @@
-"""Golden values of attention: PyTorch's outputs and gradients of the function, its layers and a decoder, 20 updates, and one state dict.
+"""Golden values of attention: PyTorch's outputs and gradients of the function, its layers, 20 updates of an encoder and of a decoder, and one state dict.
 
 What is given is made of one formula here and in the test (`pattern`), exact in float32. By PyTorch in float64. RMSNorm, rotary and
 sinusoidal positions and causal convolutions are written out in its operations.
@@ -170,21 +170,38 @@ class Encoder(N.Module):
         return self.linear(self.encoder(x).mean(1))
 
 
+class Decoder(N.Module):
+    """Reads memories of several lengths, and gives an output a step."""
+
+    def __init__(self, norm):
+        super().__init__()
+        layer = N.TransformerDecoderLayer(E, H, 3, 0, "gelu" if norm else "relu", batch_first=True, norm_first=norm)
+        self.decoder = N.TransformerDecoder(layer, 2, N.LayerNorm(E) if norm else None)
+        self.linear = N.Linear(E, 2)
+
+    def forward(self, x, memory, counts):
+        later = ~torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).tril()
+        return self.linear(self.decoder(x, memory, tgt_mask=later, memory_key_padding_mask=~within(counts, memory.shape[1])))
+
+
+COUNTS = [4, 1, 3, 2, 4, 2]
+RUNS = [(Encoder, False, "sgd"), (Encoder, True, "adam"), (Decoder, False, "sgd"), (Decoder, True, "adam")]
 updates = []
-for norm, optimizer in [(False, "sgd"), (True, "adam")]:
-    model = filled(Encoder(norm))
-    x, y = pattern((6, T, E), 11, 8), pattern((6, 2), 3, 16)
+for kind, norm, optimizer in RUNS:
+    model = filled(kind(norm))
+    given = [pattern((6, T, E), 11, 8)] + ([pattern((6, S, E), 17, 8), COUNTS] if kind is Decoder else [])
+    y = pattern((6, 2) if kind is Encoder else (6, T, 2), 3, 16)
     # The gradient of the keys' biases is 0: Adam would magnify what rounding leaves of it, but for a large eps.
     step = torch.optim.SGD(model.parameters(), lr=0.1) if optimizer == "sgd" else torch.optim.Adam(model.parameters(), lr=0.01, eps=1e-3)
     costs = []
     for _ in range(20):
         step.zero_grad()
-        cost = F.mse_loss(model(x), y)
+        cost = F.mse_loss(model(*given), y)
         cost.backward()
         step.step()
         costs.append(float(cost))
     updates.append({
-        "norm": norm, "optimizer": optimizer, "names": [n for n, _ in model.named_parameters()], "costs": short(costs),
+        "model": kind.__name__, "norm": norm, "optimizer": optimizer, "names": [n for n, _ in model.named_parameters()], "costs": short(costs),
         "parameters": [short(p.detach()) for p in model.parameters()],
     })
 

@@ -9,9 +9,10 @@ import { beside, drawn, expectedOf, intsOf } from './reference-attention.js'
 onEveryEngine('attention', (backend) => {
   test('operands of their own, keys beside values, all side by side: the same bits, and all gradients', () => {
     const draw = new Draw(3)
-    for (let i = 0; i < 60; i++) {
+    for (let i = 0; i < 84; i++) {
       const dtype = draw.of(['float32', 'float64'] as const)
-      const it = drawn(draw, dtype, i % 2 === 0)
+      // The last heads are of 80, which leaves a remainder behind every width of columns.
+      const it = drawn(draw, dtype, i % 2 === 0, i < 60 ? undefined : 80)
       const { m, T, S, apart, g, mask, scale } = it
       const [q, k, v] = apart as [TypedArray, TypedArray, TypedArray]
       const of = (values: readonly number[]) => allocate(dtype, values.length).map((_, j) => values[j] as number) as TypedArray
@@ -38,17 +39,24 @@ onEveryEngine('attention', (backend) => {
     }
   })
 
-  test('a query that may look nowhere gives 0; scores of −∞ alone, and NaN, give NaN; large ones do not overflow', () => {
-    const run = (mask: TypedArray | undefined, q: TypedArray, k: TypedArray) => {
+  test('a query that may look nowhere gives 0, by bool or −∞; NaN gives NaN; large scores do not overflow', () => {
+    const run = (mask: TypedArray | undefined, q: TypedArray, k: TypedArray, keys = 2, causal = 0) => {
       const out = new Float64Array(4)
-      const ints = [1, 1, 2, 2, 2, 2, 3, 0, ...(mask ? [1, 1, 2, 2] : [0, 0, 0, 0])]
-      backend.run(call('attention', ints, [1]), [out], [q, k, f64(1, 2, 3, 4), ...(mask ? [mask] : [])])
+      const ints = [1, 1, 2, 2, 2, 2, 3, causal, ...(mask ? [1, 1, 2, keys] : [0, 0, 0, 0])]
+      const operands = [q, k, f64(1, 2, 3, 4), ...(mask ? [mask] : [])]
+      backend.run(call('attention', ints, [1]), [out], operands)
+      const gradients = [1, 2, 3].map(() => f64(9, 9, 9, 9))
+      backend.run(call('attentionGrad', ints, [1]), gradients, [...operands, f64(1, 1, 1, 1)])
+      if (gradients.some((g) => g.some(Number.isNaN)) !== out.some(Number.isNaN)) return 'gradients of NaN'
       return Array.from(out)
     }
     const [q, k] = [f64(1, 0, 0, 1), f64(1, 0, 0, 1)]
     expect(run(Uint8Array.of(0, 0, 0, 1), q, k)).toEqual([0, 0, 3, 4])
-    expect(run(f64(-Infinity, -Infinity, -Infinity, 0), q, k)).toEqual([NaN, NaN, 3, 4])
-    expect(run(undefined, f64(NaN, 0, 0, 1e4), k).map(Number.isNaN)).toEqual([true, true, false, false])
+    expect(run(f64(-Infinity, -Infinity, -Infinity, 0), q, k)).toEqual([0, 0, 3, 4])
+    expect(run(f64(-Infinity, 0), q, k, 1)).toEqual([0, 0, ...run(undefined, q, k).slice(2)])
+    expect(run(f64(-Infinity, 0, 0, -Infinity), q, k, 2, 1)).toEqual([0, 0, 1, 2])
+    expect(run(f64(NaN, 0, 0, -Infinity), q, k)).toEqual([NaN, NaN, 1, 2])
+    expect([...run(undefined, f64(NaN, 0, 0, 1e4), k)].map(Number.isNaN)).toEqual([true, true, false, false])
     expect(run(undefined, f64(1e4, 0, 0, -1e4), k)).toEqual([1, 2, 1, 2])
   })
 

@@ -28,8 +28,9 @@ export interface Drawn extends Sizes {
   dims: number[]
 }
 
-export function drawn(draw: Draw, dtype: Dtype, alike: boolean): Drawn {
-  const [m, heads, T, d] = [draw.int(1, 2), draw.int(1, 3), draw.of([1, 2, 5, 17, 66]), draw.of([1, 3, 4, 8, 16, 24, 40])]
+/** @param alike whether there are as many queries as keys, and features of keys as of values */
+export function drawn(draw: Draw, dtype: Dtype, alike: boolean, features?: number): Drawn {
+  const [m, heads, T, d] = [draw.int(1, 2), draw.int(1, 3), draw.of([1, 2, 5, 17, 66]), features ?? draw.of([1, 3, 4, 8, 16, 24, 40])]
   const [S, e] = alike ? [T, d] : [draw.of([1, 3, 16, 33, 70]), draw.of([1, 2, 5, 16, d])]
   const kind = draw.of(['none', 'bool', dtype] as const)
   const dims = kind === 'none' ? [0, 0, 0, 0] : [draw.of([1, m]), draw.of([1, heads]), draw.of([1, T]), draw.of([1, S])]
@@ -49,7 +50,8 @@ export function drawn(draw: Draw, dtype: Dtype, alike: boolean): Drawn {
     d,
     e,
     causal: draw.int(0, 1),
-    scale: draw.of([0.5, -0.25]),
+    // Scores of many features are kept from saturating.
+    scale: draw.of([0.5, -0.25]) / (features ? 4 : 1),
     apart,
     g: draw.array(dtype, m * T * heads * e),
     mask,

@@ -1,4 +1,4 @@
-/** Attention and what is built of it against PyTorch's: outputs, all gradients, 20 updates, a state dict; blocks against the whole. */
+/** Attention and what is built of it against PyTorch's: outputs, all gradients, trajectories of 20 updates, a state dict; blocks against the whole. */
 
 import { describe, expect, test } from 'vitest'
 import {
@@ -46,6 +46,7 @@ interface Other {
   gradients: Numbers[]
 }
 interface Updates {
+  model: 'Encoder' | 'Decoder'
   norm: boolean
   optimizer: 'sgd' | 'adam'
   names: string[]
@@ -82,6 +83,21 @@ const makers: Record<Other['name'], (dtype: Dtype) => nn.Module | undefined> = {
   SinusoidalPositions: () => new nn.SinusoidalPositions(6),
   LearnedPositions: (dtype) => new nn.LearnedPositions(5, 4, { dtype }),
   CausalConv1d: (dtype) => new nn.CausalConv1d(3, 4, 3, { dilation: 2, dtype }),
+}
+/** Reads memories of several lengths, and gives an output a step. */
+class Decoder extends nn.Module {
+  readonly decoder: nn.TransformerDecoder
+  readonly linear: nn.Linear
+  constructor(norm: boolean, dtype: Dtype) {
+    super()
+    const options = { dimFeedforward: 3, dropout: 0, normFirst: norm, causal: true, dtype } as const
+    const layer = () => new nn.TransformerDecoderLayer(E, H, { ...options, activation: norm ? 'gelu' : 'relu' })
+    this.decoder = new nn.TransformerDecoder(layer, 2, norm ? { norm: new nn.LayerNorm(E, { dtype }) } : {})
+    this.linear = new nn.Linear(E, 2, { dtype })
+  }
+  override forward({ x, memory, counts }: { x: Tensor; memory: Tensor; counts: Tensor }): Tensor {
+    return this.linear.forward(this.decoder.forward(x, memory, { memoryLengths: counts }))
+  }
 }
 const encoder = (norm: boolean, dtype: Dtype) =>
   new nn.TransformerEncoder(
@@ -174,18 +190,24 @@ for (const engine of present) {
       )
     })
 
-    test.each(updates.map((u) => [u.norm ? 'normalised first, Adam' : 'normalised afterwards, descent', u] as const))(
-      '20 updates of an encoder: %s',
+    test.each(updates.map((u) => [`${u.model}, ${u.norm ? 'normalised first, Adam' : 'normalised afterwards, descent'}`, u] as const))(
+      '20 updates: %s',
       async (_title, u) => {
         await during(engine, async () => {
-          const model = filled(new nn.Sequential(encoder(u.norm, dtype), new nn.MeanOverTime(), new nn.Linear(E, 2, { dtype })), dtype)
-          const pytorch = u.names.map((name) => name.replace('encoder', '0').replace(/^linear/, '2'))
+          const decodes = u.model === 'Decoder'
+          const whole = decodes
+            ? new Decoder(u.norm, dtype)
+            : new nn.Sequential(encoder(u.norm, dtype), new nn.MeanOverTime(), new nn.Linear(E, 2, { dtype }))
+          const model = filled<nn.Module>(whole, dtype)
+          const pytorch = decodes ? u.names : u.names.map((name) => name.replace('encoder', '0').replace(/^linear/, '2'))
           expect(model.namedParameters().map(([name]) => name)).toEqual(pytorch)
           const optimizer =
             u.optimizer === 'sgd' ? optim.gradientDescent({ learningRate: 0.1 }) : optim.adam({ learningRate: 0.01, eps: 1e-3 })
           const trainer = new MBSGD(model, { loss: loss.mse, optimizer, batchSize: 6 })
           const costs: number[] = []
-          const data = { x: given([6, T, E], 11, 8), y: given([6, 2], 3, 16) }
+          const [x, memory] = [given([6, T, E], 11, 8), given([6, S, E], 17, 8)]
+          const counts = tensor(Int32Array.of(4, 1, 3, 2, 4, 2))
+          const data = decodes ? { x: { x, memory, counts }, y: given([6, T, 2], 3, 16) } : { x, y: given([6, 2], 3, 16) }
           await trainer.fit(data, { epochs: 20, seed: 1, onEpoch: ({ cost }) => void costs.push(cost) })
           expect(farthest(costs, numbers(u.costs), tolerance)).toBe('')
           const found = model.parameters().map((p, i) => farthest(p.data, numbers(u.parameters[i] as Numbers), 10 * tolerance))

@@ -42,10 +42,10 @@ function plain(q: Tensor, k: Tensor, v: Tensor, { mask, causal, scale }: Options
 test.each(present)('random shapes, masks and types: %s', (engine) => {
   using(engine, () => {
     const draw = new Draw(21)
-    for (let i = 0; i < 14; i++) {
+    for (let i = 0; i < 18; i++) {
       const dtype = draw.of(['float32', 'float64'] as const)
       const rng = new Random(i)
-      const [B, T, S, d, e] = [draw.int(1, 3), draw.of([1, 3, 9]), draw.of([1, 4, 18]), draw.of([1, 3, 16]), draw.of([1, 5])]
+      const [B, T, S, d, e] = [draw.int(1, 3), draw.of([1, 3, 9]), draw.of([1, 4, 18]), draw.of([1, 3, 16, 80]), draw.of([1, 5, 80])]
       const of = (...shape: number[]) => rng.normal(shape, { dtype })
       const [q, k, v] = [of(B, T, d), of(B, S, d), of(B, S, e)]
       const kind = draw.of(['none', 'bool', 'float'] as const)

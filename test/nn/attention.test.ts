@@ -6,6 +6,7 @@ import {
   decodeModel,
   encodeModel,
   FBGD,
+  jvp,
   loss,
   MBSGD,
   nn,
@@ -224,7 +225,7 @@ describe('misuse is refused by name', () => {
     ],
     ['an odd number to turn', () => new nn.MultiheadAttention(6, 2, { rotary: true }), 'ERR_RANGE', /a head has 3/],
     ['other features', () => attention.forward(zeros([2, 3, 4])), 'ERR_SHAPE', /\[m, T, 8\], got \[2, 3, 4\]/],
-    ['options for keys', () => attention.forward(x, { causal: true } as never), 'ERR_VALUE', /forward\(q, k, v, options\)/],
+    ['no tensor for keys', () => attention.forward(x, [[1]] as never, x), 'ERR_VALUE', /forward\(q, k, v, options\)/],
     ['keys of other samples', () => attention.forward(x, zeros([4, 6, 8])), 'ERR_SHAPE', /as many sequences as q/],
     ['a length of 0', () => attention.forward(x, x, x, { lengths: [6, 0, 1, 1, 1] }), 'ERR_RANGE', /got 0 for sequence 1/],
     ['a length beyond T', () => network().forward(x, { lengths: [7, 1, 1, 1, 1] }), 'ERR_RANGE', /1 … 6/],
@@ -264,6 +265,53 @@ describe('misuse is refused by name', () => {
   test.each(cases)('%s', (_name, attempt, code, message) => {
     expect(codeOf(attempt)).toBe(code)
     expect(attempt).toThrow(message)
+  })
+})
+
+describe.each(present)('what is hidden: %s', (engine) => {
+  test('attention by itself within a Sequential takes the lengths', () => {
+    using(engine, () => {
+      const attention = new nn.MultiheadAttention(8, 2, { rng: new Random(2) })
+      const inner = new nn.Sequential(new nn.Residual(attention), new nn.MeanOverTime())
+      const whole = inner.forward(x, { lengths: [6, 3, 1, 5, 2] })
+      expect(farthest(inner.forward(x.slice([1, 2], [0, 3])).data, whole.gather(1).data, 1e-6)).toBe('')
+      const own = attention.forward(x, { lengths: [6, 3, 1, 5, 2] })
+      expect(own.data).toEqual(attention.forward(x, x, x, { lengths: [6, 3, 1, 5, 2] }).data)
+      expect(farthest(own.slice([1, 2], [0, 3]).data, attention.forward(x.slice([1, 2], [0, 3])).data, 1e-6)).toBe('')
+      expect(codeOf(() => attention.forward(x, { length: [6, 3, 1, 5, 2] } as never))).toBe('ERR_OPTION')
+    })
+  })
+
+  test('a mask of −∞ hides as one of bool does, with lengths, later keys and dropout beside it, in both modes and orders', () => {
+    using(engine, () => {
+      const [q, k, v] = [1, 2, 3].map((i) => new Random(i).normal([2, 4, 4], { dtype: 'float64' })) as [Tensor, Tensor, Tensor]
+      // The first query sees none of the keys, the second one that `causal` hides; the third one that is padding.
+      const seen = tensor([
+        [0, 0, 0, 0],
+        [0, 0, 1, 0],
+        [0, 0, 0, 1],
+        [1, 1, 0, 1],
+      ]).cast('bool')
+      const infinite = zeros([4, 4], { dtype: 'float64' }).where(seen, -Infinity)
+      for (const options of [{}, { causal: true }, { causal: true, dropout: 1e-9 }]) {
+        const results = [seen, infinite].map((mask) => {
+          const f = (a: Tensor, b: Tensor, c: Tensor) => scaledDotProductAttention(a, b, c, { ...options, mask })
+          seed(4)
+          const along = (a: Tensor, b: Tensor, c: Tensor) =>
+            (vjp(f, a, b, c)[1](v) as Tensor[]).reduce((sum, g) => sum.add(g.mul(q).sum()), tensor(0, { dtype: 'float64' }))
+          const parts = [f(q, k, v), ...(vjp(f, q, k, v)[1](q) as Tensor[]), jvp(f, [q, k, v], [k, v, q])[1]]
+          return 'dropout' in options ? parts : [...parts, ...(vjp(along, q, k, v)[1](tensor(1, { dtype: 'float64' })) as Tensor[])]
+        }) as [Tensor[], Tensor[]]
+        expect(results[0][0]?.slice(null, [0, 1]).data.every((n) => n === 0)).toBe(true)
+        results[1].forEach((t, i) => {
+          expect(farthest(t.data, results[0][i]?.data ?? [], 1e-12)).toBe('')
+          expect(t.data.every((n: number) => Number.isFinite(n))).toBe(true)
+        })
+      }
+      const attention = new nn.MultiheadAttention(4, 2, { dtype: 'float64', rng: new Random(5) })
+      const [bool, float] = [seen, infinite].map((mask) => attention.forward(q, k, v, { mask, lengths: [3, 4] })) as [Tensor, Tensor]
+      expect(farthest(float.data, bool.data, 1e-12)).toBe('')
+    })
   })
 })
 

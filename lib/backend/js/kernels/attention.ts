@@ -121,10 +121,10 @@ function eachQuery(
         const row = (((mm > 1 ? n : 0) * mh + (mh > 1 ? h : 0)) * mt + (mt > 1 ? t : 0)) * ms
         const seen = causal ? Math.min(S, t + 1) : S
         let top = -Infinity
-        let looks = !hides
+        let looks = !own
         for (let s = 0; s < seen; s++) {
           const given = own && at(own, row + (ms > 1 ? s : 0))
-          const hidden = hides && given === 0
+          const hidden = given === (hides ? 0 : -Infinity)
           if (!hidden) looks = true
           const score = hidden ? -Infinity : scale * dot(d, x, q, z, k + s * places.k.row) + (hides ? 0 : (given ?? 0))
           weights[s] = score
