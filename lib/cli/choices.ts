@@ -11,6 +11,7 @@ import {
   ignore,
   labels,
   number,
+  split,
   type Table,
   type TableSplitOptions,
   text,
@@ -57,11 +58,25 @@ export function splitOf(rows: Table, targets: readonly string[], options: Given)
     if (name !== undefined) checkColumns(rows, flag, [name])
   const parts = [1 - validation - test, validation, test] as const
   const common = { parts, seed }
-  if (by !== undefined) return { ...common, by }
+  if (by !== undefined) {
+    const told = options.list('kind').find((pair) => pair.startsWith(`${by}=date:`))
+    return { ...common, by, ...(told && { format: told.slice(`${by}=date:`.length) }) }
+  }
   if (groups !== undefined) return { ...common, groups }
   const [target] = targets as [string]
   // Rows with a class that is rarer than the parts are many cannot be in each.
   return targets.length === 1 && isClasses(rows, target, options) ? { ...common, stratify: target } : common
+}
+
+/** The parts; what is wrong with a column of times is said in the words of the flags. */
+export function parted(rows: Table, how: Choices['split']): [train: Table, validation: Table, test: Table] {
+  try {
+    return split(rows, how)
+  } catch (error) {
+    if (how.by === undefined || !(error instanceof WengertError) || error.code !== 'ERR_OPTION') throw error
+    const [why] = error.message.replace(/^split: expected by to be/, '--time takes').split('; format:')
+    throw new Misuse(`${why}; --kind ${how.by}=date:DD/MM/YYYY says how its dates are written`)
+  }
 }
 
 function isClasses(rows: Table, target: string, options: Given): boolean {

@@ -22,7 +22,7 @@ import {
   WengertError,
 } from '../index.js'
 import { answered, bytes, columns, type Flag, type Given, given, helpOf, Misuse, percent, short, thousands } from './arguments.js'
-import { type Choices, checkColumns, choicesOf, heading, specsOf, splitOf } from './choices.js'
+import { type Choices, checkColumns, choicesOf, heading, parted, specsOf, splitOf } from './choices.js'
 import { ejected } from './eject.js'
 import { constantModel, type Recipe, settled, type Trained, trainNetwork } from './network.js'
 import { formatOf, memoryLimit, readFlags, sizeOf, sourceOf, written } from './source.js'
@@ -210,7 +210,7 @@ async function run(options: Given): Promise<number> {
   if (wanted !== undefined) throw new Misuse(`--ignore leaves out the target '${wanted}': which of the two is it?`)
   const rows = cleaned(all.rows, targets, voice)
   const how = splitOf(rows, targets, options)
-  const [train, validation, test] = split(rows, how)
+  const [train, validation, test] = parted(rows, how)
   const leaks = leaksOf(train, targets, ignored, options, voice)
   const specs = specsOf(train, targets, [...ignored, ...leaks], options)
   const table = fitTable(train, { target: targets.length === 1 ? (targets[0] as string) : targets, columns: specs })

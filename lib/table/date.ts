@@ -24,22 +24,24 @@ export interface DateOptions {
  */
 export function date(options: DateOptions = {}): ColumnSpec<'date'> {
   checkOptions('date', options, ['format', 'optional'])
-  if (
-    options.format !== undefined &&
-    (typeof options.format !== 'string' || options.format === '' || options.format.length > longestFormat)
-  )
-    throw new WengertError('ERR_OPTION', `date: expected format to be a text such as 'DD.MM.YYYY', got ${describe(options.format)}`)
+  checkFormat('date', options.format)
   return { kind: 'date', ...options }
+}
+
+/** Errors: ERR_OPTION. */
+export function checkFormat(where: string, format: string | undefined): void {
+  if (format !== undefined && (typeof format !== 'string' || format === '' || format.length > longestFormat))
+    throw new WengertError('ERR_OPTION', `${where}: expected format to be a text such as 'DD.MM.YYYY', got ${describe(format)}`)
 }
 
 const day = 86_400_000
 const longestFormat = 60
 const year = 365.2425 * day
 
-/** A reader of texts in a format. Day.js is loaded when the first is made. */
-type Parser = (text: string) => number | undefined
+/** A reader of texts in a format, to milliseconds since 1970. Day.js is loaded when the first is made. */
+export type Parser = (text: string) => number | undefined
 
-function parserOf(format: string | undefined): Parser {
+export function parserOf(format: string | undefined): Parser {
   if (format === undefined) return dateIn
   const dayjs = dayjsOfFormats()
   return (text) => {

@@ -7,9 +7,11 @@ import type { InputsLike } from '../tensor/inputs.js'
 import { withMemoryErrors } from '../util/dtype.js'
 import { checkNumber, checkOptions, describe } from '../util/options.js'
 import { permutation, purposes } from '../util/random.js'
-import { textOf } from './category.js'
+import { countsOf, textOf } from './category.js'
 import { NumericColumn } from './column.js'
-import { Table } from './table.js'
+import { checkFormat, type DateOptions, date, parserOf } from './date.js'
+import { formOf } from './forms.js'
+import { type ColumnView, Table } from './table.js'
 
 /** How a table is parted. */
 export interface TableSplitOptions<Parts extends readonly number[] = readonly number[]> {
@@ -21,6 +23,8 @@ export interface TableSplitOptions<Parts extends readonly number[] = readonly nu
   stratify?: string
   /** A column of dates or numbers: the parts follow each other in its order. Rows of one moment stay together. */
   by?: string
+  /** How the texts of `by` write dates, in the letters of Day.js, such as 'DD/MM/YYYY'; told by all of them where left out. */
+  format?: string
   /** A column whose rows of one value stay together in a part, such as all visits of a patient. */
   groups?: string
 }
@@ -99,15 +103,36 @@ function byGroups(groups: readonly Uint32Array[], shares: readonly number[], see
   return parts
 }
 
-/** Parts in the order of a column; a cut never goes through rows of one value. */
-function byTime(where: string, rows: Table, name: string, shares: readonly number[]): number[][] {
-  const view = rows.column(name)
-  if (!(view.column instanceof NumericColumn))
+/** The values of a column as numbers that have an order, NaN where there is none. Errors: ERR_OPTION, ERR_DATA. */
+function timesOf(where: string, view: ColumnView, format: string | undefined): Float64Array {
+  if (view.column instanceof NumericColumn) return view.numbers()
+  const form = format === undefined ? formOf(view, [...countsOf(view).counts.keys()], false) : { spec: date({ format }), reason: '' }
+  if (form?.spec?.kind !== 'date')
     throw new WengertError(
       'ERR_OPTION',
-      `${where}: expected by to be a column of dates or numbers, got '${name}', which holds text; readTable's types: { ${JSON.stringify(name)}: 'date' } says where it does not`,
+      `${where}: expected by to be a column of dates or numbers, got '${view.name}', which holds text${form ? ` (${form.reason})` : ''}; format: 'DD/MM/YYYY' says how dates are written`,
     )
-  const times = view.numbers()
+  const told = (form.spec as DateOptions).format
+  const parse = parserOf(told)
+  return Float64Array.from({ length: view.length }, (_, i) => {
+    const value = view.at(i) as string | undefined
+    if (value === undefined) return Number.NaN
+    const time = parse(value)
+    if (time === undefined)
+      throw new WengertError(
+        'ERR_DATA',
+        `${where}: row ${i}, column '${view.name}': expected a date written as ${told}, got ${describe(value)}`,
+        {
+          actual: value,
+        },
+      )
+    return time
+  })
+}
+
+/** Parts in the order of a column; a cut never goes through rows of one value. */
+function byTime(where: string, rows: Table, name: string, shares: readonly number[], format: string | undefined): number[][] {
+  const times = timesOf(where, rows.column(name), format)
   const missing = times.findIndex(Number.isNaN)
   if (missing >= 0)
     throw new WengertError(
@@ -126,7 +151,10 @@ function byTime(where: string, rows: Table, name: string, shares: readonly numbe
   })
 }
 
-function checkChosen(where: string, rows: Table, { stratify, by, groups, seed = 0 }: FoldOptions): number {
+function checkChosen(where: string, rows: Table, { stratify, by, groups, format, seed = 0 }: FoldOptions): number {
+  checkFormat(where, format)
+  if (format !== undefined && by === undefined)
+    throw new WengertError('ERR_OPTION', `${where}: format says how the column of by writes dates; give by, too`)
   const chosen = Object.entries({ stratify, by, groups }).filter(([, name]) => name !== undefined)
   if (chosen.length > 1)
     throw new WengertError(
@@ -143,8 +171,8 @@ function checkChosen(where: string, rows: Table, { stratify, by, groups, seed = 
 
 function positionsOf(where: string, rows: Table, options: FoldOptions, shares: readonly number[]): number[][] {
   const seed = checkChosen(where, rows, options)
-  const { stratify, by, groups } = options
-  if (by !== undefined) return byTime(where, rows, by, shares)
+  const { stratify, by, groups, format } = options
+  if (by !== undefined) return byTime(where, rows, by, shares, format)
   const parts =
     groups !== undefined
       ? byGroups(groupsOf(rows, groups), shares, seed)
@@ -172,7 +200,7 @@ export function split<const Parts extends readonly number[]>(rows: Table, option
 export function split<X extends InputsLike>(data: DataLike<X>, options: SplitOptions): [train: Dataset<X>, test: Dataset<X>]
 export function split(data: AnyData | Table, options: SplitOptions | TableSplitOptions): unknown {
   if (!(data instanceof Table)) return withMemoryErrors('split', () => splitData(data, options as SplitOptions))
-  checkOptions('split', options, ['parts', 'seed', 'stratify', 'by', 'groups'])
+  checkOptions('split', options, ['parts', 'seed', 'stratify', 'by', 'format', 'groups'])
   const { parts } = (options ?? {}) as TableSplitOptions
   const valid = Array.isArray(parts) && parts.length > 1 && parts.every((share) => typeof share === 'number' && share > 0 && share < 1)
   if (!valid || Math.abs(parts.reduce((a, b) => a + b, 0) - 1) > 1e-9)
@@ -196,7 +224,7 @@ export function split(data: AnyData | Table, options: SplitOptions | TableSplitO
 export function folds(rows: Table, options: FoldOptions = {}): { train: Table; test: Table }[] {
   if (!(rows instanceof Table))
     throw new WengertError('ERR_VALUE', `folds: expected rows of readTable, got ${describe(rows)}`, { actual: rows })
-  checkOptions('folds', options, ['folds', 'seed', 'stratify', 'by', 'groups'])
+  checkOptions('folds', options, ['folds', 'seed', 'stratify', 'by', 'format', 'groups'])
   const k = checkNumber('folds', 'folds', options.folds ?? 5, { integer: true, min: 2, max: 1000 })
   const n = options.by === undefined ? k : k + 1
   const joined = (parts: readonly (readonly number[])[]) => Uint32Array.from(parts.flat()).sort()

@@ -332,6 +332,12 @@ describe('mistakes are answered, with their exit codes', () => {
     ],
     ['no file', () => ['train', 'nowhere.csv', '--target', 'a'], 1, /there is no such file/],
     ['ragged rows', () => ['train', write('ragged.csv', 'a,b\n1,2\n3\n'), '--target', 'b'], 1, /as many fields as in the first line/],
+    [
+      'a time in a form that is not clear',
+      () => ['train', write('unclear.csv', `day,y\n${'01/02/2024,a\n02/03/2024,b\n'.repeat(20)}`), '--target', 'y', '--time', 'day'],
+      64,
+      /--time takes .* got 'day', which holds text \(dates, and DD\/MM\/YYYY and MM\/DD\/YYYY .*--kind day=date:DD\/MM\/YYYY/,
+    ],
     ['a time that is text', () => ['train', 'churn.csv', '--target', 'churned', '--time', 'plan'], 64, /holds text/],
     ['no model', () => ['predict'], 64, /which model\?/],
     ['a model that is none', () => ['predict', 'churn.csv', 'new.csv'], 1, /of another format/],

@@ -55,6 +55,36 @@ describe('split', () => {
     expect(a.length + b.length + c.length).toBe(1000)
   })
 
+  describe('by time where dates are texts', () => {
+    const two = (n: number) => String(n).padStart(2, '0')
+    const written = (of: (date: Date) => string, count = 400) =>
+      readTable(Array.from({ length: count }, (_, i) => ({ i, day: of(new Date(Date.UTC(2024, 0, 1 + ((i * 37) % count)))) })))
+    const european = (d: Date) => `${two(d.getUTCDate())}/${two(d.getUTCMonth() + 1)}/${d.getUTCFullYear()}`
+    const order = Array.from({ length: 400 }, (_, i) => i).sort((a, b) => ((a * 37) % 400) - ((b * 37) % 400))
+
+    test('the way of writing is told by all values, or by format', async () => {
+      const days = await written(european)
+
+      for (const format of [undefined, 'DD/MM/YYYY']) {
+        const [past, future] = split(days, { parts: [0.75, 0.25], by: 'day', ...(format && { format }) })
+        expect([ids(past), ids(future)]).toEqual([order.slice(0, 300), order.slice(300)])
+      }
+    })
+
+    test('what is not clear is refused, with what to do', async () => {
+      const unclear = await written((d) => european(new Date(Date.UTC(2024, d.getUTCMonth(), 1 + (d.getUTCDate() % 12)))))
+      expect(() => split(unclear, { parts: [0.5, 0.5], by: 'day' })).toThrow('DD/MM/YYYY and MM/DD/YYYY read all of them')
+      const cut = ['DD/MM/YYYY', 'MM/DD/YYYY'].map((format) => split(unclear, { parts: [0.5, 0.5], by: 'day', format }).map(ids))
+      expect(cut[0]).not.toEqual(cut[1])
+      const days = await written(european)
+      expect(() => split(days, { parts: [0.5, 0.5], by: 'day', format: 'YYYY-MM-DD' })).toThrow(
+        "row 0, column 'day': expected a date written as YYYY-MM-DD, got '01/01/2024'",
+      )
+      expect(() => split(days, { parts: [0.5, 0.5], stratify: 'day', format: 'DD/MM/YYYY' })).toThrow('give by, too')
+      expect(() => split(days, { parts: [0.5, 0.5], by: 'day', format: 7 as never })).toThrow("such as 'DD.MM.YYYY', got 7")
+    })
+  })
+
   test('what cannot be', () => {
     expect(() => split(rows, { parts: [0.5, 0.6] })).toThrow('shares that are 1 together')
     expect(() => split(rows, { parts: [0.5, 0.5], stratify: 'rar' })).toThrow("did you mean 'rare'?")
