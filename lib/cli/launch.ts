@@ -1,6 +1,6 @@
 /** `wengert launch`: a program as several processes that train together, by the MPI launcher of this machine. */
 
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -39,25 +39,64 @@ function chosen(wanted: string | undefined): FoundLauncher {
   return found
 }
 
+/** How long a launcher may take once a rank has ended all of them. */
+const grace = 5000
+
+/** What a rank says that ends all. */
+const ends = /^wengert: .*; all \d+ ranks are ended$/m
+
+/**
+ * Ends a launcher that does not end by itself: over a network that is gone it waits for the other hosts for as long as TCP tries.
+ * Told twice, it ends at once.
+ */
+function endedSoon(child: ChildProcess, command: string): void {
+  const after = (ms: number, body: () => void) => setTimeout(body, ms).unref()
+  after(grace, () => {
+    process.stderr.write(
+      `wengert: ${command} has not ended within ${grace / 1000} s, and is ended; processes of a host that cannot be reached end by themselves\n`,
+    )
+    child.kill('SIGTERM')
+    after(1000, () => child.kill('SIGTERM'))
+    after(2000, () => child.kill('SIGKILL'))
+  })
+}
+
 /** Runs it, and says which rank was meant where the launcher names a process alone. */
 function started(file: string, args: readonly string[], environment: NodeJS.ProcessEnv, ranks: string): Promise<number> {
   return new Promise((resolve, reject) => {
-    const child = spawn(file, args, { stdio: ['inherit', 'pipe', 'inherit'], env: environment })
+    const child = spawn(file, args, { stdio: ['inherit', 'pipe', 'pipe'], env: environment })
     let tail = ''
+    let said = ''
+    let ending = false
     child.stdout.on('data', (piece: Buffer) => {
       process.stdout.write(piece)
       tail = (tail + piece.toString('latin1')).slice(-4000)
     })
+    child.stderr.on('data', (piece: Buffer) => {
+      process.stderr.write(piece)
+      said = (said + piece.toString('latin1')).slice(-4000)
+      if (ending || !ends.test(said)) return
+      ending = true
+      endedSoon(child, file)
+      // What it started on its way to other hosts may hold its streams.
+      child.once('exit', () => setTimeout(finish, 500, 1).unref())
+    })
     child.on('error', reject)
-    child.on('close', (code, signal) => {
+    child.on('close', (code, signal) => finish(code ?? (signal ? 1 : 0)))
+    let finished = false
+    const finish = (code: number): void => {
+      if (finished) return
+      finished = true
+      child.stdout.destroy()
+      child.stderr.destroy()
       const died = /PID (\d+) RUNNING AT (\S+)[\s\S]*?EXIT STRING: ([^\n]+)/.exec(tail)
       if (died) {
         const [, pid, host, how] = died
         const rank = namedIn(ranks).find((one) => one.pid === pid && one.host.split('.')[0] === host?.split('.')[0])
         if (rank) process.stderr.write(`wengert: rank ${rank.rank} on ${rank.host}: ${how}\n`)
       }
-      resolve(code ?? (signal ? 1 : 0))
-    })
+      resolve(code)
+    }
   })
 }
 

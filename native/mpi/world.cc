@@ -9,6 +9,7 @@
 #include <csignal>
 #include <unistd.h>
 #endif
+#include <system_error>
 
 namespace wengert {
 
@@ -25,6 +26,7 @@ constexpr std::chrono::milliseconds kRead{250};
 constexpr std::chrono::milliseconds kLook{100};
 constexpr double kLeftSeconds = 2;  // for one that has left
 constexpr std::chrono::milliseconds kAnswer{800};  // for the others' notes
+constexpr std::chrono::milliseconds kAbort{2000};  // in which MPI has to have ended this process
 constexpr std::chrono::milliseconds kInstead{1500};  // until another rank ends the world in the place of the first
 
 std::int64_t Now() {
@@ -92,7 +94,7 @@ void World::Watch(std::vector<std::string> hosts, double stall_seconds, bool yie
     hosts_ = std::move(hosts);
   }
   yields_.store(yields);
-  if (size_ == 1 || thread_.joinable()) return;
+  if (size_ == 1 || watching_.joinable()) return;
   // MPI holds on to what is being sent: these never move.
   sent_.reserve(static_cast<std::size_t>(size_) * 8);
   sends_.reserve(sent_.capacity());
@@ -103,7 +105,8 @@ void World::Watch(std::vector<std::string> hosts, double stall_seconds, bool yie
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
 #endif
-  thread_ = std::thread([this, stall_seconds] { Live(stall_seconds); });
+  watching_ = std::thread([this, stall_seconds] { Live(stall_seconds); });
+  if (concurrent_) corresponding_ = std::thread([this] { Correspond(); });
 #if !defined(_WIN32)
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 #endif
@@ -221,6 +224,18 @@ std::string World::Name(int rank) {
 }
 
 void World::Abort(const std::string& reason, int code) {
+  // Over a network that is gone MPI may try for ever, and whoever reads stderr may have ended.
+  try {
+    std::thread([code] {
+      std::this_thread::sleep_for(kRead + kAbort);
+      std::_Exit(code);
+    }).detach();
+  } catch (const std::system_error&) {
+#if !defined(_WIN32)
+    std::signal(SIGALRM, SIG_DFL);
+    alarm(std::chrono::ceil<std::chrono::seconds>(kRead + kAbort).count());
+#endif
+  }
   if (!ended_.exchange(true)) {
     Say("wengert: " + reason + "; all " + std::to_string(size_) + " ranks are ended\n");
     // Launchers drop what they have not yet read when they end the others.
@@ -237,10 +252,11 @@ void World::Finalize() {
     std::lock_guard<std::mutex> lock(mutex_);
     stop_ = true;
   }
-  wake_.notify_one();
-  if (thread_.joinable()) {
-    thread_.join();
-    if (concurrent_) Part();
+  wake_.notify_all();
+  if (watching_.joinable()) watching_.join();
+  if (corresponding_.joinable()) {
+    corresponding_.join();
+    Part();
   }
   mpi_.Finalize();
 }
@@ -265,23 +281,30 @@ void World::Part() {
       mpi_.Test(&send, &done, mpi_.no_status);
       all = all && done != 0;
     }
-    for (int r = 0; r < size_; r++) all = all && (r == rank_ || heard_[static_cast<std::size_t>(r)].kind == kLeft);
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      for (int r = 0; r < size_; r++) all = all && (r == rank_ || heard_[static_cast<std::size_t>(r)].kind == kLeft);
+    }
     if (all) return;
     std::this_thread::sleep_for(std::chrono::milliseconds(polls < 100 ? 1 : 10));
   }
 }
 
-// On the watching thread.
+bool World::Pause() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  return wake_.wait_for(lock, kLook, [this] { return stop_; });
+}
+
+// On the watching thread, which calls MPI to abort alone.
 void World::Live(double stall_seconds) {
   std::int64_t asked[kChannels] = {};  // the call that was asked about
   std::int64_t asked_at[kChannels] = {};
-  for (;;) {
+  while (!Pause()) {
+    bool left = false;
     {
-      std::unique_lock<std::mutex> lock(mutex_);
-      if (wake_.wait_for(lock, kLook, [this] { return stop_; })) return;
+      std::lock_guard<std::mutex> lock(mutex_);
+      left = std::any_of(heard_.begin(), heard_.end(), [](const Note& note) { return note.kind == kLeft; });
     }
-    if (concurrent_) Receive();
-    const bool left = std::any_of(heard_.begin(), heard_.end(), [](const Note& note) { return note.kind == kLeft; });
     const double patience = left ? std::min(stall_seconds, kLeftSeconds) : stall_seconds;
     for (int c = 0; c < kChannels; c++) {
       const Channel channel = static_cast<Channel>(c);
@@ -292,7 +315,7 @@ void World::Live(double stall_seconds) {
       if (asked[c] != call) {
         asked[c] = call;
         asked_at[c] = now;
-        if (concurrent_) Ask(channel, call);
+        wanted_[c].store(call);
         continue;
       }
       const std::chrono::nanoseconds gone(now - asked_at[c]);
@@ -306,6 +329,20 @@ void World::Live(double stall_seconds) {
       Abort(absent + " (" + Name(rank_) + " has waited for " + text + ")", 1);
     }
   }
+}
+
+// On the corresponding thread.
+void World::Correspond() {
+  std::int64_t asked[kChannels] = {};
+  do {
+    Receive();
+    for (int c = 0; c < kChannels; c++) {
+      const std::int64_t call = wanted_[c].load();
+      if (call == asked[c]) continue;
+      asked[c] = call;
+      Ask(static_cast<Channel>(c), call);
+    }
+  } while (!Pause());
 }
 
 // Tells the others that this rank waits.
@@ -327,7 +364,10 @@ void World::Receive() {
     Note note{};
     mpi_.Recv(&note, sizeof(Note), mpi_.byte, mpi_.any_source, kNoteTag, notes_, mpi_.no_status);
     if (note.rank < 0 || note.rank >= size_) continue;
-    heard_[static_cast<std::size_t>(note.rank)] = note;
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      heard_[static_cast<std::size_t>(note.rank)] = note;
+    }
     if (note.kind != kWaits || note.channel < 0 || note.channel >= kChannels) continue;
     const bool same = since_[note.channel].load() != 0 && calls_[note.channel].load() == note.call;
     if (same || left_ || sent_.size() == sent_.capacity()) continue;
@@ -342,7 +382,11 @@ std::string World::Absent(Channel channel, std::int64_t call, bool& first) {
   std::string names;
   for (int r = 0; r < size_; r++) {
     if (r == rank_) continue;
-    const Note& note = heard_[static_cast<std::size_t>(r)];
+    Note note{};
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      note = heard_[static_cast<std::size_t>(r)];
+    }
     const bool about = note.channel == channel && note.call == call;
     if (about && note.kind == kWaits) {
       if (r < rank_) first = false;

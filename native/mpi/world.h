@@ -2,8 +2,9 @@
 //
 // A collective is made by all ranks in the same order, channel by channel: the channels are communicators of their own, so
 // that trainings, what fits agree on between their blocks, and the user's own calls do not meet. A thread of the world's
-// own watches the clock: where a rank has waited for the others for too long, it asks who else waits, names who does not,
-// and ends them all. Whoever ends the world says why on stderr; MPI ends the other processes.
+// own watches the clock: where a rank has waited for the others for too long, another thread asks who else waits, the first
+// names who does not, and ends them all. It never calls MPI, which may hold its caller for ever where a host is cut off.
+// Whoever ends the world says why on stderr; MPI ends the other processes, and this one ends by itself where MPI cannot.
 #pragma once
 
 #include <atomic>
@@ -73,8 +74,11 @@ class World {
   // Waits until all of these are done, likewise.
   bool Complete(std::vector<MpiHandle>& requests);
   void Live(double stall_seconds);
+  void Correspond();
   void Part();
   void Ask(Channel channel, std::int64_t call);
+  // True once the watch is over; else after a while.
+  bool Pause();
   void Receive();
   std::string Absent(Channel channel, std::int64_t call, bool& first);
   std::string Name(int rank);
@@ -95,15 +99,17 @@ class World {
   std::atomic<bool> leaving_{false};
   std::atomic<bool> ended_{false};
 
-  // The watching thread's.
-  std::vector<Note> heard_;
-  std::vector<Note> sent_;
-  std::vector<MpiHandle> sends_;
-  std::mutex mutex_;
+  // What the watching thread wants the corresponding one to ask about: a call, 0 for none.
+  std::atomic<std::int64_t> wanted_[kChannels] = {};
+  std::mutex mutex_;  // of what follows, and of the hosts
   std::condition_variable wake_;
   bool stop_ = false;
+  std::vector<Note> heard_;
+  // The corresponding thread's.
+  std::vector<Note> sent_;
+  std::vector<MpiHandle> sends_;
   bool left_ = false;  // and its last note is that
-  std::thread thread_;
+  std::thread watching_, corresponding_;
 };
 
 }  // namespace wengert

@@ -1,10 +1,14 @@
 /**
  * A training in which rank 1 fails in the way that is asked for. Each rank that gets to it prints what its fit rejected with, and
- * the one that fails prints when: `failing at` and milliseconds.
+ * the one that fails prints when: `failing at` and milliseconds. A second argument is the command that
+ * pulls a cable; a third a file to which each rank adds its process.
  */
+import { execFileSync } from 'node:child_process'
+import { appendFileSync } from 'node:fs'
 import { distributed, FBGD, loss, MBSGD, nn, Random, tensor } from '../../dist/lib/index.js'
 
-const how = process.argv[2]
+const [, , how, pulling, pids] = process.argv
+if (pids) appendFileSync(pids, `${process.pid}\n`)
 await distributed.init({ stallSeconds: 2 })
 const rng = new Random(1)
 const x = rng.normal([64, 4])
@@ -37,6 +41,11 @@ const ways = {
   stall: () => new Promise(() => setInterval(() => {}, 1000)),
   loop: () => {
     for (;;);
+  },
+  // What it said has to get over first. The rank itself goes on, as far as it can.
+  cable: async () => {
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    execFileSync('sh', ['-c', pulling])
   },
   abort: () => setTimeout(() => stop.abort(new Error('enough')), 700),
   ...Object.fromEntries(Object.keys(trainers).map((name) => [name, () => {}])),

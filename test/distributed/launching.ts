@@ -1,6 +1,7 @@
 /** Programs of this folder under the launchers that this machine has. */
 
 import { execFile, execFileSync } from 'node:child_process'
+import { availableParallelism, loadavg } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { backend } from '../../lib/backend/select.js'
 
@@ -9,7 +10,7 @@ export type LauncherName = 'openmpi' | 'mpich' | 'launch openmpi' | 'launch mpic
 
 const cli = fileURLToPath(new URL('../../dist/lib/cli/main.js', import.meta.url))
 
-const commands: Record<LauncherName, readonly string[]> = {
+export const commands: Record<LauncherName, readonly string[]> = {
   openmpi: ['mpirun.openmpi', '--oversubscribe', '--bind-to', 'none'],
   mpich: ['mpirun.mpich'],
   'launch openmpi': [process.execPath, cli, 'launch', '--mpi', 'openmpi'],
@@ -43,7 +44,7 @@ export interface Ended {
   readonly hung: boolean
 }
 
-const environment = (more: Record<string, string>) => ({
+export const environment = (more: Record<string, string>) => ({
   ...process.env,
   ...more,
   OMPI_ALLOW_RUN_AS_ROOT: '1',
@@ -82,6 +83,9 @@ export function ended([file, ...rest]: readonly string[], more: Record<string, s
 
 /** The line of JSON that a program printed: what MPI carries its messages with may say something after it. */
 export const printed = (out: string): unknown => JSON.parse(out.split('\n').find((line) => line.startsWith('{')) ?? '')
+
+/** All have to end within five seconds: on a machine that has more to do than it can, of the seconds that it would have had. */
+export const secondsAllowed = (): number => 5 * Math.max(1, (loadavg()[0] as number) / availableParallelism())
 
 /** For tests that start processes. */
 export const long = { timeout: 300_000 }

@@ -1,12 +1,28 @@
 /** Ranks on two hosts, each with a network of its own: `npm run test:distributed:slow`. */
 
+import { spawn } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { follows, resultsOf } from './following.js'
-import { ended, lacking, programOf } from './launching.js'
+import { ended, environment, lacking, programOf, secondsAllowed } from './launching.js'
 import { hostless, TwoHosts } from './two-hosts.js'
 
 const slow = process.env.WENGERT_SLOW === '1'
 const long = { timeout: 300_000 }
+/** Of failing.mjs; what a rank does before it pulls the cable; and how long a launcher that does not end has before it is told to. */
+const [stallSeconds, before, grace] = [2, 0.2, 5]
+
+const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
+
+/** Whether a process runs: one that nobody has asked after since it ended does not. */
+const runs = (pid: string): boolean => existsSync(`/proc/${pid}`) && !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
+
+async function until(what: string, holds: () => boolean, seconds: number): Promise<void> {
+  for (const start = performance.now(); !holds(); await wait(50))
+    if (performance.now() - start > seconds * 1000) throw new Error(`${what}: not within ${seconds} s`)
+}
 
 for (const launcher of ['openmpi', 'mpich'] as const) {
   const missing = slow ? (lacking(launcher) ?? hostless()) : 'of the slow suite, WENGERT_SLOW=1'
@@ -27,6 +43,7 @@ for (const launcher of ['openmpi', 'mpich'] as const) {
 
     // A killed process is named by MPI's launcher: Open MPI gives the rank, MPICH the process.
     const killed = launcher === 'openmpi' ? /rank 1 .*on node \S+ exited on signal 9/s : /PID \d+ RUNNING AT \S+\n.*(signal 9|CODE: 9)/s
+    const waits = new Set(['stall', 'stop'])
     test.each([
       ['uncaught', /rank 1 on node-b threw Error: out of the blue/],
       ['stall', /rank 1 on node-b does something else/],
@@ -38,7 +55,48 @@ for (const launcher of ['openmpi', 'mpich'] as const) {
       expect(code).not.toBe(0)
       expect(out + err).toMatch(says)
       console.log(`${launcher} over two hosts, ${how}: ended after ${since.toFixed(1)} s`)
-      expect(since).toBeLessThan(12)
+      expect(since - (waits.has(how) ? stallSeconds : 0)).toBeLessThan(secondsAllowed())
+    })
+
+    const launches = launcher === 'openmpi' ? ([launcher, 'launch openmpi'] as const) : ([launcher] as const)
+    test.each(launches)('%s: a pulled cable ends every rank, in time and by name', long, async (by) => {
+      const folder = mkdtempSync(join(tmpdir(), 'wengert-cable-'))
+      const pids = join(folder, 'pids')
+      const there = hosts as TwoHosts
+      const { command, environment: more } = there.command(by)
+      const program = by === launcher ? programOf('failing.mjs') : programOf('failing.mjs').slice(1)
+      const [file, ...args] = [...command, ...program, 'cable', there.pulling, pids]
+      const child = spawn(file as string, args, { env: environment(more), stdio: ['ignore', 'ignore', 'pipe'] })
+      let err = ''
+      child.stderr.on('data', (piece) => {
+        err += piece
+      })
+      const code = new Promise<number | null>((resolve) => child.once('exit', (code, signal) => resolve(signal ? 1 : code)))
+      let ended = false
+      void code.then(() => {
+        ended = true
+      })
+      try {
+        await until('failing', () => /failing at \d+\n/.test(err), 60)
+        const ranks = readFileSync(pids, 'utf8').trim().split('\n')
+        expect(ranks.length).toBe(2)
+        await until('the end of all ranks', () => !ranks.some(runs), 60)
+        const since = (Date.now() - Number(/failing at (\d+)\n/.exec(err)?.[1])) / 1000 - before - stallSeconds
+        console.log(`${by} over two hosts, a pulled cable: both ranks ended ${since.toFixed(1)} s after the limit`)
+        expect(since).toBeLessThan(secondsAllowed())
+        expect(err).toMatch(/wengert: rank 1 on node-b does not answer: .* cannot be reached \(rank 0 on node-a has waited/)
+        // Open MPI's own launcher waits for the other host for as long as TCP tries, unless it is told twice to end.
+        for (let times = 0; by === 'openmpi' && times < 2 && !ended; times++) {
+          child.kill('SIGTERM')
+          await wait(1000)
+        }
+        await until('the end of the launcher', () => ended, grace + 3 * secondsAllowed())
+        expect(await code).not.toBe(0)
+      } finally {
+        child.kill('SIGKILL')
+        there.plug()
+        rmSync(folder, { recursive: true, force: true })
+      }
     })
   })
 }
