@@ -12,7 +12,7 @@ import { isPlainObject } from '../util/tree.js'
 import { checkPath, fileError } from './atomic.js'
 import { scanned } from './csv-records.js'
 
-/** What a table is read from: a path, a stream of bytes or texts (`process.stdin`), or records. */
+/** What a table is read from: a path, the bytes of a file, a stream or list of pieces of one (`process.stdin`), or records. */
 export type TableSource = string | AsyncIterable<unknown> | Iterable<unknown>
 
 /** How a table is read. */
@@ -197,10 +197,30 @@ async function* fromRecords(records: AsyncIterable<unknown> | Iterable<unknown>,
   }
 }
 
+const isText = (piece: unknown): boolean => typeof piece === 'string' || piece instanceof Uint8Array
+
 /** Chooses the reader by what the source is and how it begins. */
 async function* readInto(source: TableSource, s: Settings, into: RowSink): AsyncGenerator<void> {
   if (typeof source !== 'string' && Symbol.iterator in source) {
-    yield* fromRecords(source, into)
+    const pieces = (source instanceof Uint8Array ? [source] : source)[Symbol.iterator]()
+    const first = pieces.next()
+    const again = function* (): Generator<unknown> {
+      try {
+        for (let next = first; !next.done; next = pieces.next()) yield next.value
+      } finally {
+        pieces.return?.()
+      }
+    }
+    if (first.done || !isText(first.value)) yield* fromRecords(again(), into)
+    else {
+      yield* readInto(
+        (async function* () {
+          yield* again()
+        })(),
+        s,
+        into,
+      )
+    }
     return
   }
   const iterator = (typeof source === 'string' ? bytesOf(source, s) : source)[Symbol.asyncIterator]()
@@ -213,7 +233,7 @@ async function* readInto(source: TableSource, s: Settings, into: RowSink): Async
       await iterator.return?.()
     }
   }
-  if (first && !first.done && typeof first.value !== 'string' && !(first.value instanceof Uint8Array)) {
+  if (first && !first.done && !isText(first.value)) {
     yield* fromRecords(again(), into)
     return
   }

@@ -75,3 +75,27 @@ test.skipIf(!built)(`memory does not grow with the source${built ? '' : ' (skipp
   // 50 MB more of text.
   expect(many - few).toBeLessThan(30 * 2 ** 20)
 })
+
+test('rows and their x take less than two and a half times their text', async () => {
+  const rng = new Random(1)
+  const n = 20_000
+  const draws = Array.from({ length: 18 }, () => rng.uniform([n]).data)
+  const draw = (k: number, i: number) => (draws[k] as ArrayLike<number>)[i] as number
+  const line = (i: number) =>
+    [
+      ...Array.from({ length: 10 }, (_, k) => (k % 2 ? Math.floor(draw(k, i) * 1000) : (draw(k, i) * 100 - 50).toFixed(3))),
+      ...Array.from({ length: 6 }, (_, k) => (draw(10 + k, i) < 0.05 ? '' : `v${k}_${Math.floor(draw(10 + k, i) * 12)}`)),
+      new Date(Date.UTC(2020, 0, 1 + Math.floor(draw(16, i) * 1500))).toISOString().slice(0, 10),
+      `K${i}`,
+      draw(17, i) < 0.3 ? 'yes' : 'no',
+    ].join(',')
+  const names = [...Array.from({ length: 16 }, (_, k) => `c${k}`), 'day', 'id', 'y'].join(',')
+  const text = `${names}\n${Array.from({ length: n }, (_, i) => line(i)).join('\n')}\n`
+  const rows = await readTable([Buffer.from(text)])
+  const table = fitTable(rows, { target: 'y' })
+  const { x } = table(rows)
+  // One column of x for each column of numbers and for each of categories, whatever they become later.
+  expect(table.width).toBeGreaterThan(80)
+  expect(x.shape).toEqual([n, 21])
+  expect((rows.bytes + 4 * x.size) / text.length).toBeLessThan(2.5)
+})

@@ -229,3 +229,27 @@ test('a signal ends the reading', async () => {
   }
   await expect(readTable(source(), { signal: stop.signal })).rejects.toThrow('aborted')
 })
+
+test('bytes and lists of pieces are text, as streams of them are', async () => {
+  const text = 'a,b\n1,x\n2,y\n'
+  const bytes = new TextEncoder().encode(text)
+  const expected = [...(await csv(text))]
+  expect(expected).toEqual([
+    { a: 1, b: 'x' },
+    { a: 2, b: 'y' },
+  ])
+  const pieces = function* () {
+    yield bytes.subarray(0, 5)
+    yield bytes.subarray(5)
+  }
+  for (const source of [bytes, Buffer.from(text), [bytes], ['a,b\n1', ',x\n2,y\n'], pieces()])
+    expect([...(await readTable(source))]).toEqual(expected)
+  expect([...(await readTable(Buffer.from('{"a":1,"b":"x"}\n{"a":2,"b":"y"}\n')))]).toEqual(expected)
+  let asked = 0
+  const records = function* () {
+    for (;;) yield { a: asked++ }
+  }
+  const stop = new AbortController()
+  stop.abort(new Error('enough'))
+  await expect(readTable(records(), { signal: stop.signal })).rejects.toThrow('enough')
+})
