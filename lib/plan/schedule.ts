@@ -6,8 +6,8 @@
 import { stopGradientRow } from '../primitives/movement.js'
 import type { Accumulation } from './fold-updates.js'
 import { type Cluster, operandsOf } from './fuse.js'
-import { type Effect, type Graph, isLoop, type Node } from './graph.js'
-import { baseOf } from './views.js'
+import { type Effect, type Graph, hasParts, isLoop, type Node, sizeOfNode } from './graph.js'
+import { baseOf, isView } from './views.js'
 
 /** One kernel call to be, or a view (no call). `writes` maps values to the state slots or outputs they are written to directly. */
 export type Item =
@@ -151,12 +151,18 @@ function readsInPlace(cluster: Cluster, slot: number): boolean {
   })
 }
 
-/** Topological, the smallest recorded position first. */
+/** Whether an item makes one number at most: a view, or a scalar, which takes no memory worth saving. */
+const isSmall = ({ nodes }: Cluster): boolean => nodes.every((node) => isView(node) || (!hasParts(node) && sizeOfNode(node) <= 1))
+
+/**
+ * Topological, the smallest recorded position first. What is small comes as early as it can: the learning rate of an update is taken
+ * from its list when the whole backward pass has been recorded, and the update would wait for it with all that it reads.
+ */
 function sort(items: readonly Item[], after: ReadonlyMap<Item, ReadonlySet<Item>>): Item[] {
   const position = (item: Item): number => {
     switch (item.kind) {
       case 'cluster':
-        return (item.cluster.nodes[item.cluster.nodes.length - 1] as Node).id
+        return isSmall(item.cluster) ? -1 : (item.cluster.nodes[item.cluster.nodes.length - 1] as Node).id
       case 'accumulation':
         return item.accumulation.value.id
       default:

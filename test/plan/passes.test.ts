@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest'
 import { jsBackend } from '../../lib/backend/js/engine.js'
 import { elementwiseOps, type Program } from '../../lib/backend/program.js'
-import { add, full, grad, greater, mul, relu, sigmoid, softmaxCrossEntropy, sub, sum, type Tensor, tensor, vjp } from '../../lib/index.js'
+import { add, full, grad, greater, mul, relu, sigmoid, slice, softmaxCrossEntropy, sub, sum, type Tensor, tensor, vjp } from '../../lib/index.js'
 import { lowerFunction } from '../../lib/plan/plan.js'
 import type { InputSpec, Recorder } from '../../lib/plan/record.js'
 import { StateLayout } from '../../lib/plan/state-layout.js'
@@ -98,6 +98,26 @@ describe('passes', () => {
         .steps.filter((step) => step.kernel === 'matmul')
         .every((step) => step.scalars[1] === 0),
     ).toBe(true)
+  })
+
+  it('updates each weight as soon as its gradient can be made, also where the rate is taken from its list in the end', () => {
+    const layout = new StateLayout()
+    for (const name of ['u', 'v', 'w']) layout.add(name, [4, 4], 'float32')
+    const { program } = lowered(
+      [input('x', [8, 4]), input('rates', [2])],
+      (r) => {
+        const weights = [0, 1, 2].map((slot) => r.state(slot))
+        const loss = (...ws: Tensor[]) => sum(ws.reduce((x, w) => sigmoid(x.matmul(w)), r.input(0)))
+        const gradients = grad(loss, { argnums: [0, 1, 2] })(...weights) as unknown as Tensor[]
+        const rate = slice(r.input(1), 1)
+        weights.forEach((w, slot) => {
+          r.assign(slot, sub(w, mul(gradients[slot] as Tensor, rate)))
+        })
+      },
+      layout,
+    )
+    const products = program.steps.filter((step) => step.kernel === 'matmul').map(({ scalars }) => (scalars[1] === 1 ? 'update' : 'product'))
+    expect(products.slice(3)).toEqual(['product', 'update', 'product', 'update', 'update'])
   })
 
   it('writes state only after every reader of its old value', () => {
