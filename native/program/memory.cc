@@ -5,6 +5,7 @@
 #define NOMINMAX
 #include <windows.h>
 #else
+#include <sys/mman.h>
 #include <unistd.h>
 #endif
 
@@ -28,6 +29,14 @@ std::size_t MemoryLimit() {
   return limit;
 #else
   return static_cast<std::size_t>(1) << 40;
+#endif
+}
+
+void AskForHugePages([[maybe_unused]] void* begin, [[maybe_unused]] std::size_t bytes) {
+#if defined(MADV_HUGEPAGE)
+  const std::uintptr_t from = (reinterpret_cast<std::uintptr_t>(begin) + kHugePage - 1) / kHugePage * kHugePage;
+  const std::uintptr_t to = (reinterpret_cast<std::uintptr_t>(begin) + bytes) / kHugePage * kHugePage;
+  if (from < to) madvise(reinterpret_cast<void*>(from), to - from, MADV_HUGEPAGE);
 #endif
 }
 

@@ -12,6 +12,11 @@ namespace wengert {
 // What one program, state or copy may take at most: the physical memory of the machine.
 std::size_t MemoryLimit();
 
+// Asks the system to take memory that nobody has touched yet from pages of kHugePage, where it has such: of large blocks fewer
+// addresses are looked up and fewer pages faulted in. Nothing but speed depends on it.
+constexpr std::size_t kHugePage = std::size_t{2} << 20;
+void AskForHugePages(void* begin, std::size_t bytes);
+
 class Memory {
  public:
   static constexpr std::size_t kAlignment = 64;
@@ -24,6 +29,7 @@ class Memory {
     if (block_ == nullptr) throw std::bad_alloc();
     const std::uintptr_t address = reinterpret_cast<std::uintptr_t>(block_);
     data_ = static_cast<char*>(block_) + (kAlignment - address % kAlignment) % kAlignment;
+    if (bytes >= kHugePage) AskForHugePages(data_, bytes);
   }
   Memory(Memory&& other) noexcept { *this = std::move(other); }
   Memory& operator=(Memory&& other) noexcept {

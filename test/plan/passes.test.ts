@@ -3,7 +3,22 @@
 import { describe, expect, it } from 'vitest'
 import { jsBackend } from '../../lib/backend/js/engine.js'
 import { elementwiseOps, type Program } from '../../lib/backend/program.js'
-import { add, full, grad, greater, mul, relu, sigmoid, slice, softmaxCrossEntropy, sub, sum, type Tensor, tensor, vjp } from '../../lib/index.js'
+import {
+  add,
+  full,
+  grad,
+  greater,
+  mul,
+  relu,
+  sigmoid,
+  slice,
+  softmaxCrossEntropy,
+  sub,
+  sum,
+  type Tensor,
+  tensor,
+  vjp,
+} from '../../lib/index.js'
 import { lowerFunction } from '../../lib/plan/plan.js'
 import type { InputSpec, Recorder } from '../../lib/plan/record.js'
 import { StateLayout } from '../../lib/plan/state-layout.js'
@@ -116,7 +131,9 @@ describe('passes', () => {
       },
       layout,
     )
-    const products = program.steps.filter((step) => step.kernel === 'matmul').map(({ scalars }) => (scalars[1] === 1 ? 'update' : 'product'))
+    const products = program.steps
+      .filter((step) => step.kernel === 'matmul')
+      .map(({ scalars }) => (scalars[1] === 1 ? 'update' : 'product'))
     expect(products.slice(3)).toEqual(['product', 'update', 'product', 'update', 'update'])
   })
 
