@@ -37,7 +37,9 @@ export interface CollectiveProfile {
   readonly hidden: number
 }
 
-const turns = 5
+/** A program is run so often for a measurement; a long one, of which less is noise, less often. */
+const mostTurns = 5
+const turnsOf = (microseconds: number): number => Math.max(2, Math.min(mostTurns, Math.round(20_000 / microseconds)))
 /** How often a call is repeated where several processes have to repeat it alike. */
 const together = 16
 /** A measured stretch of repetitions lasts about so long, in microseconds, or this share of what runs before it. */
@@ -114,9 +116,10 @@ export function profileProgram(
     }
   }
   const meets = flatSteps(program.steps).some(({ kernel }) => kernel === 'allReduce')
+  let turns = 0
   const least = (time: () => number) => Math.min(...Array.from({ length: turns }, time))
   const microseconds = timed(program.steps, (whole) => {
-    whole()
+    turns = meets ? mostTurns : turnsOf(whole())
     return least(whole)
   })
   const alone = program.steps.map((step, i) => {
