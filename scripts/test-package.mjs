@@ -15,7 +15,7 @@ import { copyFileSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { commonJs, contents, costs, doctor, esm, fallback, types } from './package/checks.mjs'
+import { commonJs, contents, costs, doctor, esm, fallback, later, types } from './package/checks.mjs'
 import { addonScript, coresFor, forced, programOf } from './package/kernels.mjs'
 import { fetched, installBy, managers } from './package/managers.mjs'
 import { pack } from './package/pack.mjs'
@@ -159,6 +159,7 @@ async function all() {
     () => `${seconds.toFixed(1)} s with its dependencies, ${(sizeOf(join(project, 'node_modules')) / 1e6).toFixed(1)} MB in all`,
   )
   onRuntime(`Node ${process.versions.node}`, [process.execPath], project, wanted)
+  check('what is read later', () => later(project, folder))
   check('types', () => types(project, folder))
   missing(packed, registry)
   if (packed.binary) check('doctor', () => doctor(project, folder))

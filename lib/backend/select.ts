@@ -4,7 +4,7 @@ import type { WengertError } from '../errors.js'
 import { cachedBytes } from '../util/bounded-cache.js'
 import { checkChoice, checkNumber } from '../util/options.js'
 import type { Backend, BackendInfo, BackendName } from './backend.js'
-import { jsBackend } from './js/engine.js'
+import { loadJsBackend } from './js/load.js'
 import { loadNativeBackend } from './native/engine.js'
 
 let current: Backend | undefined
@@ -42,9 +42,9 @@ function checkThreads(): void {
 
 function select(name: BackendName | undefined, why: string): Backend {
   checkThreads()
-  const loaded = name === 'js' ? jsBackend : native()
+  const loaded = name === 'js' ? loadJsBackend() : native()
   if (loaded instanceof Error && name === 'native') throw loaded
-  const chosen = loaded instanceof Error ? jsBackend : loaded
+  const chosen = loaded instanceof Error ? loadJsBackend() : loaded
   if (loaded instanceof Error) warn(loaded)
   reason = loaded instanceof Error ? loaded.message : name === 'js' ? why : undefined
   if (threads !== undefined) chosen.setThreads(threads)

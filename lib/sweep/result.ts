@@ -1,8 +1,8 @@
 /** What came of a sweep: one row a trial, as data, as a table and as a page. */
 
 import { writeAtomic } from '../io/atomic.js'
-import { style } from '../train/report.js'
 import { escape, table as htmlTable } from '../train/report-charts.js'
+import { style } from '../train/report-style.js'
 import { short } from '../util/options.js'
 
 /** One trial, at the largest budget that it was given. */

@@ -59,6 +59,13 @@ WENGERT_INLINE void Load(V& v, const F* x) {
   __builtin_memcpy(&v, x, sizeof(V));
 }
 
+// The first `count` elements of a vector. Apart, since it is rare, and a tile has as many places that store as it has vectors.
+template <bool add, class F>
+[[gnu::noinline]] void StoreFirst(F* y, const F* v, std::size_t count) {
+#pragma GCC unroll 1
+  for (std::size_t i = 0; i < count; i++) y[i] = add ? y[i] + v[i] : v[i];
+}
+
 // `count` of a vector's elements to y; all of them where it has as many.
 template <bool add, class V, class F>
 WENGERT_INLINE void StoreSome(F* y, const V& v, std::size_t count) {
@@ -72,7 +79,9 @@ WENGERT_INLINE void StoreSome(F* y, const V& v, std::size_t count) {
     __builtin_memcpy(y, &sum, sizeof(V));
     return;
   }
-  for (std::size_t i = 0; i < count; i++) y[i] = add ? y[i] + v[i] : v[i];
+  F values[L];
+  __builtin_memcpy(values, &v, sizeof(V));
+  StoreFirst<add>(y, values, count);
 }
 
 }  // namespace

@@ -1,8 +1,8 @@
 /** What is checked of an installed package. Each check throws where it fails, and may give a short text for the report. */
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { bareEnvironment, quickStart, run, tsc } from './stage.mjs'
+import { bareEnvironment, quickStart, root, run, tsc } from './stage.mjs'
 
 const expectation = (name, expected, got) => new Error(`${name}: expected ${expected}, got ${JSON.stringify(got)}`)
 
@@ -83,6 +83,17 @@ export function types(project, folder) {
     run(process.execPath, [tsc, '-p', place], { env: bareEnvironment(folder) })
   }
   return kinds.map(([name]) => name).join(', ')
+}
+
+/** What the package reads in files of its own when it is called: scripts/package/later-parts.mjs, also where Node takes no binaries. */
+export function later(project, folder) {
+  const script = join(project, 'later-parts.mjs')
+  copyFileSync(join(root, 'scripts', 'package', 'later-parts.mjs'), script)
+  const told = [[], ['--no-addons']].map((flags) =>
+    run(process.execPath, [...flags, script], { cwd: project, env: bareEnvironment(folder) }).stdout.trim(),
+  )
+  if (told[0] !== told[1]) throw expectation('with --no-addons', told[0], told[1])
+  return told[0]
 }
 
 /** Where the package of this platform is missing: one warning that names it and the remedy, and the same result. */

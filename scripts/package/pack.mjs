@@ -1,58 +1,9 @@
 /** The packages as they would be published: the library, compiled apart and bundled, and one package for each platform's binary. */
-import { cpSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { dirname, join, relative } from 'node:path'
-import { rolldown } from 'rolldown'
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { bundle } from './node.mjs'
 import { packPlatforms } from './platforms.mjs'
 import { packFolder, root, run, tsc } from './stage.mjs'
-import { bundleWeb, importedBy, whole } from './web.mjs'
-
-/** The declarations that those given speak of, and they themselves: half of what is compiled. */
-function declarations(entries) {
-  const found = new Set()
-  const visit = (file) => {
-    if (found.has(file)) return
-    found.add(file)
-    for (const [, name] of readFileSync(file, 'utf8').matchAll(/(?:\bfrom |\bimport |\bimport\()['"](\.[^'"]+)\.js['"]/g))
-      visit(join(dirname(file), `${name}.d.ts`))
-  }
-  for (const entry of entries) visit(entry)
-  return found
-}
-
-/**
- * Joins the compiled modules: what the library imports into one file, core.js, which index.js hands on and the commands share; some
- * two hundred small files take five times as long to import. What is left is the parser's time, hence short names; functions
- * and classes keep theirs, which stacks and messages show. The declarations stay as they are, and dependencies outside.
- */
-async function bundle(dist) {
-  const dependencies = Object.keys(JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).dependencies)
-  const made = `${dist}.bundle`
-  const entry = join(dist, 'index.js')
-  const first = new Set()
-  const build = await rolldown({
-    input: { index: entry, 'cli/main': join(dist, 'cli', 'main.js') },
-    platform: 'node',
-    ...whole,
-    external: (name) => dependencies.some((one) => name === one || name.startsWith(`${one}/`)) || name.startsWith('node:'),
-    plugins: [importedBy(entry, first)],
-  })
-  await build.write({
-    dir: made,
-    format: 'esm',
-    codeSplitting: { groups: [{ name: 'core', test: (id) => first.has(id) }] },
-    chunkFileNames: ({ name }) => (name === 'core' ? 'core.js' : 'cli/[name].js'),
-    minify: { compress: true, mangle: { keepNames: true }, codegen: { removeWhitespace: true } },
-  })
-  await build.close()
-  await bundleWeb(dist, made)
-  for (const file of declarations(['index', 'web', 'web/predict'].map((name) => join(dist, `${name}.d.ts`)))) {
-    const to = join(made, relative(dist, file))
-    mkdirSync(dirname(to), { recursive: true })
-    cpSync(file, to)
-  }
-  rmSync(dist, { recursive: true })
-  renameSync(made, dist)
-}
 
 /**
  * Packs all into `folder`. Binaries are those of `npm run binaries`; where there is none for this platform, that of

@@ -38,7 +38,7 @@ export function packPlatforms(folder, version) {
       license: 'MIT',
       ...(repository ? { repository } : {}), // what npm's provenance is compared with
       ...fits(target),
-      engines: { node: '>=20.19' },
+      engines: { node: '^20.19.0 || >=22.12.0' },
       preferUnplugged: true, // Yarn: a binary cannot be loaded out of an archive
       main: 'wengert.node',
       files: ['wengert.node', 'licences'],

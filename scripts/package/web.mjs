@@ -71,6 +71,18 @@ export const importedBy = (entry, found) => ({
   },
 })
 
+/** Puts stand-ins in the place of modules, by a table of the kind above; `check` sees each import first. */
+export const replacing = (table, lib, extension = '.js', check = () => {}) => ({
+  name: 'stand-ins',
+  async resolveId(source, importer, options) {
+    check(source, importer)
+    if (!source.startsWith('.')) return null
+    const found = await this.resolve(source, importer, { ...options, skipSelf: true })
+    const instead = table[plain(found?.id, lib)]
+    return instead && instead.except !== plain(importer, lib) ? join(lib, `${instead.by}${extension}`) : found
+  },
+})
+
 /** One entry, whole: what it shares with the other is small beside what bundles of both would carry for each other. */
 async function bundleEntry(name, lib, to, extension) {
   const host = join(lib, 'web', `host${extension}`)
@@ -84,17 +96,10 @@ async function bundleEntry(name, lib, to, extension) {
     treeshake: { moduleSideEffects: (id) => sideEffects.has(plain(id, lib)) },
     transform: { inject: Object.fromEntries(['process', 'setImmediate', 'SharedArrayBuffer'].map((one) => [one, [host, one]])) },
     plugins: [
-      {
-        name: 'stand-ins',
-        async resolveId(source, importer, options) {
-          if (source.startsWith('node:'))
-            throw new Error(`${plain(importer, lib)} imports ${source}: give it a stand-in, or fetch it when it is used`)
-          if (!source.startsWith('.')) return null
-          const found = await this.resolve(source, importer, { ...options, skipSelf: true })
-          const instead = standIns[name][plain(found?.id, lib)]
-          return instead && instead.except !== plain(importer, lib) ? join(lib, `${instead.by}${extension}`) : found
-        },
-      },
+      replacing(standIns[name], lib, extension, (source, importer) => {
+        if (source.startsWith('node:'))
+          throw new Error(`${plain(importer, lib)} imports ${source}: give it a stand-in, or fetch it when it is used`)
+      }),
       importedBy(join(lib, `${name}${extension}`), first),
     ],
   })
