@@ -41,6 +41,13 @@ export function chainOfNode(node: Node): readonly ElementwiseOp[] {
 
 const computeType = (node: Node): 'float32' | 'float64' => (computesInFloat32(node.inputs, node) ? 'float32' : 'float64')
 
+/** Whether one has a node that is computed again later than what the other computes. */
+export function apartInTime(a: Cluster, b: Cluster): boolean {
+  const nodes = [...a.nodes, ...b.nodes]
+  const since = nodes.reduce((latest, node) => Math.max(latest, node.since ?? -1), -1)
+  return since >= 0 && nodes.some(({ id }) => id < since)
+}
+
 /** What a cluster reads from outside, without repetition. */
 export function operandsOf(cluster: Cluster): Node[] {
   const own = new Set(cluster.nodes)
@@ -55,7 +62,7 @@ export function fuse(graph: Graph): Cluster[] {
 
   /** Whether two clusters can be one kernel call: one grid, one compute type, within the kernel's limits. */
   const fits = (a: Cluster, b: Cluster): boolean => {
-    if (!sameShape(a.shape, b.shape) || a.compute !== b.compute) return false
+    if (!sameShape(a.shape, b.shape) || a.compute !== b.compute || apartInTime(a, b)) return false
     const nodes = [...a.nodes, ...b.nodes]
     const operands = operandsOf({ ...a, nodes })
     const arrays = operands.filter((node) => scalarConstant(node) === undefined)

@@ -55,6 +55,8 @@ export interface Node {
   scope: string
   /** Of an operation: it has several results, which `part`s of it are. */
   several?: boolean
+  /** Of one that is computed again: it joins no node before this one (see recompute.ts). */
+  since?: number | undefined
 }
 
 /** What a program leaves behind. */

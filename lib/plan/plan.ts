@@ -1,5 +1,5 @@
 /**
- * From a function to something that can be replayed: record → layouts → simplify → loops → pooled gradients → fold updates → grids → fuse → rowwise → schedule → lower → compile.
+ * From a function to something that can be replayed: record → layouts → simplify → loops → pooled gradients → fold updates → grids → recompute → fuse → rowwise → schedule → lower → compile.
  * Fusion comes after differentiation, so it never stands between a user and a second derivative.
  */
 

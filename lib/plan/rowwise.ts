@@ -11,7 +11,7 @@ import { wordsOf } from '../primitives/micro-ops.js'
 import { reshapeRow } from '../primitives/movement.js'
 import { isFloat } from '../util/dtype.js'
 import { around, foldGrid } from '../util/shape.js'
-import { type Cluster, chainOfNode, isElementwise, type Rows, reaches, spanOf } from './fuse.js'
+import { apartInTime, type Cluster, chainOfNode, isElementwise, type Rows, reaches, spanOf } from './fuse.js'
 import { consumersOf, type Graph, type Node, scalarConstant, sizeOfNode } from './graph.js'
 import { applies } from './patterns.js'
 
@@ -110,6 +110,7 @@ export function joinRows(graph: Graph, clusters: readonly Cluster[]): Cluster[] 
   /** Puts what `above` computes into the call of `below`, which it reads, where no other way leads from one to the other. */
   const join = (below: Cluster, above: Cluster, grid: Rows): boolean => {
     if (below === above || below.compute !== above.compute || (above.rows && !sameRows(above.rows, grid))) return false
+    if (apartInTime(below, above)) return false
     const nodes = withViews([...below.nodes, ...above.nodes])
     if (!within(grid, nodes)) return false
     absorb(below, withViews(below.nodes))
