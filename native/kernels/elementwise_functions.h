@@ -1,7 +1,7 @@
 // The functions that elementwise_ops.h is written with; for *_isa.cc only.
 #pragma once
 
-#include "math_wide.h"
+#include "math_double.h"
 
 namespace wengert {
 namespace WENGERT_ISA_NAMESPACE {
@@ -18,35 +18,18 @@ WENGERT_LIBM1(Ceil, ceil)
 WENGERT_LIBM1(Round, rint)
 WENGERT_LIBM1(Sqrt, sqrt)
 WENGERT_LIBM2(Fmod, fmod)
-// Of double alone: those of float are vectors (math_wide.h).
-#define WENGERT_LIBM64(Name, name) \
-  WENGERT_INLINE double Name(double x) { return __builtin_##name(x); }
-WENGERT_LIBM64(Expm1, expm1)
-WENGERT_LIBM64(Log1p, log1p)
-WENGERT_LIBM64(Sin, sin)
-WENGERT_LIBM64(Cos, cos)
-WENGERT_LIBM64(Tan, tan)
-WENGERT_LIBM64(Asin, asin)
-WENGERT_LIBM64(Acos, acos)
-WENGERT_LIBM64(Atan, atan)
-WENGERT_LIBM64(Sinh, sinh)
-WENGERT_LIBM64(Cosh, cosh)
-WENGERT_LIBM64(Asinh, asinh)
-WENGERT_LIBM64(Atanh, atanh)
-WENGERT_LIBM64(Erf, erf)
-// Below 1 there is none; musl finds one below −2²⁵, where x + √(x² − 1) is lost in rounding.
-WENGERT_INLINE double Acosh(double x) { return x >= 1 ? __builtin_acosh(x) : __builtin_nan(""); }
-WENGERT_INLINE double Pow(double x, double y) { return __builtin_pow(x, y); }
-WENGERT_INLINE double Atan2(double x, double y) { return __builtin_atan2(x, y); }
-
 // Far numbers are rare, and libm's: the loops of elementwise_isa.cc look for them first.
 WENGERT_INLINE float Sin(float x) { return wide::Far(x) ? __builtin_sinf(x) : wide::SinNear(x); }
 WENGERT_INLINE float Cos(float x) { return wide::Far(x) ? __builtin_cosf(x) : wide::CosNear(x); }
 WENGERT_INLINE float Tan(float x) { return wide::Far(x) ? __builtin_tanf(x) : wide::TanNear(x); }
+WENGERT_INLINE double Sin(double x) { return wide::Far(x) ? __builtin_sin(x) : wide::SinNear(x); }
+WENGERT_INLINE double Cos(double x) { return wide::Far(x) ? __builtin_cos(x) : wide::CosNear(x); }
+WENGERT_INLINE double Tan(double x) { return wide::Far(x) ? __builtin_tan(x) : wide::TanNear(x); }
 
 // The remainder with the sign of b.
 template <class F>
 WENGERT_INLINE F Mod(F a, F b) {
+  if (wide::Divides(a, b)) return wide::ModNear(a, b);
   const F rest = Fmod(a, b);
   return rest != F(0) && (rest < F(0)) != (b < F(0)) ? rest + b : rest;
 }

@@ -21,22 +21,41 @@ namespace {
   }
 WENGERT_ELEMENTWISE(WENGERT_DEFINE)
 
-// Circular functions of float: as vectors where no number is far.
-#define WENGERT_CIRCULAR(name, Name)                                                                   \
-  template <>                                                                                          \
-  void Map_##name<float>(std::size_t n, float* dst, const float* a, const float*, const float*) {     \
-    bool far = false;                                                                                  \
-    for (std::size_t i = 0; i < n; i++) far |= wide::Far(a[i]);                                        \
-    if (far) {                                                                                         \
-      for (std::size_t i = 0; i < n; i++) dst[i] = Name(a[i]);                                         \
-      return;                                                                                          \
-    }                                                                                                  \
-    WENGERT_IVDEP                                                                                      \
-    for (std::size_t i = 0; i < n; i++) dst[i] = wide::Name##Near(a[i]);                               \
+// Circular functions: as vectors where no number is far.
+#define WENGERT_CIRCULAR(F, name, Name)                                              \
+  template <>                                                                        \
+  void Map_##name<F>(std::size_t n, F* dst, const F* a, const F*, const F*) {        \
+    bool far = false;                                                                \
+    for (std::size_t i = 0; i < n; i++) far |= wide::Far(a[i]);                      \
+    if (far) {                                                                       \
+      for (std::size_t i = 0; i < n; i++) dst[i] = Name(a[i]);                       \
+      return;                                                                        \
+    }                                                                                \
+    WENGERT_IVDEP                                                                    \
+    for (std::size_t i = 0; i < n; i++) dst[i] = wide::Name##Near(a[i]);             \
   }
-WENGERT_CIRCULAR(sin, Sin)
-WENGERT_CIRCULAR(cos, Cos)
-WENGERT_CIRCULAR(tan, Tan)
+WENGERT_CIRCULAR(float, sin, Sin)
+WENGERT_CIRCULAR(float, cos, Cos)
+WENGERT_CIRCULAR(float, tan, Tan)
+WENGERT_CIRCULAR(double, sin, Sin)
+WENGERT_CIRCULAR(double, cos, Cos)
+WENGERT_CIRCULAR(double, tan, Tan)
+
+// Remainders: as vectors where all quotients are near.
+#define WENGERT_REMAINDER(F)                                                         \
+  template <>                                                                        \
+  void Map_mod<F>(std::size_t n, F* dst, const F* a, const F* b, const F*) {         \
+    bool near = true;                                                                \
+    for (std::size_t i = 0; i < n; i++) near &= wide::Divides(a[i], b[i]);           \
+    if (!near) {                                                                     \
+      for (std::size_t i = 0; i < n; i++) dst[i] = Mod(a[i], b[i]);                  \
+      return;                                                                        \
+    }                                                                                \
+    WENGERT_IVDEP                                                                    \
+    for (std::size_t i = 0; i < n; i++) dst[i] = wide::ModNear(a[i], b[i]);          \
+  }
+WENGERT_REMAINDER(float)
+WENGERT_REMAINDER(double)
 
 template <class F, class T>
 void Load(std::size_t n, F* dst, const void* src) {

@@ -1,7 +1,7 @@
 // Functions of float that are computed in double, by the vectors that the compiler makes of them; for *_isa.cc only. In double no
 // digits that a float could show are lost to cancellation, so each is one formula, and within one unit in the last place of the float;
 // erf alone is computed in float.
-// Functions of double are libm's (elementwise_functions.h).
+// Functions of double: math_double.h.
 //
 // Odd functions are made of |x| and take x's sign back, so that −0 stays −0. NaN fails every comparison and goes through.
 #pragma once

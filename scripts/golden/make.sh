@@ -1,9 +1,10 @@
 #!/bin/sh
-# Makes the golden values anew. Needs Python with PyTorch and NumPy; the tests need neither.
+# Makes the golden values anew. Needs Python with PyTorch, NumPy and mpmath; the tests need neither.
 set -e
 cd "$(dirname "$0")/../.."
 export PYTHONPATH=scripts/golden OMP_NUM_THREADS=1
 node scripts/golden/specs.mjs | python3 scripts/golden/ops.py
+python3 scripts/golden/functions.py
 python3 scripts/golden/training.py
 python3 scripts/golden/weights.py
 python3 scripts/golden/losses.py
