@@ -43,6 +43,8 @@ function processorsAllowed(): string {
   }
 }
 
+const existing = (path: string): boolean => builtin.fs().existsSync(path)
+
 const channels: Record<Channel, number> = { control: 1, user: 2 }
 const kinds = { barrier: 0, sum: 1, broadcast: 2, allToAll: 3 }
 
@@ -80,7 +82,7 @@ function seeToTheEnd(addon: Addon): void {
   })
   process.once('exit', (code) => {
     const waits = addon.worldWaits()
-    if (code === 0 && !waits) return addon.worldFinalize()
+    if (code === 0 && !waits) return addon.worldFinalize(true)
     if (fatal !== undefined) {
       // Node prints the error after this event, which it does not outlive.
       const text = fatal instanceof Error ? (fatal.stack ?? String(fatal)) : String(fatal)
@@ -101,6 +103,9 @@ function begin(launcher: Launcher): { addon: Addon; native: NativeWorld } {
   const { name, family, size } = launcher
   if (process.platform === 'win32')
     throw failed(`${name} started this process, but several train together on Linux and macOS only, not on Windows`)
+  // UCX, which MPICH may talk by, replaces the system's calls for memory while threads of Node use them: about one start in fifty ended in a
+  // crash. Only the fast networks' cards need it.
+  if (!existing('/sys/class/infiniband')) process.env.UCX_MEM_EVENTS ??= 'no'
   const native = addon.worldBegin(libraryFiles(family, process.env, process.platform))
   if (native.size === 0)
     throw failed(
@@ -173,7 +178,7 @@ export async function finalize(): Promise<void> {
   if (world().size > 1) {
     const { hosts, rank } = world()
     await world().barrier('control')
-    loadAddon().worldFinalize()
+    loadAddon().worldFinalize(false)
     enter({ ...alone, hosts: [hosts[rank] as string] })
   }
 }

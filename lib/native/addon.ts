@@ -109,7 +109,7 @@ export interface Addon {
   /** Says why on stderr and ends all ranks, this one first. */
   worldAbort(reason: string, code: number): void
   /** Waits for all ranks and leaves MPI. On the main thread. */
-  worldFinalize(): void
+  worldFinalize(ends: boolean): void
   /** Whether a collective is under way. */
   worldWaits(): boolean
 }

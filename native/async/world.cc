@@ -273,9 +273,10 @@ napi_value WorldAbort(napi_env env, napi_callback_info info) {
   });
 }
 
-napi_value WorldFinalize(napi_env env, napi_callback_info) {
+napi_value WorldFinalize(napi_env env, napi_callback_info info) {
   return Guard(env, [&]() -> napi_value {
-    World::instance().Finalize();
+    const Args args(env, info);
+    World::instance().Finalize(Napi::Value(env, args[0]).ToBoolean());
     return nullptr;
   });
 }

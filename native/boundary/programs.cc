@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "../mpi/world.h"
 #include "../program/pool.h"
 #include "boundary.h"
 #include "errors.h"
@@ -71,7 +72,8 @@ void AttachArrays(napi_env env, const Program& program, const Args& args, std::s
 void MakeReady(ProgramHandle& handle) {
   if (handle.binding) return;
   const Program& program = *handle.program;
-  if (!handle.arena) handle.arena = Memory(program.scratch_bytes());
+  const bool shared = program.meets && World::instance().shares();
+  if (!handle.arena) handle.arena = shared ? Memory::Shared(program.scratch_bytes()) : Memory(program.scratch_bytes());
   handle.row.resize(static_cast<std::size_t>(program.report));
   handle.binding = std::make_unique<Binding>(handle.program, handle.arena.data(), handle.row.data(), &Pool::instance());
   handle.Account(handle.arena.bytes());

@@ -27,6 +27,7 @@ constexpr std::chrono::milliseconds kLook{100};
 constexpr double kLeftSeconds = 2;  // for one that has left
 constexpr std::chrono::milliseconds kAnswer{800};  // for the others' notes
 constexpr std::chrono::milliseconds kAbort{2000};  // in which MPI has to have ended this process
+constexpr std::chrono::seconds kFinalize{10};  // likewise, once all ranks have come to their end
 constexpr std::chrono::milliseconds kInstead{1500};  // until another rank ends the world in the place of the first
 
 std::int64_t Now() {
@@ -94,7 +95,9 @@ void World::Watch(std::vector<std::string> hosts, double stall_seconds, bool yie
     hosts_ = std::move(hosts);
   }
   yields_.store(yields);
-  if (size_ == 1 || watching_.joinable()) return;
+  if (size_ == 1) return;
+  if (!hosts_.empty()) LayTables();
+  if (watching_.joinable()) return;
   // MPI holds on to what is being sent: these never move.
   sent_.reserve(static_cast<std::size_t>(size_) * 8);
   sends_.reserve(sent_.capacity());
@@ -110,6 +113,22 @@ void World::Watch(std::vector<std::string> hosts, double stall_seconds, bool yie
 #if !defined(_WIN32)
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 #endif
+}
+
+// All on one host add up in each other's memory. All ranks come here.
+void World::LayTables() {
+  const char* const wanted = std::getenv("WENGERT_SHARED_MEMORY");
+  const bool may = (wanted == nullptr || std::strcmp(wanted, "0") != 0) &&
+                   std::all_of(hosts_.begin(), hosts_.end(), [this](const std::string& host) { return host == hosts_.front(); });
+  const auto agree = [this](bool own) {
+    double refused = own ? 0 : 1;
+    return Sum(kControl, &refused, 1, true) && refused == 0;
+  };
+  const auto announce = [this](SharedPlace& place) { return Broadcast(kControl, &place, sizeof(place), 0); };
+  if (!agree(may)) return;
+  bool all = true;
+  for (const Channel channel : {kTraining, kUser}) all = tables_[channel].Lay(rank_, size_, announce, agree) && all;
+  shares_.store(all, std::memory_order_release);
 }
 
 std::string World::Version() const {
@@ -147,6 +166,10 @@ bool World::Complete(std::vector<MpiHandle>& requests) {
 bool World::Sum(Channel channel, void* data, std::int64_t length, bool doubles) {
   if (size_ == 1) return true;
   const Waiting waiting(*this, channel);
+  if (shares()) {
+    const Table::Outcome outcome = tables_[channel].Sum(data, length, doubles, yields_, leaving_);
+    if (outcome != Table::Outcome::kElsewhere) return outcome == Table::Outcome::kDone;
+  }
   // Trainings wait by spinning, which is fastest, unless that takes the processor from whom they wait for.
   if ((channel != kTraining || yields_) && !Gather(channel)) return false;
   char* at = static_cast<char*>(data);
@@ -245,7 +268,7 @@ void World::Abort(const std::string& reason, int code) {
   std::_Exit(code);
 }
 
-void World::Finalize() {
+void World::Finalize(bool ends) {
   if (!begun() || finalized_) return;
   finalized_ = true;
   {
@@ -258,7 +281,23 @@ void World::Finalize() {
     corresponding_.join();
     Part();
   }
+  // MPICH over UCX may wait for a connection that its other end has already closed.
+  static std::atomic<bool> finished{false};
+  if (ends) {
+    const std::string name = Name(rank_);
+    try {
+      std::thread([name] {
+        std::this_thread::sleep_for(kFinalize);
+        if (finished.load()) return;
+        Say("wengert: " + name + " leaves without MPI, which does not finalize; all ranks had come to their end\n");
+        std::_Exit(0);
+      }).detach();
+    } catch (const std::system_error&) {
+      // Then it is waited for.
+    }
+  }
   mpi_.Finalize();
+  finished.store(true);
 }
 
 // Tells the others that nothing more comes from here, and waits until they have said so: a note that nobody has taken would be

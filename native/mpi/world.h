@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "library.h"
+#include "table.h"
 
 namespace wengert {
 
@@ -32,6 +33,8 @@ class World {
   // On the main thread, and again once the ranks know each other. `hosts` names each rank's; ranks that share processors
   // wait without spinning where `yields`.
   void Watch(std::vector<std::string> hosts, double stall_seconds, bool yields);
+  // Whether ranks reach what others of them share: all are on one host, and the system lets them.
+  bool shares() const { return shares_.load(std::memory_order_acquire); }
   bool begun() const { return begun_.load(std::memory_order_acquire); }
 
   int rank() const { return rank_; }
@@ -54,8 +57,8 @@ class World {
 
   // Says why, and ends all ranks with an exit code other than 0. Never returns.
   [[noreturn]] void Abort(const std::string& reason, int code);
-  // On the main thread: waits for the others, and leaves MPI.
-  void Finalize();
+  // On the main thread: waits for the others, and leaves MPI. Where the process ends and MPI does not let it, it ends without.
+  void Finalize(bool ends);
   // Whether a collective is under way, from which this process cannot leave alone.
   bool waiting() const;
   // Lets collectives that wait for the others give up: the process exits.
@@ -73,6 +76,7 @@ class World {
   bool Gather(Channel channel);
   // Waits until all of these are done, likewise.
   bool Complete(std::vector<MpiHandle>& requests);
+  void LayTables();
   void Live(double stall_seconds);
   void Correspond();
   void Part();
@@ -91,6 +95,8 @@ class World {
   int rank_ = 0;
   int size_ = 1;
   std::vector<std::string> hosts_;
+  Table tables_[kChannels];
+  std::atomic<bool> shares_{false};
   MpiHandle comms_[kChannels] = {};
   MpiHandle notes_ = 0;
   std::mutex one_[kChannels];

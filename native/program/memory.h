@@ -7,6 +7,8 @@
 #include <new>
 #include <utility>
 
+#include "../mpi/shared.h"
+
 namespace wengert {
 
 // What one program, state or copy may take at most: the physical memory of the machine.
@@ -31,25 +33,40 @@ class Memory {
     data_ = static_cast<char*>(block_) + (kAlignment - address % kAlignment) % kAlignment;
     if (bytes >= kHugePage) AskForHugePages(data_, bytes);
   }
+  // The same, where other processes of this host reach it, if the system gives such memory.
+  static Memory Shared(std::size_t bytes) {
+    if (bytes > MemoryLimit()) throw std::bad_alloc();
+    Memory memory;
+    memory.data_ = bytes == 0 ? nullptr : static_cast<char*>(ShareMemory(bytes));
+    if (memory.data_ == nullptr) return Memory(bytes);
+    memory.bytes_ = bytes;
+    memory.shared_ = true;
+    return memory;
+  }
   Memory(Memory&& other) noexcept { *this = std::move(other); }
   Memory& operator=(Memory&& other) noexcept {
     std::swap(block_, other.block_);
     std::swap(data_, other.data_);
     std::swap(bytes_, other.bytes_);
+    std::swap(shared_, other.shared_);
     return *this;
   }
   Memory(const Memory&) = delete;
   Memory& operator=(const Memory&) = delete;
-  ~Memory() { std::free(block_); }
+  ~Memory() {
+    if (shared_) UnshareMemory(data_, bytes_);
+    std::free(block_);
+  }
 
   char* data() const { return data_; }
   std::size_t bytes() const { return bytes_; }
-  explicit operator bool() const { return block_ != nullptr; }
+  explicit operator bool() const { return data_ != nullptr; }
 
  private:
   void* block_ = nullptr;
   char* data_ = nullptr;
   std::size_t bytes_ = 0;
+  bool shared_ = false;
 };
 
 }  // namespace wengert

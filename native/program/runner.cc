@@ -6,6 +6,7 @@
 
 #include "pool.h"
 #include "../kernels/thresholds.h"
+#include "../mpi/world.h"
 
 namespace wengert {
 
@@ -167,7 +168,7 @@ void Runner::Begin(Block block) {
   if (bindings_.empty()) {
     std::size_t scratch = 0;
     for (const auto& program : programs_) scratch = std::max(scratch, program->scratch_bytes());
-    if (!arena_) arena_ = Memory(scratch);
+    if (!arena_) arena_ = meets_ && World::instance().shares() ? Memory::Shared(scratch) : Memory(scratch);
     std::vector<std::unique_ptr<Binding>> bindings;
     for (const auto& program : programs_) {
       bindings.push_back(std::make_unique<Binding>(program, arena_.data(), row_.data(), &Pool::instance()));

@@ -26,20 +26,41 @@ function report(what: string, took: readonly number[]): void {
 }
 
 const compiler = spawnSync('cc', ['--version']).status === 0 && process.platform === 'linux' ? undefined : 'a C compiler on Linux is needed'
+/** A library made of a file of this folder. */
+async function withLibrary(source: string, more: readonly string[], body: (library: string) => Promise<void>): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'wengert-library-'))
+  try {
+    const library = join(folder, 'libmpi.so')
+    execFileSync('cc', ['-shared', '-fPIC', '-w', '-o', library, fileURLToPath(new URL(source, import.meta.url)), ...more])
+    await body(library)
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
 describe.skipIf(compiler !== undefined)(`an MPI that does not answer${compiler ? `, skipped: ${compiler}` : ''}`, () => {
   test('a rank that waits ends by itself where MPI can neither send nor abort', long, async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'wengert-stuck-'))
-    try {
-      const library = join(folder, 'libstuck.so')
-      execFileSync('cc', ['-shared', '-fPIC', '-w', '-o', library, fileURLToPath(new URL('stuck-mpi.c', import.meta.url))])
+    await withLibrary('stuck-mpi.c', [], async (library) => {
       const { code, err, seconds } = await run(undefined, 1, 'failing.mjs', 'none', { WENGERT_MPI: library, OMPI_COMM_WORLD_SIZE: '2' })
-      expect(err).toMatch(/^wengert: rank 1 does not answer: .* \(rank 0 has waited for \d s\); all 2 ranks are ended\n$/)
+      expect(err).toMatch(/^wengert: rank 1 does not answer: .* \(rank 0 has waited for \d+ s\); all 2 ranks are ended\n$/)
       expect(code).toBe(1)
       expect(seconds - stallSeconds).toBeLessThan(secondsAllowed())
-    } finally {
-      rmSync(folder, { recursive: true, force: true })
-    }
+    })
   })
+
+  const missing = lacking('mpich')
+  test.skipIf(missing !== undefined)(
+    `ranks that are done end where MPI does not finalize${missing ? `, skipped: ${missing}` : ''}`,
+    long,
+    async () => {
+      await withLibrary('stuck-finalize.c', ['-l:libmpich.so.12'], async (library) => {
+        const { code, out, err, hung } = await run('mpich', 2, 'trajectories.mjs', 'chunks', '2', { WENGERT_MPI: library })
+        expect({ code, hung }).toEqual({ code: 0, hung: false })
+        expect(err).toMatch(/wengert: rank 1 on \S+ leaves without MPI, which does not finalize; all ranks had come to their end\n/)
+        expect(printed(out)).toBeDefined()
+      })
+    },
+  )
 })
 
 for (const launcher of ['openmpi', ...(slow ? (['mpich'] as const) : [])] as const) {
@@ -51,6 +72,9 @@ for (const launcher of ['openmpi', ...(slow ? (['mpich'] as const) : [])] as con
           await follows(which, ranks, await trajectories(launcher, ranks, which))
         })
       }
+      test(`${ranks} ranks follow it where MPI adds up instead of memory that they share`, long, async () => {
+        await follows('all', ranks, await trajectories(launcher, ranks, 'all', { WENGERT_SHARED_MEMORY: '0' }))
+      })
     }
 
     /** What rank 1 does, and what the message says of it. */

@@ -22,8 +22,12 @@ export function resultsOf({ code, out, err }: Ended): Record<string, Result> {
   return printed(out) as Record<string, Result>
 }
 
-export const trajectories = async (launcher: LauncherName | undefined, ranks: number, which: string): Promise<Record<string, Result>> =>
-  resultsOf(await run(launcher, ranks, 'trajectories.mjs', which, String(ranks)))
+export const trajectories = async (
+  launcher: LauncherName | undefined,
+  ranks: number,
+  which: string,
+  environment: Record<string, string> = {},
+): Promise<Record<string, Result>> => resultsOf(await run(launcher, ranks, 'trajectories.mjs', which, String(ranks), environment))
 
 /** Compares with one process; all ranks hold the same bits. */
 export async function follows(which: string, ranks: number, many: Record<string, Result>): Promise<void> {
