@@ -55,12 +55,15 @@ function isaHere(arch) {
   return /\bavx512vl\b/.test(flags) ? 'avx512' : /\bavx2\b/.test(flags) ? 'avx2' : 'baseline'
 }
 
-function kernels({ name, kernels: { command, env, minutes } }) {
+function kernels({ name, kernels: { command, env, flags = [], minutes } }) {
   const program = programOf(name)
   if (!program) return skip(`${name}, kernels`, `npm run binaries -- --only ${name} was not run on this machine`)
   const [os, arch] = name.split('-')
   for (const core of coresFor(os, arch, isaHere(arch))) {
-    const { status, stdout, stderr } = run([...command, program, core.names.join()], { env: { ...env, ...forced(core) }, minutes })
+    const { status, stdout, stderr } = run([...command, program, core.names.join(), ...flags], {
+      env: { ...env, ...forced(core) },
+      minutes,
+    })
     report(`${name}, kernels of ${core.names[0]}`, status === 0, status === 0 ? end(stdout) : `${status}\n${end(stdout + stderr)}`)
   }
 }

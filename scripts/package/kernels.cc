@@ -1,10 +1,13 @@
 // Products of the OpenBLAS that a binary holds, on the core that OPENBLAS_CORETYPE names, against plain loops. A program of its own:
 // a kernel that writes past its stack may go unnoticed in a larger one.
 //
-//   kernels CORE[,ALIAS] [--all]
+//   kernels CORE[,ALIAS] [--all | --thin]
 //
 // Every m, n and k from 1 to 1,024 beside two small sides, and squares: a selection of them up to 1,024, with --all every one. All
 // transposes, both types. The operands are small whole numbers, so every sum is exact and a result is right or wrong.
+//
+// --thin is for emulators, a hundred times as slow: of the sides each up to 64, those beside multiples of 128 and every 13th, and squares
+// up to 513. Transposes and types are all there, and sides longer than any block of a kernel.
 #include <cblas.h>
 
 #include <cstdint>
@@ -104,17 +107,21 @@ bool Try(int m, int n, int k) {
 }  // namespace
 
 int main(int count, char** arguments) {
-  if (count < 2) return std::printf("kernels CORE[,ALIAS] [--all]\n"), 2;
+  if (count < 2) return std::printf("kernels CORE[,ALIAS] [--all | --thin]\n"), 2;
   const bool all = count > 2 && std::strcmp(arguments[2], "--all") == 0;
+  const bool thin = count > 2 && std::strcmp(arguments[2], "--thin") == 0;
   const char* const core = openblas_get_corename();
   if (std::strstr(arguments[1], core) == nullptr) return std::printf("expected the core %s, got %s\n", arguments[1], core), 1;
   bool right = true;
-  for (int size = 1; right && size <= kMost; size++)
-    right = Try(size, 13, 29) && Try(13, size, 29) && Try(29, 13, size) && (size % 8 != 0 || Try(48, 64, size));
+  // Around the multiples at which kernels cut.
+  const auto beside = [](int size) { return size >= 127 && (size % 128 <= 1 || size % 128 == 127); };
   for (int size = 1; right && size <= kMost; size++) {
-    const int from = size % 128;  // around the multiples at which kernels cut
-    if (all || size <= 48 || (size >= 127 && (from == 127 || from == 0 || from == 1)) || size == 400) right = Try(size, size, size);
+    if (thin && size > 64 && !beside(size) && size % 13 != 0) continue;
+    right = Try(size, 13, 29) && Try(13, size, 29) && Try(29, 13, size) && (size % 8 != 0 || Try(48, 64, size));
   }
-  if (right) std::printf("%s: %ld products\n", core, products);
+  for (int size = 1; right && size <= (thin ? 513 : kMost); size++) {
+    if (all || size <= 48 || beside(size) || size == 400) right = Try(size, size, size);
+  }
+  if (right) std::printf("%s: %ld products%s\n", core, products, thin ? ", of thinned sides (--thin), all transposes, both types" : "");
   return right ? 0 : 1;
 }

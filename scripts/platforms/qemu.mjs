@@ -40,5 +40,5 @@ export const arm64 = {
     }
     return { command: [emulator, '-L', libraries, node], env }
   },
-  kernels: { command: [emulator, '-L', libraries], file: 'kernels-linux-arm64', env: {}, minutes: 90 }, // some minutes of a free processor
+  kernels: { command: [emulator, '-L', libraries], file: 'kernels-linux-arm64', env: {}, flags: ['--thin'], minutes: 30 },
 }
