@@ -124,6 +124,9 @@ function alike(ahead: LoopNode, back: LoopNode): Map<Node, Node> {
 const graphPart = (inputs: readonly Node[], loop: Node, index: number): Node | undefined =>
   inputs.find(({ origin, inputs: from }) => origin.kind === 'part' && origin.index === index && from[0] === loop)
 
+/** With commas. The first `toLocaleString` of a process reads a language, for longer than all of this takes. */
+const thousands = (n: number): string => String(Math.round(n)).replace(/\B(?=(\d{3})+$)/g, ',')
+
 function shareBetween(graph: Graph, ahead: LoopNode, back: LoopNode): void {
   const { body } = back.origin.loop
   const same = alike(ahead, back)
@@ -164,7 +167,6 @@ function shareBetween(graph: Graph, ahead: LoopNode, back: LoopNode): void {
   const chosen = ways[[recomputed, ...others].indexOf(least)] as ReturnType<typeof without>
   const names = (nodes: Iterable<Node>) =>
     [...new Set([...nodes].filter((node) => !isView(node)).map((node) => (isOp(node) ? node.origin.primitive.name : 'part')))].join(', ')
-  const moved = Math.round(least).toLocaleString('en')
   const { computed, used } = chosen
   const what = [
     ...(used.size > 0 ? [`reads stacks of ${names(used)}`] : []),
@@ -172,7 +174,7 @@ function shareBetween(graph: Graph, ahead: LoopNode, back: LoopNode): void {
   ]
   if (what.length > 0)
     back.origin.loop.notes.push(
-      `of the loop forward ${what.join(', ')} (about ${moved} elements moved an iteration; all again ${Math.round(recomputed).toLocaleString('en')})`,
+      `of the loop forward ${what.join(', ')} (about ${thousands(least)} elements moved an iteration; all again ${thousands(recomputed)})`,
     )
   for (const node of used) {
     const stack = stackOf(graph, ahead, same.get(node) as Node)
