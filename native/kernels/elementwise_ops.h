@@ -35,7 +35,7 @@
   X(asinh, 1, 44, Asinh(x)) \
   X(acosh, 1, 54, Acosh(x)) \
   X(atanh, 1, 35, Atanh(x)) \
-  X(erf, 1, 36, Erf(x)) \
+  X(erf, 1, 16, Erf(x)) \
   X(sigmoid, 1, 12, Sigmoid(x)) \
   X(logSigmoid, 1, 20, -Softplus(-x)) \
   X(softplus, 1, 20, Softplus(x)) \

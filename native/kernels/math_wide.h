@@ -139,7 +139,8 @@ WENGERT_INLINE float Acos(float x) {
 }
 WENGERT_INLINE float Atan(float x) { return CopySign(static_cast<float>(wide::Atan(Abs(x))), x); }
 
-// In float itself, within two units in the last place: a series of |x|, or 1 − e^−p(|x|), up to 4, from where a float is 1.
+// In float itself, within two units in the last place: a series of |x|, or 1 − 2^−p(|x|), up to 4, from where a float is 1. The power
+// is of 0 to −24, so that a series of its fraction and one factor make it.
 WENGERT_INLINE float Erf(float x) {
   const float a = Abs(x), z = a * a;
   float s = -5.88677358e-4f;
@@ -149,14 +150,23 @@ WENGERT_INLINE float Erf(float x) {
   s = Fma(s, z, -3.76124620e-1f);
   s = Fma(s, z, 1.28379151e-1f);
   const float t = a > 4.0f ? 4.0f : a;
-  float p = 1.07633605e-5f;
-  p = Fma(p, t, -3.18061473e-4f);
-  p = Fma(p, t, 3.62292561e-3f);
-  p = Fma(p, t, -2.37201992e-2f);
-  p = Fma(p, t, 1.06187627e-1f);
-  p = Fma(p, t, 6.35181487e-1f);
-  p = Fma(p, t, 1.12864101f);
-  return CopySign(a < 0.95f ? Fma(s, a, a) : 1.0f - Exp(-p * t), x);
+  float p = 1.552824687678367e-5f;
+  p = Fma(p, t, -4.588657175190747e-4f);
+  p = Fma(p, t, 5.22677693516016e-3f);
+  p = Fma(p, t, -3.422101214528084e-2f);
+  p = Fma(p, t, 1.5319636464118958e-1f);
+  p = Fma(p, t, 9.163731932640076e-1f);
+  p = Fma(p, t, 1.6282848119735718f);
+  const float v = -p * t;
+  const float sum = v + kRound32;
+  const float f = v - (sum - kRound32);
+  float e = 1.3218672247603536e-3f;
+  e = Fma(e, f, 9.671698324382305e-3f);
+  e = Fma(e, f, 5.550893023610115e-2f);
+  e = Fma(e, f, 2.4022237956523895e-1f);
+  e = Fma(e, f, 6.931468844413757e-1f);
+  e = Fma(e, f, 1.0f);
+  return CopySign(a < 0.95f ? Fma(s, a, a) : 1.0f - e * PowerOfTwo(sum), x);
 }
 
 // C's: the angle of (x, y), of any signs of zeros and infinities.
