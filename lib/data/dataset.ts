@@ -143,8 +143,8 @@ export class Dataset<X extends InputsLike = TensorLike> {
    * const data = await Dataset.fromImageFolder('pets', { decode, transform: toInput })
    */
   static async fromImageFolder(path: string, options: ImageFolderOptions): Promise<Dataset> {
-    const { x, y, classes } = await readImageFolder(path, options)
-    return new Dataset(x, y, { classes })
+    const { x, y, classes, shard } = await readImageFolder(path, options)
+    return new Dataset(x, y, { classes, shard })
   }
 
   /** The number of samples; of a shard, those that are here. */

@@ -2,11 +2,13 @@
 
 import { readdir } from 'node:fs/promises'
 import { extname, join } from 'node:path'
+import { partOfOption, rangeOf, type Shard, type ShardOption } from '../distributed/shard.js'
 import { WengertError } from '../errors.js'
 import { asTensor, type TensorLike } from '../tensor/creation.js'
 import { Tensor } from '../tensor/tensor.js'
 import { allocateShared } from '../util/dtype.js'
 import { checkOptions, describe, listed } from '../util/options.js'
+import { rowsBetween } from './shards.js'
 
 /** The bytes of an image, row by row, a pixel's channels together. */
 export interface Pixels {
@@ -27,6 +29,8 @@ export interface ImageFolderOptions {
   transform?: ((x: TensorLike) => Tensor) | undefined
   /** Endings of the files that are images, in lower case; those of the usual formats by default. Others are passed over. */
   extensions?: readonly string[] | undefined
+  /** Of several processes, 'auto' decodes this rank's range of the files alone; { rank, size } a part by its number. */
+  shard?: ShardOption | undefined
 }
 
 /** What `sharp` gives with `resolveWithObject`. */
@@ -94,8 +98,11 @@ async function decoded(file: string, decode: ImageFolderOptions['decode']): Prom
 }
 
 /** What `Dataset.fromImageFolder` is made of. */
-export async function readImageFolder(path: string, options: ImageFolderOptions): Promise<{ x: Tensor; y: Int32Array; classes: string[] }> {
-  checkOptions('fromImageFolder', options, ['decode', 'transform', 'extensions'])
+export async function readImageFolder(
+  path: string,
+  options: ImageFolderOptions,
+): Promise<{ x: Tensor; y: Int32Array; classes: string[]; shard?: Shard }> {
+  checkOptions('fromImageFolder', options, ['decode', 'transform', 'extensions', 'shard'])
   const { decode, transform, extensions = usual } = options ?? {}
   if (typeof path !== 'string' || path === '')
     throw new WengertError('ERR_VALUE', `fromImageFolder: path is the name of a folder, not ${describe(path)}`, { actual: path })
@@ -113,7 +120,11 @@ export async function readImageFolder(path: string, options: ImageFolderOptions)
     throw new WengertError('ERR_OPTION', `fromImageFolder: extensions are like '.png', in lower case, not ${describe(extensions)}`, {
       actual: extensions,
     })
-  const { classes, files } = await filesOf(path, extensions)
+  const part = partOfOption('fromImageFolder', options.shard)
+  const { classes, files: all } = await filesOf(path, extensions)
+  const [from, to] = rangeOf(part, all.length)
+  // Where a part has no file, the first one says what images are like.
+  const files = to > from ? all.slice(from, to) : all.slice(0, 1)
   let first: Pixels | undefined
   let x: Tensor | undefined
   for (let i = 0; i < files.length; i += atOnce) {
@@ -133,5 +144,7 @@ export async function readImageFolder(path: string, options: ImageFolderOptions)
       x.data.set(data, (i + k) * data.length)
     }
   }
-  return { x: x as Tensor, y: Int32Array.from(files, ([, label]) => label), classes }
+  const y = Int32Array.from(files, ([, label]) => label)
+  if (part.size === 1) return { x: x as Tensor, y, classes }
+  return { x: rowsBetween(x as Tensor, 0, to - from), y: y.subarray(0, to - from), classes, shard: { start: from, total: all.length } }
 }

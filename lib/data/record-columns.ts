@@ -1,5 +1,6 @@
 /** Numbers out of records by the names of their columns: nothing fitted, nothing guessed. */
 
+import { partOfOption, rangeOf, type Shard, type ShardOption } from '../distributed/shard.js'
 import { WengertError } from '../errors.js'
 import { fieldsOf, type Inputs, type Named, treeOf } from '../tensor/inputs.js'
 import { Tensor } from '../tensor/tensor.js'
@@ -24,8 +25,11 @@ export interface RecordColumns<X extends ColumnNames = ColumnNames> {
    * several inputs each may have its own: `{ ids: 'int32' }`.
    */
   dtype?: FloatDtype | 'int32' | Readonly<Record<string, FloatDtype | 'int32'>> | undefined
+  /** Of several processes, 'auto' keeps this rank's range of the records, all of which are given; { rank, size } a part by its number. */
+  shard?: ShardOption | undefined
 }
 
+type Range = readonly [from: number, to: number]
 type Records = readonly Readonly<Record<string, unknown>>[]
 
 function valueAt(records: Records, row: number, name: string): unknown {
@@ -43,14 +47,15 @@ function valueAt(records: Records, row: number, name: string): unknown {
   return record[name]
 }
 
-function numbersOf(records: Records, names: readonly string[], dtype: FloatDtype | 'int32'): Tensor {
-  const size = records.length * names.length
+/** Of the records from `from` up to `to`. */
+function numbersOf(records: Records, names: readonly string[], dtype: FloatDtype | 'int32', [from, to]: Range): Tensor {
+  const size = (to - from) * names.length
   const data = viewOf(dtype, new SharedArrayBuffer(Math.max(1, size) * bytesPerElement[dtype]), 0, size)
-  for (let i = 0; i < records.length; i++) {
+  for (let i = from; i < to; i++) {
     for (const [j, name] of names.entries()) {
       const given = valueAt(records, i, name)
       const value = typeof given === 'boolean' || typeof given === 'bigint' ? Number(given) : given
-      const at = i * names.length + j
+      const at = (i - from) * names.length + j
       if (typeof value === 'number') data[at] = value
       const whole = dtype === 'int32' ? data[at] === value : Number.isFinite(data[at])
       if (typeof value !== 'number' || !whole)
@@ -61,14 +66,20 @@ function numbersOf(records: Records, names: readonly string[], dtype: FloatDtype
         )
     }
   }
-  return new Tensor([records.length, names.length], dtype, data)
+  return new Tensor([to - from, names.length], dtype, data)
 }
 
-function classIndices(records: Records, name: string, given: readonly string[] | undefined): { y: Tensor; classes: readonly string[] } {
+function classIndices(
+  records: Records,
+  name: string,
+  given: readonly string[] | undefined,
+  [from, to]: Range,
+): { y: Tensor; classes: readonly string[] } {
   const labels = records.map((_, i) => String(valueAt(records, i, name)))
   const classes = given ?? [...new Set(labels)].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0))
   const places = new Map(classes.map((label, i) => [label, i]))
-  const y = Int32Array.from(labels, (label, i) => {
+  const y = Int32Array.from(labels.slice(from, to), (label, k) => {
+    const i = from + k
     const place = places.get(label)
     if (place === undefined)
       throw new WengertError(
@@ -81,7 +92,7 @@ function classIndices(records: Records, name: string, given: readonly string[] |
       )
     return place
   })
-  return { y: new Tensor([records.length], 'int32', y), classes }
+  return { y: new Tensor([to - from], 'int32', y), classes }
 }
 
 /** The type of each input. Errors: ERR_OPTION. */
@@ -103,13 +114,14 @@ interface Options {
   features?: readonly string[]
   classes?: readonly string[]
   weights?: Tensor
+  shard?: Shard
 }
 
 /** x, y, and what goes with them. Errors: ERR_OPTION, ERR_DATA, ERR_VALUE, ERR_LABEL naming record and column. */
 export function columnsOfRecords(given: Iterable<unknown>, columns: RecordColumns): { x: Inputs; y: Tensor; options: Options } {
   return withMemoryErrors('Dataset.fromRecords', () => {
-    checkOptions('Dataset.fromRecords', columns ?? {}, ['x', 'y', 'weights', 'classes', 'dtype'])
-    const { x, y, weights, classes, dtype = 'float32' } = columns ?? {}
+    checkOptions('Dataset.fromRecords', columns ?? {}, ['x', 'y', 'weights', 'classes', 'dtype', 'shard'])
+    const { x, y, weights, classes, dtype = 'float32', shard } = columns ?? {}
     const names = (value: unknown): value is readonly string[] =>
       Array.isArray(value) && value.length > 0 && value.every((name) => typeof name === 'string')
     const targets = typeof y === 'string' ? [y] : y
@@ -121,19 +133,25 @@ export function columnsOfRecords(given: Iterable<unknown>, columns: RecordColumn
       throw new WengertError('ERR_VALUE', `Dataset.fromRecords: expected records, got ${describe(given)}`, { actual: given })
     const records = [...given] as Records
     if (records.length === 0) throw new WengertError('ERR_DATA', 'Dataset.fromRecords: there are no records; give at least one record')
-    const features = treeOf(inputs.map(([name, columns], i) => [name, numbersOf(records, columns, dtypes[i] as FloatDtype | 'int32')]))
+    const part = partOfOption('Dataset.fromRecords', shard)
+    const range = rangeOf(part, records.length)
+    const rows = range[1] - range[0]
+    const features = treeOf(
+      inputs.map(([name, columns], i) => [name, numbersOf(records, columns, dtypes[i] as FloatDtype | 'int32', range)]),
+    )
     const text = targets.length === 1 && typeof valueAt(records, 0, targets[0] as string) === 'string'
     const target =
       text || classes
-        ? classIndices(records, targets[0] as string, classes)
-        : { y: numbersOf(records, targets, dtypes.includes('float64') ? 'float64' : 'float32') }
+        ? classIndices(records, targets[0] as string, classes, range)
+        : { y: numbersOf(records, targets, dtypes.includes('float64') ? 'float64' : 'float32', range) }
     return {
       x: features,
       y: target.y,
       options: {
         ...(Array.isArray(x) && { features: [...x] }),
         ...('classes' in target && { classes: target.classes }),
-        ...(weights !== undefined && { weights: numbersOf(records, [weights], 'float64').reshape([records.length]) }),
+        ...(weights !== undefined && { weights: numbersOf(records, [weights], 'float64', range).reshape([rows]) }),
+        ...(part.size > 1 && { shard: { start: range[0], total: records.length } }),
       },
     }
   })

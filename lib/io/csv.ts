@@ -27,7 +27,7 @@ import {
   tensorsOf,
 } from './csv-rows.js'
 import { readShard } from './csv-shard.js'
-import { sharedByRanks } from './text-range.js'
+import { ownRange, sharedByRanks } from './text-range.js'
 
 /** How a CSV file is read. */
 export interface CsvOptions {
@@ -68,6 +68,8 @@ export interface ReadCsvOptions extends CsvOptions {
 export interface StreamCsvOptions extends CsvOptions {
   /** Rows of a batch; the last may have fewer. */
   batchSize: number
+  /** 'auto': of several processes each streams its part of the file's bytes; types and means are of the whole file. */
+  shard?: 'auto' | undefined
 }
 
 const optionNames = ['target', 'header', 'delimiter', 'decimal', 'types', 'missing', 'missingValues', 'maxCategories', 'dtype']
@@ -203,9 +205,10 @@ async function surveyed(path: string, s: Settings): Promise<{ info: CsvInfo; clo
  * @example for await (const { x, y } of streamCsv('large.csv', { target: 'y', batchSize: 256 })) trainer.step(x, y)
  */
 export function streamCsv(path: string, options: StreamCsvOptions): CsvStream {
-  const s = settingsOf('streamCsv', options, ['batchSize'])
+  const s = settingsOf('streamCsv', options, ['batchSize', 'shard'])
   const batchSize = checkNumber('streamCsv', 'batchSize', options.batchSize, { integer: true, min: 1 })
   checkPath('streamCsv', path)
+  const parted = sharedByRanks('streamCsv', path, options.shard)
   let survey: ReturnType<typeof surveyed> | undefined
   const known = () => {
     survey ??= surveyed(path, s)
@@ -224,7 +227,8 @@ export function streamCsv(path: string, options: StreamCsvOptions): CsvStream {
       })
       let batch = begin()
       let filled = 0
-      for await (const { values, count } of rowsOf(path, s, closed)) {
+      const source = parted ? await ownRange(s.where, path, { quotes: true, head: true, delimiter: s.delimiter }) : path
+      for await (const { values, count } of rowsOf(source, s, closed)) {
         for (let row = 0; row < count; ) {
           const n = Math.min(count - row, size - filled)
           encodeRows(encoding, values, row * columns, n, batch.x, batch.y, filled)

@@ -1,10 +1,12 @@
 /** Where tables come from: CSV, JSON lines, records in memory or out of a database, one row at a time. */
 
+import { rangeOf } from '../distributed/shard.js'
+import { together, world } from '../distributed/world.js'
 import { WengertError } from '../errors.js'
 import { missingTexts } from '../table/cell.js'
 import { type CellBytes, cellText } from '../table/cells.js'
 import type { ColumnType } from '../table/column.js'
-import { type RowSink, type Table, TableBuilder } from '../table/table.js'
+import { type BuildOptions, type RowSink, type Table, TableBuilder } from '../table/table.js'
 import { memoryError, withMemoryErrors } from '../util/dtype.js'
 import { checkChoice, checkNumber, checkOptions, describe } from '../util/options.js'
 import { purposes, Stream } from '../util/random.js'
@@ -33,6 +35,11 @@ export interface ReadTableOptions {
   memory?: number | undefined
   /** Of the draws of the sample; 0 by default. */
   seed?: number | undefined
+  /**
+   * 'auto': of several processes each keeps its range of the rows, which together are what one process reads; outside of a launcher all
+   * of it. Each reads the whole source, twice: first types and the number of rows, with no row kept. A path, or an array of records.
+   */
+  shard?: 'auto' | undefined
   signal?: AbortSignal | undefined
 }
 
@@ -247,7 +254,18 @@ async function* readInto(source: TableSource, s: Settings, into: RowSink): Async
 }
 
 function checkRead(source: unknown, options: ReadTableOptions) {
-  checkOptions('readTable', options, ['format', 'delimiter', 'header', 'types', 'missingValues', 'sample', 'memory', 'seed', 'signal'])
+  checkOptions('readTable', options, [
+    'format',
+    'delimiter',
+    'header',
+    'types',
+    'missingValues',
+    'sample',
+    'memory',
+    'seed',
+    'shard',
+    'signal',
+  ])
   const { format, delimiter, header = true, types = {}, missingValues, sample, memory, seed = 0, signal } = options ?? {}
   const iterable = typeof source === 'object' && source !== null && (Symbol.asyncIterator in source || Symbol.iterator in source)
   if (typeof source !== 'string' && !iterable)
@@ -318,12 +336,41 @@ export async function readTable(source: TableSource, options: ReadTableOptions =
       for await (const _ of readInto(source, settings, builder)) signal?.throwIfAborted()
       return builder
     }
+    if (isParted(source, options)) return ownPart(source, settings, types)
     const builder = await read(types)
     const { mixed } = builder
     if (typeof source !== 'string' || mixed.size === 0) return builder.finish()
     // Read again, so that the texts are those of the file.
     return (await read(new Map([...Array.from(mixed.keys(), (name): [string, ColumnType] => [name, 'text']), ...types]))).finish(mixed)
   })
+}
+
+/** Whether processes hold parts. Errors: ERR_OPTION for what cannot be read twice, and for a sample. */
+function isParted(source: TableSource, { shard, sample, memory }: ReadTableOptions): boolean {
+  if (shard === undefined) return false
+  checkChoice('readTable', 'shard', shard, ['auto'] as const)
+  if (sample !== undefined || memory !== undefined)
+    throw new WengertError('ERR_OPTION', 'readTable: a sample is of the whole source: give shard, or sample and memory, not both')
+  if (typeof source !== 'string' && !Array.isArray(source))
+    throw new WengertError('ERR_OPTION', 'readTable: with shard the source is read twice: give a path or an array of records, not a stream')
+  return together()
+}
+
+/** This process's rows of a source: their number and their types are known once all of it has been seen. */
+async function ownPart(source: TableSource, settings: Settings, types: ReadonlyMap<string, ColumnType>): Promise<Table> {
+  const read = async (options: Pick<BuildOptions, 'types' | 'survey' | 'part'>): Promise<TableBuilder> => {
+    const builder = new TableBuilder({ ...options, missing: settings.missing, sample: undefined, draw: () => 0 })
+    for await (const _ of readInto(source, settings, builder)) settings.signal?.throwIfAborted()
+    return builder
+  }
+  const whole = await read({ types, survey: true })
+  const { seen: total, mixed } = whole
+  const names = [...whole.types.keys()]
+  const known = [...whole.types].flatMap(([name, type]) => (type ? [[name, type] as const] : []))
+  const missing = [...types.keys()].find((name) => !names.includes(name))
+  if (missing !== undefined || total === 0) return whole.finish()
+  const [start, end] = rangeOf(world(), total)
+  return (await read({ types: new Map(known), part: { shard: { start, total }, rows: end - start, names } })).finish(mixed)
 }
 
 /** Of `streamTable`. */

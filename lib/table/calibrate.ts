@@ -7,6 +7,7 @@ import { checkChoice, checkOptions, describe } from '../util/options.js'
 import { meanLogLoss, softmaxInto } from '../util/scores.js'
 import { type FittedTable, partsOf } from './fit.js'
 import { TablePredictor } from './predictor.js'
+import { refuseShard } from './shard.js'
 import type { Table } from './table.js'
 
 /**
@@ -21,6 +22,7 @@ import type { Table } from './table.js'
  */
 export function calibrate(model: Module, table: FittedTable, rows: Table): number {
   return withMemoryErrors('calibrate', () => {
+    refuseShard('calibrate', rows)
     if (table.task === 'numbers')
       throw new WengertError('ERR_OPTION', 'calibrate: the target is a number; probabilities are of classes and labels')
     const target = partsOf.get(table)?.target as NonNullable<ReturnType<typeof partsOf.get>>['target']

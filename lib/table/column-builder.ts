@@ -222,6 +222,19 @@ export class ColumnBuilder {
     for (const value of values) texts.push(Number.isNaN(value) ? '' : mixed.was === 'date' ? dateText(value) : String(value))
   }
 
+  /** What its cells are so far. */
+  get type(): ColumnType | undefined {
+    return this.#type
+  }
+
+  /** Lets its values go, up to a length, and keeps what is known of their type. */
+  forget(length: number): void {
+    this.length = length
+    this.#missing = 0
+    this.#numbers = undefined
+    this.#texts = undefined
+  }
+
   get bytes(): number {
     return (this.#numbers?.bytes ?? 0) + (this.#texts?.bytes ?? 0)
   }

@@ -8,6 +8,7 @@ import { type AnswerOptions, classAt } from './answers.js'
 import { type FittedTable, partsOf } from './fit.js'
 import { unscaled } from './number.js'
 import { TablePredictor } from './predictor.js'
+import { refuseShard } from './shard.js'
 import type { Table } from './table.js'
 import type { Target } from './target.js'
 
@@ -146,6 +147,7 @@ export async function scoreTable(
     const values: Float64Array[] = []
     const targets: ArrayLike<number>[] = []
     const add = (batch: Table) => {
+      refuseShard('scoreTable', batch)
       const known = batch.complete(...target.columns)
       if (known.length === 0) return
       values.push(predictor.values(known))

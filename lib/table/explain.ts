@@ -13,6 +13,7 @@ import type { Encoding, Raw } from './encoding.js'
 import { type FittedTable, partsOf } from './fit.js'
 import { TablePredictor } from './predictor.js'
 import { encodeRows } from './rows.js'
+import { refuseShard } from './shard.js'
 import { quantilesOf } from './statistics.js'
 import { type Table, unknownColumn } from './table.js'
 import type { Target } from './target.js'
@@ -96,6 +97,7 @@ function lossOf(target: Target, values: Float64Array, y: ArrayLike<number>, own:
 export function permutationImportance(model: Module, table: FittedTable, rows: Table, options: ImportanceOptions = {}): Importance[] {
   return withMemoryErrors('permutationImportance', () => {
     checkOptions('permutationImportance', options, ['repeats', 'rows', 'seed', 'outputs', 'threshold', 'temperature'])
+    refuseShard('permutationImportance', rows)
     const { repeats = 3, rows: most = 2000, seed = 0, ...answer } = options
     checkNumber('permutationImportance', 'repeats', repeats, { integer: true, min: 1, max: 100 })
     checkNumber('permutationImportance', 'rows', most, { integer: true, min: 2 })
@@ -172,6 +174,7 @@ export function partialDependence(
   return withMemoryErrors('partialDependence', () => {
     checkOptions('partialDependence', options, ['rows', 'outputs', 'threshold', 'temperature'])
     const { rows: most = 500, ...answer } = options
+    refuseShard('partialDependence', rows)
     const part = spaced(rows, most)
     const features = new Features(model, table, part, answer)
     const all = [...features.columns()]

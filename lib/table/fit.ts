@@ -14,6 +14,7 @@ import { guessColumn } from './guess.js'
 import { checkSpec, encodingFromJSON, fitColumn } from './kinds.js'
 import { RecordEncoder } from './records.js'
 import { encodeRows } from './rows.js'
+import { wholeTable } from './shard.js'
 import { Room, Table, unknownColumn } from './table.js'
 import { fitTarget, type Target, type Task, targetFromJSON } from './target.js'
 
@@ -115,6 +116,7 @@ function assemble(parts: Parts): FittedTable {
     encodeRows(encodings, rows, data as Float32Array, { known: records.names, unknown })
     return new Dataset(new Tensor([rows.length, inputs.length], dtype, data), y, {
       features: inputs,
+      ...(rows.shard && { shard: rows.shard }),
       ...(target.task === 'classes' && target.classes && { classes: target.classes }),
     })
   }
@@ -164,7 +166,7 @@ function reportText(report: readonly ColumnReport[]): string {
  * Fits the way from rows to features and targets on the training part alone: scales, categories, medians and words are
  * those of these rows, and nothing of others is looked at. What is not told of columns is guessed; `String(table)` says what.
  *
- * @param rows the training part
+ * @param rows the training part; of a shard (`readTable(path, { shard: 'auto' })`) all rows are fitted on, a column at a time, by every rank alike
  * @throws ERR_OPTION for a column that is not there, with the nearest name; ERR_DATA for a target of one class, or values of
  *   another kind, naming row and column
  * @example
@@ -189,7 +191,8 @@ export function fitTable(rows: Table, options: FitTableOptions): FittedTable {
     checkChoice('fitTable', 'dtype', dtype, ['float32', 'float64'] as const)
     const specs = new Map(Object.entries(columns).map(([name, spec]) => [name, checkSpec(name, spec)]))
     for (const name of specs.keys()) if (!rows.has(name)) throw unknownColumn('fitTable', 'column', name, rows.names)
-    const target = fitTarget(rows, targets as string[], specs)
+    const all = wholeTable('fitTable', rows)
+    const target = fitTarget(all, targets as string[], specs)
     const room = new Room()
     const encodings: Encoding[] = []
     const report: ColumnReport[] = []
@@ -199,7 +202,7 @@ export function fitTable(rows: Table, options: FitTableOptions): FittedTable {
         report.push({ name, role: 'target', kind: target.task, guessed: !spec, says: target.says, ...(spec && { spec }) })
         continue
       }
-      const view = rows.column(name)
+      const view = all.column(name)
       const given = specs.get(name)
       const { spec, reason } = given ? { spec: given, reason: undefined } : guessColumn(view, room)
       const guessed = given === undefined

@@ -5,6 +5,7 @@ import { withMemoryErrors } from '../util/dtype.js'
 import { describe } from '../util/options.js'
 import { textOf } from './category.js'
 import { NumericColumn } from './column.js'
+import { refuseShard } from './shard.js'
 import { quantilesOf } from './statistics.js'
 import { type ColumnView, Table } from './table.js'
 
@@ -117,6 +118,7 @@ function explainedNumbers(codes: Int32Array, count: number, y: Float64Array): Ex
 export function findLeaks(rows: Table, target: string): Leak[] {
   return withMemoryErrors('findLeaks', () => {
     if (!(rows instanceof Table)) throw new WengertError('ERR_VALUE', `findLeaks: expected rows of readTable, got ${describe(rows)}`)
+    refuseShard('findLeaks', rows)
     const goal = rows.column(target, 'target')
     const step = Math.max(1, rows.length / most)
     const positions: number[] = []

@@ -11,6 +11,7 @@ import { countsOf, textOf } from './category.js'
 import { NumericColumn } from './column.js'
 import { checkFormat, type DateOptions, date, parserOf } from './date.js'
 import { formOf } from './forms.js'
+import { wholeTable } from './shard.js'
 import { type ColumnView, Table } from './table.js'
 
 /** How a table is parted. */
@@ -211,7 +212,9 @@ export function split(data: AnyData | Table, options: SplitOptions | TableSplitO
         actual: parts,
       },
     )
-  return withMemoryErrors('split', () => tables('split', data, positionsOf('split', data, options as TableSplitOptions, parts)))
+  return withMemoryErrors('split', () =>
+    tables('split', data, positionsOf('split', wholeTable('split', data), options as TableSplitOptions, parts)),
+  )
 }
 
 /**
@@ -229,7 +232,7 @@ export function folds(rows: Table, options: FoldOptions = {}): { train: Table; t
   const n = options.by === undefined ? k : k + 1
   const joined = (parts: readonly (readonly number[])[]) => Uint32Array.from(parts.flat()).sort()
   return withMemoryErrors('folds', () => {
-    const positions = positionsOf('folds', rows, options, new Array(n).fill(1 / n))
+    const positions = positionsOf('folds', wholeTable('folds', rows), options, new Array(n).fill(1 / n))
     tables('folds', rows, positions)
     return Array.from({ length: k }, (_, i) => {
       const test = options.by === undefined ? i : i + 1

@@ -1,5 +1,7 @@
 /** A table: named columns of one length, of which a part may be looked at without being copied. */
 
+import { ownPositions } from '../data/shards.js'
+import type { Shard } from '../distributed/shard.js'
 import { WengertError } from '../errors.js'
 import { withMemoryErrors } from '../util/dtype.js'
 import { describe, nearest } from '../util/options.js'
@@ -14,6 +16,9 @@ const mostColumns = 10_000
 
 /** Cells of a table for each value in it: beyond, the source is no table, and would take memory for nothing. */
 const mostEmpty = 64
+
+/** Rows that a survey holds at a time. */
+const surveyed = 4096
 
 /** Room for the numbers of one column after the other. */
 export class Room {
@@ -98,6 +103,8 @@ export class Table {
     readonly mixed: ReadonlyMap<string, Mixed> = new Map(),
     /** How many rows the source had, where only a part of them was kept. */
     readonly seen: number = length,
+    /** Of a table of which each process holds a part: which of the rows are here. */
+    readonly shard?: Shard,
   ) {}
 
   /** The names of the columns, in order. */
@@ -130,8 +137,16 @@ export class Table {
     for (let i = 0; i < this.length; i++) yield this.record(i)
   }
 
-  /** The rows at the given positions, in that order. Errors: ERR_INDEX. */
+  /**
+   * The rows at the given positions, in that order; of a shard, positions of the whole, which have to grow: of them those are kept that
+   * are here. Errors: ERR_INDEX; ERR_DISTRIBUTED for another order of a shard's.
+   */
   take(positions: ArrayLike<number>): Table {
+    if (this.shard) {
+      const { own, shard } = ownPositions('table.take', this.shard, this.length, positions)
+      const rows = own.map((at) => (this.rows ? (this.rows[at] as number) : at))
+      return new Table(this.columns, rows.length, rows, this.mixed, rows.length, shard)
+    }
     return withMemoryErrors('table.take', () => {
       const rows = new Uint32Array(positions.length)
       for (let i = 0; i < positions.length; i++) {
@@ -148,11 +163,16 @@ export class Table {
 
   /** The first `n` rows, or fewer where there are fewer. */
   head(n = 5): Table {
-    return this.take(Uint32Array.from({ length: Math.min(n, this.length) }, (_, i) => i))
+    return this.take(Uint32Array.from({ length: Math.min(n, this.shard?.total ?? this.length) }, (_, i) => i))
   }
 
-  /** The rows in which none of the named columns is missing. Errors: ERR_OPTION. */
+  /** The rows in which none of the named columns is missing. Errors: ERR_OPTION; ERR_DISTRIBUTED for a shard, whose rows are counted. */
   complete(...names: string[]): Table {
+    if (this.shard)
+      throw new WengertError(
+        'ERR_DISTRIBUTED',
+        'table.complete: the table is a shard, and how many rows the others would keep is not known here; read the table without shard',
+      )
     const views = names.map((name) => this.column(name))
     const kept: number[] = []
     for (let i = 0; i < this.length; i++) if (views.every((view) => view.at(i) !== undefined)) kept.push(i)
@@ -162,7 +182,8 @@ export class Table {
   /** Without the named columns. Errors: ERR_OPTION for one that is not there. */
   without(...names: string[]): Table {
     for (const name of names) this.column(name)
-    return new Table(new Map([...this.columns].filter(([name]) => !names.includes(name))), this.length, this.rows, this.mixed)
+    const kept = new Map([...this.columns].filter(([name]) => !names.includes(name)))
+    return new Table(kept, this.length, this.rows, this.mixed, this.length, this.shard)
   }
 
   /** The bytes that the columns take, shared ones counted whole. */
@@ -205,6 +226,10 @@ export interface BuildOptions {
   memory?: number | undefined
   /** Draws of the sample. */
   draw: () => number
+  /** Keep none: only names and types are wanted, and the number of rows. */
+  survey?: boolean | undefined
+  /** What a survey has found: the rows that are kept of so many, and the columns. */
+  part?: { readonly shard: Shard; readonly rows: number; readonly names: readonly string[] } | undefined
   /** About how many rows the source has, where that can be told from what has been read of it. */
   expected?: Expected
 }
@@ -233,10 +258,12 @@ export class TableBuilder implements RowSink {
 
   constructor(readonly options: BuildOptions) {
     this.#missing = options.missing && new ByteSet(options.missing)
+    for (const name of options.part?.names ?? []) this.#add(name)
   }
 
   /** Declares the columns in order. Errors: ERR_FILE for a name given twice. */
   declare(names: readonly string[]): void {
+    if (this.options.part) return
     for (const name of names) {
       if (this.#places.has(name))
         throw new WengertError('ERR_FILE', `readTable: the column ${describe(name)} is there twice`, { actual: name })
@@ -257,8 +284,9 @@ export class TableBuilder implements RowSink {
   }
 
   #chosen(): boolean {
-    this.seen++
-    const { sample, memory, draw } = this.options
+    const { sample, memory, draw, part } = this.options
+    const row = this.seen++
+    if (part) return row >= part.shard.start && row < part.shard.start + part.rows
     if (sample === undefined && memory === undefined) return true
     const u = draw()
     if (u >= this.#share) return false
@@ -300,8 +328,9 @@ export class TableBuilder implements RowSink {
 
   /** Halves the share of rows that are kept, where there are too many. */
   #grown(): void {
-    const { sample = Number.POSITIVE_INFINITY, memory } = this.options
+    const { sample = Number.POSITIVE_INFINITY, memory, survey } = this.options
     this.#kept++
+    if (survey && this.#kept % surveyed === 0) for (const builder of this.#builders) builder.forget(this.#kept)
     const full = memory !== undefined && this.#kept % 1024 === 0 && this.#builders.reduce((sum, { bytes }) => sum + bytes, 0) > memory
     if (this.#kept <= sample && !full) return
     this.#share /= 2
@@ -321,6 +350,11 @@ export class TableBuilder implements RowSink {
     this.#kept = positions.length
   }
 
+  /** The columns and the types that they have so far; of none for one without any value. */
+  get types(): Map<string, ColumnType | undefined> {
+    return new Map(this.#builders.map(({ name, type }) => [name, type]))
+  }
+
   /** Columns in which text came after numbers or dates. */
   get mixed(): Map<string, Mixed> {
     return new Map(this.#builders.flatMap((builder) => (builder.mixed ? [[builder.name, builder.mixed] as const] : [])))
@@ -330,9 +364,10 @@ export class TableBuilder implements RowSink {
   finish(mixed: ReadonlyMap<string, Mixed> = this.mixed): Table {
     for (const name of this.options.types.keys())
       if (!this.#places.has(name)) throw unknownColumn('readTable', 'column (of types)', name, [...this.#places.keys()])
-    if (this.#kept === 0) throw new WengertError('ERR_DATA', 'readTable: the source has no rows')
+    const { part } = this.options
+    if (this.#kept === 0 && !part) throw new WengertError('ERR_DATA', 'readTable: the source has no rows')
     for (const builder of this.#builders) builder.fill(this.#kept)
     const columns = new Map(this.#builders.map((builder) => [builder.name, builder.finish()]))
-    return new Table(columns, this.#kept, undefined, mixed, this.seen)
+    return new Table(columns, this.#kept, undefined, mixed, part ? this.#kept : this.seen, part?.shard)
   }
 }

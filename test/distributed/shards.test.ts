@@ -3,12 +3,13 @@
  * under Open MPI; `npm run test:distributed:slow` adds MPICH, and three and four ranks.
  */
 
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { type LauncherName, lacking, long, printed, run } from './launching.js'
 import { nastyFiles } from './nasty-csv.js'
+import { tableFiles } from './table-files.js'
 
 const slow = process.env.WENGERT_SLOW === '1'
 const folder = mkdtempSync(join(tmpdir(), 'wengert-shards-'))
@@ -19,6 +20,14 @@ async function result<T>(launcher: LauncherName | undefined, ranks: number, name
   const { code, out, err } = await run(launcher, ranks, name, ...args)
   expect({ code, err: code === 0 ? '' : err }).toEqual({ code: 0, err: '' })
   return printed(out) as T
+}
+
+interface Fitted {
+  /** Whether all ranks say the same. */
+  same: boolean
+  out: Record<string, { state?: number[]; refused?: string[] } & Record<string, unknown>>
+  /** By rank. */
+  held: Record<string, { rows: number; bytes: number; total: number; decoded?: number }[]>
 }
 
 interface Learned {
@@ -75,6 +84,37 @@ for (const launcher of ['openmpi', ...(slow ? (['mpich'] as const) : [])] as con
     })
 
     for (const ranks of slow ? [2, 3, 4] : [2]) {
+      test(`${ranks} ranks fit tables, records and images on all rows, of which each holds its part`, long, async () => {
+        const files = join(folder, `${launcher}-tables-${ranks}`)
+        mkdirSync(files)
+        tableFiles(files)
+        const one = await result<Fitted>(undefined, 1, 'tables.mjs', files)
+        const many = await result<Fitted>(launcher, ranks, 'tables.mjs', files)
+        expect(many.same).toBe(true)
+        for (const [name, { state = [], refused, ...rest }] of Object.entries(many.out)) {
+          const { state: expected = [], ...whole } = one.out[name] as Fitted['out'][string]
+          // Medians, categories, words and what is said of them: the same, not nearly.
+          expect(rest, name).toEqual(whole)
+          expect(state.length, name).toBe(expected.length)
+          for (const [i, value] of state.entries()) expect(Math.abs(value - (expected[i] as number)), name).toBeLessThan(3e-6)
+          if (refused) expect(refused, name).toEqual(new Array(ranks).fill('ERR_DISTRIBUTED'))
+        }
+        for (const [name, held] of Object.entries(many.held)) {
+          const [{ bytes: all, total }] = one.held[name] as [Fitted['held'][string][number]]
+          expect(
+            held.reduce((n, { rows }) => n + rows, 0),
+            name,
+          ).toBe(total)
+          if (name === 'few.csv') continue
+          for (const { rows, bytes, decoded } of held) {
+            expect(Math.abs(rows - total / ranks), name).toBeLessThanOrEqual(name === 'stream' ? 3 : 1)
+            // What all ranks have besides is the dictionary of a column's texts.
+            if (name !== 'mixed.csv') expect(bytes / all, name).toBeLessThan(1.25 / ranks + 0.05)
+            if (decoded !== undefined) expect(decoded).toBe(rows)
+          }
+        }
+      })
+
       test(`${ranks} ranks learn from streams of unequal lengths as one process does`, long, async () => {
         const one = await result<Record<string, Learned>>(undefined, ranks, 'streams.mjs', `${ranks}`)
         const many = await result<Record<string, Learned>>(launcher, ranks, 'streams.mjs', `${ranks}`)
