@@ -1,5 +1,5 @@
 /**
- * Programs and modules made at random, compared compiled and eager on both engines:
+ * Programs, modules and models over sequences made at random, compared compiled and eager on both engines:
  *
  *   npm run test:random -- [--count N] [--from N]     10,000 from 0 by default
  *
@@ -25,6 +25,7 @@ const { status } = spawnSync(
     '--testTimeout=2000000000',
     'test/plan/random-programs.test.ts',
     'test/plan/random-modules.test.ts',
+    'test/nn/sequence-compositions.test.ts',
   ],
   {
     cwd: root,

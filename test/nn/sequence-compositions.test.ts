@@ -18,7 +18,7 @@ import { farthest } from '../support/tolerance.js'
 
 announce('compositions of sequence layers')
 
-const count = Number(process.env.WENGERT_RANDOM_COUNT ?? 24)
+const count = Number(process.env.WENGERT_RANDOM_COUNT ?? 16)
 const from = Number(process.env.WENGERT_RANDOM_FROM ?? 0)
 
 let folder: string
@@ -139,6 +139,27 @@ const demands: Record<string, (trial: Trial) => Promise<readonly Tensor[]> | rea
     await trained(t, new ReadingSteps(eager))
     t.same('fit', left, stateOf(eager), near(t.dtype, 200))
     return left
+  },
+
+  'trained sample by sample, and by a stream': async (t) => {
+    const options = () => ({ loss: t.task.loss, optimizer: t.task.optimizer() })
+    const [compiled, eager] = [t.task.make(t.dtype), t.task.make(t.dtype)]
+    for (const model of [compiled, new ReadingSteps(eager)])
+      await new w.SGD(model, options()).fit(t.data, { epochs: 1, seed: 5, divergence: false })
+    t.same('fit', stateOf(compiled), stateOf(eager), near(t.dtype, 200))
+    const [stepped, streamed] = [t.task.make(t.dtype), t.task.make(t.dtype)]
+    const { x, y } = t.data
+    const batches = function* () {
+      for (let i = 0; i < 2; i++) yield { x, y }
+    }
+    w.seed(t.number)
+    const stepping = new w.FBGD(stepped, options())
+    for (const batch of batches()) stepping.step(batch.x, batch.y)
+    w.seed(t.number)
+    await new w.FBGD(streamed, options()).fitStream(batches())
+    t.same('a stream', stateOf(streamed), stateOf(stepped), 0)
+    t.same('predicted apart', [await streamed.predictAsync(x)], [streamed.predict(x)], 0)
+    return stateOf(compiled)
   },
 
   'what is padding never counts': async (t) => {
