@@ -73,6 +73,9 @@ describe('the workflow of a release', () => {
     ])
     const nothing = missing(whole, { ...environment, NPM_TOKEN: '', NPM_REGISTRY_URL: '' })
     expect(nothing).toEqual([expect.stringMatching(/secret NPM_TOKEN/), expect.stringMatching(/variable NPM_REGISTRY_URL/)])
+    const elsewhere = missing({ version: '1.2.3' }, {})
+    expect(elsewhere[0]).toMatch(/not a run of the workflow/)
+    expect(elsewhere.join(' ')).not.toContain('undefined')
   })
 
   test('finds the runtimes as npm names them for each platform', () => {

@@ -62,8 +62,8 @@ export async function bundle(dist) {
     minify: { compress: true, mangle: { keepNames: true }, codegen: { removeWhitespace: true } },
   })
   await build.close()
-  await bundleWeb(dist, made)
   finish(made)
+  await bundleWeb(dist, made)
   for (const file of declarations(['index', 'web', 'web/predict'].map((name) => join(dist, `${name}.d.ts`)))) {
     const to = join(made, relative(dist, file))
     mkdirSync(dirname(to), { recursive: true })

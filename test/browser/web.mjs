@@ -101,5 +101,5 @@ check('a model through its bytes', told.kept === 0, told.kept)
 check('files are refused', told.refused === 'ERR_FILE', told.refused)
 console.log(`largest difference ${difference.toExponential(1)}; SharedArrayBuffer in the page: ${told.shared}`)
 await new Promise((resolve) => child.on('exit', resolve))
-rmSync(folder, { recursive: true, force: true })
+rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 })
 process.exitCode = failures.length > 0 ? 1 : 0
