@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #endif
 
@@ -47,7 +48,8 @@ std::uint64_t DrawNumber() {
 
 void* ShareMemory(std::size_t bytes) {
   const std::uint64_t number = DrawNumber();
-  const int file = memfd_create(NameOf(number).c_str(), MFD_CLOEXEC);
+  // Asked of the kernel: glibc has the function since 2.27 only.
+  const int file = static_cast<int>(syscall(SYS_memfd_create, NameOf(number).c_str(), MFD_CLOEXEC));
   if (file < 0) return nullptr;
   void* const data =
       ftruncate(file, static_cast<off_t>(bytes)) == 0 ? mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0) : MAP_FAILED;
