@@ -1,5 +1,5 @@
 /** Joins the compiled modules of the library into few files, as they are published. */
-import { cpSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { rolldown } from 'rolldown'
 import { finish } from './letters.mjs'
@@ -15,6 +15,9 @@ const later = {
     ),
   ),
 }
+
+/** Declarations of which nobody imports a name: what they say is read in the sources. */
+const inner = /^(plan\/(?!profile)|util\/(?!dtype|shape)|backend\/program)/
 
 /** The declarations that those given speak of, and they themselves: half of what is compiled. */
 function declarations(entries) {
@@ -67,7 +70,8 @@ export async function bundle(dist) {
   for (const file of declarations(['index', 'web', 'web/predict'].map((name) => join(dist, `${name}.d.ts`)))) {
     const to = join(made, relative(dist, file))
     mkdirSync(dirname(to), { recursive: true })
-    cpSync(file, to)
+    const text = readFileSync(file, 'utf8')
+    writeFileSync(to, inner.test(relative(dist, file)) ? text.replace(/^\s*\/\*\*[\s\S]*?\*\/\n/gm, '') : text)
   }
   rmSync(dist, { recursive: true })
   renameSync(made, dist)

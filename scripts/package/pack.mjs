@@ -13,7 +13,7 @@ import { packFolder, root, run, tsc } from './stage.mjs'
 export async function pack(folder) {
   const stage = join(folder, 'stage')
   mkdirSync(stage, { recursive: true })
-  for (const name of ['README.md', 'LICENSE', 'CHANGELOG.md']) cpSync(join(root, name), join(stage, name))
+  for (const name of ['README.md', 'LICENSE']) cpSync(join(root, name), join(stage, name))
   run(process.execPath, [tsc, '-p', join(root, 'tsconfig.json'), '--outDir', join(stage, 'dist')])
   for (const name of ['bench', 'examples']) rmSync(join(stage, 'dist', name), { recursive: true, force: true })
   await bundle(join(stage, 'dist', 'lib'))
