@@ -69,8 +69,16 @@ function kernels({ name, kernels: { command, env, flags = [], minutes } }) {
 }
 
 /** The counts of the test runner, and each failure. */
-function tests(name, { command, env }) {
-  const args = ['node_modules/vitest/vitest.mjs', 'run', '--pool=forks', '--maxWorkers=1', '--reporter=verbose', ...values.tests]
+function tests(name, { command, env, tests: further = [] }) {
+  const args = [
+    'node_modules/vitest/vitest.mjs',
+    'run',
+    '--pool=forks',
+    '--maxWorkers=1',
+    '--reporter=verbose',
+    ...further,
+    ...values.tests,
+  ]
   const { status, late, stdout, stderr } = run([...command, ...args], { env: { ...env, NO_COLOR: '1' }, minutes: 120 })
   const number = (kind) => Number(new RegExp(`^ +Tests .*?(\\d+) ${kind}`, 'm').exec(stdout)?.[1] ?? 0)
   const failures = stdout.split('\n').filter((line) => /^ +(×|FAIL)/.test(line))

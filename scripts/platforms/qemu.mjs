@@ -38,7 +38,7 @@ export const arm64 = {
       NODE_PATH: testRunner(bindings, 'linux', 'arm64', 'glibc').join(':'),
       WENGERT_ADDON: released('linux-arm64', 'wengert.glibc.node'),
     }
-    return { command: [emulator, '-L', libraries, node], env }
+    return { command: [emulator, '-L', libraries, node], env, tests: ['--testTimeout=900000', '--hookTimeout=900000'] } // a hundred times as slow
   },
   kernels: { command: [emulator, '-L', libraries], file: 'kernels-linux-arm64', env: {}, flags: ['--thin'], minutes: 30 },
 }
