@@ -1,6 +1,6 @@
 /** Stands for what transforms do with whole data sets in the bundle of `wengert/web/predict`, which has none. */
 
-import type { wholeTensor as ofShards } from '../data/shards.js'
+import type * as shards from '../data/shards.js'
 import type * as sets from '../data/transform-data.js'
 import { WengertError } from '../errors.js'
 
@@ -10,4 +10,6 @@ const refuse = (where: string): never => {
 
 export const transformData: typeof sets.transformData = refuse
 export const trainingFeatures: typeof sets.trainingFeatures = refuse
-export const wholeTensor: typeof ofShards = refuse
+export const wholeTensor: typeof shards.wholeTensor = refuse
+/** A table of records is no shard. */
+export const ownPositions: typeof shards.ownPositions = refuse
