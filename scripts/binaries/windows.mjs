@@ -7,16 +7,16 @@ import { join } from 'node:path'
 import { made } from './archives.mjs'
 import { packageOf, root, run } from './common.mjs'
 
-/** Import libraries: of Node's functions, for binding at first use, with the hook that names the host; of two of the system's. */
+/** Import libraries: of Node's functions, for binding at first use, with the hook that names the host; of some of the system's. */
 const host = ({ tools }) =>
-  made('windows-host-2', (folder) => {
+  made('windows-host-3', (folder) => {
     const lists = join(packageOf('node-api-headers'), 'def')
     const names = readdirSync(lists).flatMap((name) => readFileSync(join(lists, name), 'utf8').split(/\s+/))
     const functions = [...new Set(names.filter((name) => /^(napi|node_api)_[a-z0-9_]+$/.test(name)))].sort()
     writeFileSync(join(folder, 'node.def'), `LIBRARY node.exe\nEXPORTS\n${functions.join('\n')}\n`)
     run(tools.dlltool, ['-d', join(folder, 'node.def'), '-y', join(folder, 'libnode.a')])
     // Ahead of those of mingw, which take the x87's: far from 0 that has no digit right.
-    writeFileSync(join(folder, 'math.def'), 'LIBRARY msvcrt.dll\nEXPORTS\nsin\nsinf\ncos\ncosf\n')
+    writeFileSync(join(folder, 'math.def'), 'LIBRARY msvcrt.dll\nEXPORTS\nsin\nsinf\ncos\ncosf\ntan\ntanf\n')
     run(tools.dlltool, ['-d', join(folder, 'math.def'), '-l', join(folder, 'libmath.a')])
     run(tools.cc, ['-O2', '-c', join(root, 'scripts/binaries/windows-host.c'), '-o', join(folder, 'host.o')])
   })
