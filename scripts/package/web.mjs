@@ -51,6 +51,7 @@ const plain = (path, lib) =>
 
 /** Dependencies are found wherever the modules lie, and none is left out. */
 export const whole = {
+  checks: { bundlerTimings: false },
   resolve: { extensionAlias: { '.js': ['.js', '.ts'] }, modules: [fileURLToPath(new URL('../../node_modules', import.meta.url))] },
   onLog(level, log, next) {
     if (log.code === 'UNRESOLVED_IMPORT') throw new Error(log.message)

@@ -135,8 +135,9 @@ describe.each(present)('on %s', (engine) => {
     for (const { program } of alive) all = Math.max(all, program.arenaBytes)
     expect(40 * all).toBeGreaterThan(2 ** 27)
     expect(most).toBeLessThan(2 ** 27 + all)
-    // Freed at once, and not when the event loop turns.
-    if (engine === 'native') expect(process.memoryUsage().external - external).toBeLessThan(2 ** 27 + 2 ** 26)
+    // Freed at once, and not when the event loop turns. Bun's number falls when garbage is collected, whatever was freed before.
+    if (engine === 'native' && !('bun' in process.versions))
+      expect(process.memoryUsage().external - external).toBeLessThan(2 ** 27 + 2 ** 26)
   })
 
   test('a program that was released is not run, and releasing it twice does nothing', () => {
