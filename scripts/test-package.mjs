@@ -160,6 +160,8 @@ async function all() {
   )
   onRuntime(`Node ${process.versions.node}`, [process.execPath], project, wanted)
   check('what is read later', () => later(project, folder))
+  const bundler = join(root, 'scripts', 'package', 'bundled.mjs')
+  check('joined into a program by a bundler', () => run(process.execPath, [bundler, project]).stdout.trim())
   check('types', () => types(project, folder))
   missing(packed, registry)
   if (packed.binary) check('doctor', () => doctor(project, folder))

@@ -6,8 +6,8 @@
 /** By platform, architecture and, on Linux, C library. */
 export const binaries: Readonly<Record<string, { runs: string; tested: string }>> = {
   'linux-x64-glibc': { runs: 'glibc 2.18 or later', tested: 'tested by us' },
-  'linux-x64-musl': { runs: 'musl, as in Alpine', tested: 'tested by us' },
-  'linux-arm64-glibc': { runs: 'glibc 2.18 or later', tested: 'tested by us under qemu' },
+  'linux-x64-musl': { runs: 'musl, as in Alpine', tested: "tested by us under Bun on Debian's musl" },
+  'linux-arm64-glibc': { runs: 'glibc 2.18 or later', tested: 'tested by us in parts, under qemu' },
   'linux-arm64-musl': { runs: 'musl, as in Alpine', tested: 'built and checked by us, not run' },
   'win32-x64': { runs: 'Windows 10 or later', tested: 'tested by us under wine' },
   'darwin-arm64': { runs: 'macOS 12 or later', tested: 'built and checked by us, not run' },
