@@ -4,9 +4,11 @@
  */
 
 import { stopGradientRow } from '../primitives/movement.js'
+import { sliceRow } from '../primitives/parts.js'
 import type { Accumulation } from './fold-updates.js'
 import { type Cluster, operandsOf } from './fuse.js'
-import { type Effect, type Graph, hasParts, isLoop, type Node, sizeOfNode } from './graph.js'
+import { type Effect, type Graph, isLoop, type Node, sizeOfNode } from './graph.js'
+import { applies } from './patterns.js'
 import { baseOf, isView } from './views.js'
 
 /** One kernel call to be, or a view (no call). `writes` maps values to the state slots or outputs they are written to directly. */
@@ -151,8 +153,12 @@ function readsInPlace(cluster: Cluster, slot: number): boolean {
   })
 }
 
-/** Whether an item makes one number at most: a view, or a scalar, which takes no memory worth saving. */
-const isSmall = ({ nodes }: Cluster): boolean => nodes.every((node) => isView(node) || (!hasParts(node) && sizeOfNode(node) <= 1))
+/**
+ * Whether a cluster is a view or makes one number, which takes no memory worth saving, and may come at any time: it draws nothing, since
+ * draws come in their order, and writes nothing to the state, which waits for the cost's test.
+ */
+const isSmall = ({ cluster: { nodes, elementwise }, writes }: Extract<Item, { kind: 'cluster' }>): boolean =>
+  writes.size === 0 && nodes.every((node) => isView(node) || (sizeOfNode(node) <= 1 && (elementwise || applies(node, sliceRow))))
 
 /**
  * Topological, the smallest recorded position first. What is small comes as early as it can: the learning rate of an update is taken
@@ -162,7 +168,7 @@ function sort(items: readonly Item[], after: ReadonlyMap<Item, ReadonlySet<Item>
   const position = (item: Item): number => {
     switch (item.kind) {
       case 'cluster':
-        return isSmall(item.cluster) ? -1 : (item.cluster.nodes[item.cluster.nodes.length - 1] as Node).id
+        return isSmall(item) ? -1 : (item.cluster.nodes[item.cluster.nodes.length - 1] as Node).id
       case 'accumulation':
         return item.accumulation.value.id
       default:
