@@ -58,7 +58,8 @@ export {
   saveParameters,
   writeSafetensors,
 } from './io/safetensors.js'
-export { type ReadTableOptions, readTable, type StreamTableOptions, streamTable, type TableSource } from './io/table-source.js'
+export type { TableSource } from './io/table-rows.js'
+export { type ReadTableOptions, readTable, type StreamTableOptions, streamTable } from './io/table-source.js'
 export { type AttentionOptions, scaledDotProductAttention } from './nn/attend.js'
 export { functionalCall } from './nn/functional.js'
 /** Modules, layers, activations as layers, initialisers, and what is said of a network: summary, collapse, a sample's path. */

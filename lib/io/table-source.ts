@@ -13,8 +13,6 @@ import { purposes, Stream } from '../util/random.js'
 import { isPlainObject } from '../util/tree.js'
 import { readInto, type Settings, type TableSource } from './table-rows.js'
 
-export type { TableSource }
-
 /** How a table is read. */
 export interface ReadTableOptions {
   /** 'csv' or 'jsonl' (one JSON object a line); told by the file's name and its first character otherwise. */
