@@ -65,18 +65,21 @@ class World {
   void Leave() { leaving_.store(true); }
 
  private:
-  using Clock = std::chrono::steady_clock;
+  static std::int64_t Now() {
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  }
   struct Note {
     std::int32_t rank, kind, channel, unused;
     std::int64_t call;
   };
   class Waiting;
 
-  // Waits until all have come, without spinning for long.
+  // collectives.cc. Waits until all have come, without spinning for long.
   bool Gather(Channel channel);
   // Waits until all of these are done, likewise.
   bool Complete(std::vector<MpiHandle>& requests);
   void LayTables();
+  // watch.cc.
   void Live(double stall_seconds);
   void Correspond();
   void Part();
