@@ -71,12 +71,21 @@ function build() {
   const options = [`--CDWENGERT_SANITIZE=${sanitize}`, '--parallel', String(availableParallelism())]
   const args = [program, 'build', '--directory', root, '--out', folder, '--config', 'Release', '--target', target, ...options]
   const { status, stdout, stderr, error } = spawnSync(process.execPath, args, { cwd: root, encoding: 'utf8', maxBuffer: 1 << 28 })
-  if (status === 0 && existsSync(addon)) return
+  if (status === 0 && existsSync(addon)) return sanitize ? undefined : load()
   const lines = `${stdout ?? ''}${stderr ?? ''}${error ? `${error.message}\n` : ''}`.split(/\r?\n/).filter((line) => line.trim() !== '')
   // The first error says more than what follows from it.
   const first = lines.findIndex((line) => /\berror\b|CMake Error/i.test(line))
   const told = first >= 0 && first < lines.length - 40 ? [...lines.slice(first, first + 10), '…', ...lines.slice(-15)] : lines.slice(-40)
   fail(`${told.join('\n')}\nThe addon could not be built.`)
+}
+
+/** A name that no source defines is found when the addon is loaded, not when it is linked. */
+function load() {
+  const { status, stderr } = spawnSync(process.execPath, ['-e', 'require(process.argv[1])', addon], { encoding: 'utf8' })
+  if (status === 0) return
+  rmSync(addon)
+  const why = stderr.split('\n').find((line) => line.startsWith('Error:')) ?? stderr
+  fail(`${why}\nThe addon was built, but cannot be loaded. Are all its sources in native/sources.txt?`)
 }
 
 if (stale()) build()

@@ -50,6 +50,7 @@ bool World::Begin(const std::vector<std::string>& files, std::vector<std::string
     failures.push_back(mpi_.file + ": MPI was begun by something else in this process");
     return false;
   }
+  launcher_.Find();
   int level = 0;
   mpi_.InitThread(nullptr, nullptr, kMultiple, &level);
   concurrent_ = level >= kMultiple;
@@ -157,9 +158,10 @@ void World::Finalize(bool ends) {
   if (ends) {
     const std::string name = Name(rank_);
     try {
-      std::thread([name] {
+      std::thread([this, name] {
         std::this_thread::sleep_for(kFinalize);
         if (finished.load()) return;
+        launcher_.Finish();
         Say("wengert: " + name + " leaves without MPI, which does not finalize; all ranks had come to their end\n");
         std::_Exit(0);
       }).detach();

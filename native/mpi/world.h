@@ -17,6 +17,7 @@
 #include <thread>
 #include <vector>
 
+#include "launcher.h"
 #include "library.h"
 #include "table.h"
 
@@ -91,6 +92,7 @@ class World {
   std::string Name(int rank);
 
   MpiLibrary mpi_;
+  LauncherConnection launcher_;
   std::atomic<bool> begun_{false};
   bool finalized_ = false;
   bool concurrent_ = false;

@@ -1,0 +1,38 @@
+#include "launcher.h"
+
+#if !defined(_WIN32)
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
+#endif
+
+namespace wengert {
+
+#if defined(_WIN32)
+
+void LauncherConnection::Find() {}
+void LauncherConnection::Finish() const {}
+
+#else
+
+void LauncherConnection::Find() {
+  const char* const number = std::getenv("PMI_FD");
+  struct stat known;
+  if (number == nullptr || fstat(std::atoi(number), &known) != 0 || !S_ISSOCK(known.st_mode)) return;
+  file_ = std::atoi(number);
+  node_ = known.st_ino;
+}
+
+void LauncherConnection::Finish() const {
+  struct stat known;
+  if (file_ < 0 || fstat(file_, &known) != 0 || !S_ISSOCK(known.st_mode) || known.st_ino != node_) return;
+  // Of the process management interface's first version, by which MPICH talks to Hydra.
+  static const char kFinalize[] = "cmd=finalize\n";
+  (void)!write(file_, kFinalize, std::strlen(kFinalize));
+}
+
+#endif
+
+}  // namespace wengert
