@@ -1,6 +1,6 @@
 /**
- * The order of a program's items: every item after what it reads, writers of state after the readers of its old value,
- * and otherwise as recorded.
+ * The order of a program's items: every item after what it reads, writers of state after the readers of its old value and after
+ * the test of the cost, and otherwise as recorded.
  */
 
 import { stopGradientRow } from '../primitives/movement.js'
@@ -102,6 +102,20 @@ export function schedule(graph: Graph, clusters: readonly Cluster[], accumulatio
     item: items.find((item) => item.kind === 'accumulation' && item.accumulation === accumulation) as Item,
     slot: accumulation.slot,
   }))
+  // Costs add up in their order; the last of them was tested when state is written. What a cost is made of cannot write it.
+  const costs: Item[] = []
+  for (const effect of graph.effects) {
+    if (effect.kind !== 'report') continue
+    const item: Item = { kind: 'report', value: effect.value, entry: effect.entry }
+    items.push(item)
+    link(item)
+    if (effect.entry !== 0) continue
+    const before = costs.at(-1)
+    if (before) edge(before, item)
+    costs.push(item)
+  }
+  const tested = costs.at(-1)
+  const partOfCost = ancestors(costs, itemOf)
   const outsideValues = new Set<Node>()
   const place = (effect: Exclude<Effect, { kind: 'report' }>) => {
     const to: Destination = effect.kind === 'assign' ? { kind: 'state', slot: effect.slot } : { kind: 'output', input: effect.input }
@@ -110,7 +124,7 @@ export function schedule(graph: Graph, clusters: readonly Cluster[], accumulatio
     const direct =
       producer?.kind === 'cluster' &&
       // A loop that stops half way leaves the state as it was.
-      !(to.kind === 'state' && isLoop(producer.cluster.nodes[0] as Node)) &&
+      !(to.kind === 'state' && (isLoop(producer.cluster.nodes[0] as Node) || partOfCost.has(producer))) &&
       !outsideValues.has(base) &&
       (to.kind === 'output' ||
         [...(readers.get(to.slot) ?? [])].every((reader) =>
@@ -130,16 +144,23 @@ export function schedule(graph: Graph, clusters: readonly Cluster[], accumulatio
     link(item)
     if (to.kind === 'state') writers.push({ item, slot: to.slot })
   }
-  for (const effect of graph.effects) {
-    if (effect.kind === 'report') {
-      const item: Item = { kind: 'report', value: effect.value, entry: effect.entry }
-      items.push(item)
-      link(item)
-    }
-  }
   for (const effect of graph.effects) if (effect.kind !== 'report') place(effect)
-  for (const { item, slot } of writers) for (const reader of readers.get(slot) ?? []) edge(reader, item)
+  for (const { item, slot } of writers) {
+    for (const reader of readers.get(slot) ?? []) edge(reader, item)
+    if (tested) edge(tested, item)
+  }
   return sort(items, after)
+}
+
+/** The items that make what some items read, and they themselves. */
+function ancestors(of: readonly Item[], itemOf: ReadonlyMap<Node, Item>): Set<Item> {
+  const found = new Set(of)
+  for (const item of found)
+    for (const node of readsOf(item)) {
+      const producer = itemOf.get(node)
+      if (producer) found.add(producer)
+    }
+  return found
 }
 
 /** Whether an elementwise cluster reads a state slot only point by point, so that it may overwrite it. */
@@ -155,10 +176,10 @@ function readsInPlace(cluster: Cluster, slot: number): boolean {
 
 /**
  * Whether a cluster is a view or makes one number, which takes no memory worth saving, and may come at any time: it draws nothing, since
- * draws come in their order, and writes nothing to the state, which waits for the cost's test.
+ * draws come in their order.
  */
-const isSmall = ({ cluster: { nodes, elementwise }, writes }: Extract<Item, { kind: 'cluster' }>): boolean =>
-  writes.size === 0 && nodes.every((node) => isView(node) || (sizeOfNode(node) <= 1 && (elementwise || applies(node, sliceRow))))
+const isSmall = ({ nodes, elementwise }: Cluster): boolean =>
+  nodes.every((node) => isView(node) || (sizeOfNode(node) <= 1 && (elementwise || applies(node, sliceRow))))
 
 /**
  * Topological, the smallest recorded position first. What is small comes as early as it can: the learning rate of an update is taken
@@ -168,7 +189,7 @@ function sort(items: readonly Item[], after: ReadonlyMap<Item, ReadonlySet<Item>
   const position = (item: Item): number => {
     switch (item.kind) {
       case 'cluster':
-        return isSmall(item) ? -1 : (item.cluster.nodes[item.cluster.nodes.length - 1] as Node).id
+        return isSmall(item.cluster) ? -1 : (item.cluster.nodes[item.cluster.nodes.length - 1] as Node).id
       case 'accumulation':
         return item.accumulation.value.id
       default:

@@ -23,12 +23,10 @@ import {
   vjp,
   zeros,
 } from '../../lib/index.js'
-import { compile } from '../../lib/plan/plan.js'
-import { StateLayout } from '../../lib/plan/state-layout.js'
-import { emptyTensor } from '../../lib/tensor/tensor.js'
 import { codeOf } from '../backend/engines.js'
 import { announce, during, present, using } from '../support/engines.js'
 import { floats } from '../support/models.js'
+import { replay } from '../support/replay.js'
 import { type Loop, randomLoop, weighed, writtenOut } from '../support/scan-bodies.js'
 import { farthest } from '../support/tolerance.js'
 
@@ -38,22 +36,8 @@ const f64 = (x: unknown) => tensor(x as number[], { dtype: 'float64' })
 const count = Number(process.env.WENGERT_RANDOM_COUNT ?? 40)
 
 /** The results of a function as a compiled program gives them. */
-function replayed(f: (...args: Tensor[]) => Tensor[], inputs: readonly Tensor[], like: readonly Tensor[]): Tensor[] {
-  const outputs = like.map((y) => emptyTensor(y.shape, y.dtype))
-  const spec = (x: Tensor, i: number) => ({ name: `${i}`, shape: x.shape, dtype: x.dtype })
-  const specs = [...inputs.map(spec), ...outputs.map((y, i) => ({ ...spec(y, inputs.length + i), writable: true }))]
-  const dtype = inputs[0]?.dtype === 'float32' ? 'float32' : 'float64'
-  const plan = compile(specs, new StateLayout(), { dtype }, (r) => {
-    f(...inputs.map((_, i) => r.input(i))).forEach((y, i) => {
-      r.output(inputs.length + i, y)
-    })
-  })
-  plan.run(
-    undefined,
-    [...inputs, ...outputs].map((x) => x.data),
-  )
-  return outputs
-}
+const replayed = (f: (...args: Tensor[]) => Tensor[], inputs: readonly Tensor[], like: readonly Tensor[]): Tensor[] =>
+  replay(f, inputs, like, inputs[0]?.dtype === 'float32' ? 'float32' : 'float64')
 
 type Way = typeof writtenOut
 

@@ -7,19 +7,18 @@ import { afterAll, describe, expect, test } from 'vitest'
 import '../../lib/primitives/methods.js'
 import { grad, jvp } from '../../lib/autodiff/transforms.js'
 import { vmap } from '../../lib/autodiff/vmap.js'
-import { compile } from '../../lib/plan/plan.js'
-import { StateLayout } from '../../lib/plan/state-layout.js'
 import * as elementwise from '../../lib/primitives/elementwise.js'
 import { microOps } from '../../lib/primitives/micro-ops.js'
 import { stack } from '../../lib/primitives/parts.js'
 import type { Primitive, Sample } from '../../lib/primitives/primitive.js'
 import { elementwiseRows, opTable } from '../../lib/primitives/table.js'
-import { emptyTensor, Tensor } from '../../lib/tensor/tensor.js'
+import { Tensor } from '../../lib/tensor/tensor.js'
 import { allocate, isFloat } from '../../lib/util/dtype.js'
 import { Stream } from '../../lib/util/random.js'
 import { sizeOf } from '../../lib/util/shape.js'
 import { type Composite, composites } from '../support/composites.js'
 import { announce, present, using } from '../support/engines.js'
+import { replay } from '../support/replay.js'
 import { resultOf } from '../support/rows.js'
 import { farthest, tolerances } from '../support/tolerance.js'
 
@@ -126,21 +125,8 @@ class Case {
   }
 
   replayed(like: readonly Tensor[]): Tensor[] {
-    const outputs = like.map((y) => emptyTensor(y.shape, y.dtype))
-    const spec = (x: Tensor, i: number) => ({ name: `${i}`, shape: x.shape, dtype: x.dtype })
-    const n = this.stacks.length
-    const specs = [...this.stacks.map(spec), ...outputs.map((y, i) => ({ ...spec(y, n + i), writable: true }))]
-    const dtype = [...this.stacks, ...outputs].some((x) => x.dtype === 'float32') ? 'float32' : 'float64'
-    const plan = compile(specs, new StateLayout(), { dtype }, (r) => {
-      this.vmapped(this.stacks.map((_, i) => r.input(i))).forEach((y, i) => {
-        r.output(n + i, y)
-      })
-    })
-    plan.run(
-      undefined,
-      [...this.stacks, ...outputs].map((x) => x.data),
-    )
-    return outputs
+    const dtype = [...this.stacks, ...like].some((x) => x.dtype === 'float32') ? 'float32' : 'float64'
+    return replay((...stacks) => this.vmapped(stacks), this.stacks, like, dtype)
   }
 }
 

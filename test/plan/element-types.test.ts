@@ -2,27 +2,16 @@
 
 import { describe, expect, test } from 'vitest'
 import * as w from '../../lib/index.js'
-import { compile } from '../../lib/plan/plan.js'
-import { StateLayout } from '../../lib/plan/state-layout.js'
-import { emptyTensor, type Tensor } from '../../lib/tensor/tensor.js'
+import type { Tensor } from '../../lib/tensor/tensor.js'
 import type { Dtype } from '../../lib/util/dtype.js'
 import { announce, during, present, using } from '../support/engines.js'
+import { replay } from '../support/replay.js'
 
 announce('element types')
 
 /** `f` by a program; `dtype` is the program's. */
-function replay(f: (...x: Tensor[]) => Tensor, inputs: Tensor[], dtype: 'float32' | 'float64'): number[] {
-  const like = f(...inputs)
-  const out = emptyTensor(like.shape, like.dtype)
-  const spec = (x: Tensor, i: number) => ({ name: `${i}`, shape: x.shape, dtype: x.dtype })
-  const specs = [...inputs.map(spec), { ...spec(out, inputs.length), writable: true }]
-  const plan = compile(specs, new StateLayout(), { dtype }, (r) => r.output(inputs.length, f(...inputs.map((_, i) => r.input(i)))))
-  plan.run(
-    undefined,
-    [...inputs, out].map((x) => x.data),
-  )
-  return Array.from(out.data)
-}
+const replayed = (f: (...x: Tensor[]) => Tensor, inputs: Tensor[], dtype: 'float32' | 'float64'): number[] =>
+  replay((...x) => [f(...x)], inputs, [f(...inputs)], dtype).flatMap(({ data }) => Array.from(data))
 
 const conversions: [name: string, f: (x: Tensor) => Tensor, expected: number[]][] = [
   ['int32 and back', (x) => x.cast('int32').cast('float32'), [1, -1, 0, 2, 0]],
@@ -40,7 +29,7 @@ describe.each(present)('on %s', (engine) => {
     using(engine, () => {
       const x = w.tensor([1.7, -1.7, 0.3, 2, 0])
       expect(Array.from(f(x).data, Math.fround)).toEqual(expected)
-      expect(replay(f, [x], 'float32')).toEqual(expected)
+      expect(replayed(f, [x], 'float32')).toEqual(expected)
     })
   })
 
@@ -74,7 +63,7 @@ describe.each(present)('on %s', (engine) => {
         }
         const x = w.tensor(Float64Array.of(0.1, -0.2, 0.3, 0.7), { shape: [2, 2], dtype: own })
         const expected = Array.from(f(x).data)
-        replay(f, [x], own).forEach((value, i) => {
+        replayed(f, [x], own).forEach((value, i) => {
           expect(Math.abs(value - (expected[i] as number))).toBeLessThan(1e-6)
         })
       }
@@ -117,7 +106,7 @@ describe.each(present)('on %s', (engine) => {
       ]
       for (const [name, f, expected] of cases) {
         expect(Array.from(f(big).data), name).toEqual(expected)
-        expect(replay(f, [big], 'float32'), name).toEqual(expected)
+        expect(replayed(f, [big], 'float32'), name).toEqual(expected)
       }
     })
   })
@@ -145,11 +134,11 @@ describe.each(present)('on %s', (engine) => {
           const x = w.tensor(new Float64Array(size).fill(Number.NaN), { dtype })
           for (const [name, f] of Object.entries(functions)) {
             const slope = (y: Tensor) => w.grad((z: Tensor) => f(z).sum())(y) as Tensor
-            const all = [f(x).data, slope(x).data, replay(f, [x], dtype), replay(slope, [x], dtype)]
+            const all = [f(x).data, slope(x).data, replayed(f, [x], dtype), replayed(slope, [x], dtype)]
             for (const values of all) expect(Array.from(values).every(Number.isNaN), `${name} ${dtype} of ${size}`).toBe(true)
           }
           const leaky = (y: Tensor) => w.leakyRelu(y)
-          expect(replay(leaky, [x], dtype).every(Number.isNaN)).toBe(true)
+          expect(replayed(leaky, [x], dtype).every(Number.isNaN)).toBe(true)
         }
       }
     })
@@ -187,7 +176,7 @@ describe.each(present)('on %s', (engine) => {
           )
         const x = w.tensor(Float64Array.of(0.4, -0.4, 1.9, 0), { dtype })
         const expected = Array.from(f(x).data)
-        expect(replay(f, [x], dtype)).toEqual(expected)
+        expect(replayed(f, [x], dtype)).toEqual(expected)
       }
     })
   })

@@ -4,12 +4,13 @@ import { describe, expect, test } from 'vitest'
 import type { Program, Step } from '../../lib/backend/program.js'
 import { engine } from '../../lib/backend/select.js'
 import { checkpoint, compile, gather, grad, nn, Random, scan, type Tensor, tensor, valueAndGrad, zeros } from '../../lib/index.js'
-import { compile as compilePlan, lowerFunction } from '../../lib/plan/plan.js'
+import { compile as compilePlan } from '../../lib/plan/plan.js'
 import { record } from '../../lib/plan/record.js'
 import { rowsApart } from '../../lib/plan/rows.js'
 import { StateLayout } from '../../lib/plan/state-layout.js'
 import { codeOf } from '../backend/engines.js'
 import { announce, during, present, using } from '../support/engines.js'
+import { programOf as lowered } from '../support/replay.js'
 import { farthest } from '../support/tolerance.js'
 
 announce('loops of programs')
@@ -18,16 +19,8 @@ const rng = new Random(1)
 const f64 = { dtype: 'float64' } as const
 
 /** The program of a function of these tensors. */
-function programOf(f: (...x: Tensor[]) => readonly Tensor[], ...inputs: Tensor[]): { program: Program; labels: string[] } {
-  const shapes = f(...inputs)
-  const spec = (x: Tensor, i: number) => ({ name: `${i}`, shape: x.shape, dtype: x.dtype })
-  const specs = [...inputs.map(spec), ...shapes.map((y, i) => ({ ...spec(y, inputs.length + i), writable: true }))]
-  return lowerFunction(specs, new StateLayout(), { dtype: 'float64' }, (r) => {
-    f(...inputs.map((_, i) => r.input(i))).forEach((y, i) => {
-      r.output(inputs.length + i, y)
-    })
-  })
-}
+const programOf = (f: (...x: Tensor[]) => readonly Tensor[], ...inputs: Tensor[]): { program: Program; labels: string[] } =>
+  lowered(f, inputs, f(...inputs), 'float64')
 
 const kernelsOf = (steps: readonly Step[], kernel: string): number => steps.filter((step) => step.kernel === kernel).length
 /** Products outside of the loops, and in each of them. */

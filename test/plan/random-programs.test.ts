@@ -4,35 +4,17 @@
  */
 
 import { expect, test } from 'vitest'
-import { compile } from '../../lib/plan/plan.js'
-import { StateLayout } from '../../lib/plan/state-layout.js'
-import { emptyTensor, type Tensor } from '../../lib/tensor/tensor.js'
+import type { Tensor } from '../../lib/tensor/tensor.js'
 import { announce, present, using } from '../support/engines.js'
 import { floats } from '../support/models.js'
 import { type RandomProgram, randomProgram } from '../support/random-programs.js'
+import { replay } from '../support/replay.js'
 import { farthest } from '../support/tolerance.js'
 
 announce('random programs')
 
 const count = Number(process.env.WENGERT_RANDOM_COUNT ?? 1000)
 const from = Number(process.env.WENGERT_RANDOM_FROM ?? 0)
-
-/** The results by a compiled program. */
-function replayed({ dtype, inputs, results }: RandomProgram, like: readonly Tensor[]): Tensor[] {
-  const outputs = like.map((y) => emptyTensor(y.shape, y.dtype))
-  const spec = (x: Tensor, i: number) => ({ name: `${i}`, shape: x.shape, dtype: x.dtype })
-  const specs = [...inputs.map(spec), ...outputs.map((y, i) => ({ ...spec(y, inputs.length + i), writable: true }))]
-  const plan = compile(specs, new StateLayout(), { dtype }, (r) => {
-    results(...inputs.map((_, i) => r.input(i))).forEach((y, i) => {
-      r.output(inputs.length + i, y)
-    })
-  })
-  plan.run(
-    undefined,
-    [...inputs, ...outputs].map((x) => x.data),
-  )
-  return outputs
-}
 
 const differ = (a: readonly Tensor[], b: readonly Tensor[], narrow: boolean): string => {
   for (const [i, y] of a.entries()) {
@@ -61,7 +43,9 @@ test.each(floats)(
       const program = randomProgram(number, dtype)
       try {
         const eager = present.map((engine) => using(engine, () => program.results(...program.inputs)))
-        const compiled = present.map((engine, i) => using(engine, () => replayed(program, eager[i] as Tensor[])))
+        const compiled = present.map((engine, i) =>
+          using(engine, () => replay(program.results, program.inputs, eager[i] as Tensor[], dtype)),
+        )
         const findings = present.map((engine, i) => {
           const found = differ(compiled[i] as Tensor[], eager[i] as Tensor[], program.narrow)
           return found && `${engine}, compiled against eager: ${found}`

@@ -15,15 +15,14 @@ import {
   sub,
   sum,
   type Tensor,
+  tensor,
   valueAndGrad,
 } from '../../lib/index.js'
-import { compile, lowerFunction } from '../../lib/plan/plan.js'
 import { worth } from '../../lib/plan/recompute.js'
-import { StateLayout } from '../../lib/plan/state-layout.js'
-import { emptyTensor } from '../../lib/tensor/tensor.js'
 import { announce, present, using } from '../support/engines.js'
 import { floats } from '../support/models.js'
-import { type RandomProgram, randomProgram } from '../support/random-programs.js'
+import { randomProgram } from '../support/random-programs.js'
+import { programOf, replay } from '../support/replay.js'
 
 announce('values computed again')
 
@@ -69,14 +68,7 @@ describe('a network of blocks', () => {
   const arenaOf = (activation: (x: Tensor) => Tensor, dtype: 'float32' | 'float64' = 'float32') => {
     const { x, weights } = made(dtype)
     const inputs = [x, ...weights]
-    const specs = [...inputs, ...weights].map(({ shape }, i) => ({ name: `${i}`, shape, dtype, writable: i >= inputs.length }))
-    return lowerFunction(specs, new StateLayout(), { dtype, report: 1 }, (r) => {
-      const [value, ...parts] = gradients(activation)(...(inputs.map((_, i) => r.input(i)) as [Tensor]))
-      r.report(0, value as Tensor)
-      parts.forEach((part, i) => {
-        r.output(inputs.length + i, part)
-      })
-    }).program.arenaBytes
+    return programOf(gradients(activation), inputs, [tensor(0, { dtype }), ...weights], dtype).program.arenaBytes
   }
 
   it('keeps of a wide layer one array until the backward pass, and not what gelu or silu makes of it', () => {
@@ -123,32 +115,16 @@ describe('a network of blocks', () => {
   })
 })
 
-/** The results by a program. */
-function replayed({ dtype, inputs, results }: RandomProgram, like: readonly Tensor[]) {
-  const outputs = like.map((y) => emptyTensor(y.shape, y.dtype))
-  const spec = (x: Tensor, i: number) => ({ name: `${i}`, shape: x.shape, dtype: x.dtype })
-  const specs = [...inputs.map(spec), ...outputs.map((y, i) => ({ ...spec(y, inputs.length + i), writable: true }))]
-  const plan = compile(specs, new StateLayout(), { dtype }, (r) => {
-    results(...inputs.map((_, i) => r.input(i))).forEach((y, i) => {
-      r.output(inputs.length + i, y)
-    })
-  })
-  plan.run(
-    undefined,
-    [...inputs, ...outputs].map((x) => x.data),
-  )
-  return outputs.map(({ data }) => data)
-}
-
 test.each(floats)('programs at random, of which all that can be is computed again: the same bits, %s', { timeout: 240_000 }, (dtype) => {
   for (let number = 0; number < 150; number++) {
     const program = randomProgram(number, dtype)
     const like = program.results(...program.inputs)
+    const replayed = () => replay(program.results, program.inputs, like, dtype).map(({ data }) => data)
     for (const engine of present) {
       using(engine, () => {
-        const kept = never(() => replayed(program, like))
+        const kept = never(() => replayed())
         Object.assign(worth, { leastBytes: 1, farApart: 1 })
-        const again = replayed(program, like)
+        const again = replayed()
         Object.assign(worth, usual)
         expect([number, engine, again]).toEqual([number, engine, kept])
       })

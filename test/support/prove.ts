@@ -6,17 +6,16 @@
 import { scan } from '../../lib/autodiff/scan.js'
 import { grad, jvp, vjp } from '../../lib/autodiff/transforms.js'
 import { compile as compileForUse } from '../../lib/compile/compile.js'
-import { compile } from '../../lib/plan/plan.js'
-import { StateLayout } from '../../lib/plan/state-layout.js'
 import { add, mul } from '../../lib/primitives/elementwise.js'
 import { stack } from '../../lib/primitives/parts.js'
 import { sum } from '../../lib/primitives/reduce.js'
 import { tensor, zeros } from '../../lib/tensor/creation.js'
-import { emptyTensor, type Tensor } from '../../lib/tensor/tensor.js'
+import type { Tensor } from '../../lib/tensor/tensor.js'
 import { type FloatDtype, isFloat } from '../../lib/util/dtype.js'
 import { Stream } from '../../lib/util/random.js'
 import { sizeOf } from '../../lib/util/shape.js'
 import { type GoldenCase, numbers } from './golden.js'
+import { replay } from './replay.js'
 import { farthest, tolerances } from './tolerance.js'
 
 /** A function of all its inputs, of which the floating ones can be differentiated. */
@@ -71,29 +70,15 @@ export function eager(s: Subject): Tensor[] {
 
 /** The same by a compiled program. */
 export function replayed(s: Subject, like: readonly Tensor[]): Tensor[] {
-  const outputs = like.map((y) => emptyTensor(y.shape, y.dtype))
-  for (const y of outputs) y.data.fill(y.dtype === 'bool' ? 1 : 77)
-  const g = s.differentiable ? [cotangent(s, like[0] as Tensor)] : []
-  const spec = (x: Tensor, i: number) => ({ name: `${i}`, shape: x.shape, dtype: x.dtype })
-  const given = [...s.inputs, ...g]
-  const dtype = (given.concat(outputs).find((x) => isFloat(x.dtype))?.dtype ?? 'float32') as FloatDtype
-  const specs = [...given.map(spec), ...outputs.map((y, i) => ({ ...spec(y, given.length + i), writable: true }))]
-  const plan = compile(specs, new StateLayout(), { dtype }, (r) => {
-    const traced: Subject = { ...s, inputs: s.inputs.map((_, i) => r.input(i)) }
-    let results: Tensor[]
-    if (s.differentiable) {
-      const [value, pullback] = vjp(ofFloats(traced), ...points(traced))
-      results = [value, ...pullback(r.input(s.inputs.length))]
-    } else results = [traced.f(...traced.inputs)]
-    results.forEach((y, i) => {
-      r.output(given.length + i, y)
-    })
-  })
-  plan.run(
-    undefined,
-    [...given, ...outputs].map((x) => x.data),
-  )
-  return outputs
+  const given = s.differentiable ? [...s.inputs, cotangent(s, like[0] as Tensor)] : s.inputs
+  const dtype = ([...given, ...like].find((x) => isFloat(x.dtype))?.dtype ?? 'float32') as FloatDtype
+  const results = (...x: Tensor[]): Tensor[] => {
+    const traced: Subject = { ...s, inputs: x.slice(0, s.inputs.length) }
+    if (!s.differentiable) return [traced.f(...traced.inputs)]
+    const [value, pullback] = vjp(ofFloats(traced), ...points(traced))
+    return [value, ...pullback(x.at(-1) as Tensor)]
+  }
+  return replay(results, given, like, dtype)
 }
 
 /** The same by `compile`, called twice: the second time there is nothing left to record. */
