@@ -13,7 +13,7 @@ namespace wengert {
 #if defined(_WIN32)
 
 void LauncherConnection::Find() {}
-void LauncherConnection::Finish() const {}
+void LauncherConnection::EndAll() const {}
 
 #else
 
@@ -25,12 +25,13 @@ void LauncherConnection::Find() {
   node_ = known.st_ino;
 }
 
-void LauncherConnection::Finish() const {
+void LauncherConnection::EndAll() const {
   struct stat known;
   if (file_ < 0 || fstat(file_, &known) != 0 || !S_ISSOCK(known.st_mode) || known.st_ino != node_) return;
-  // Of the process management interface's first version, by which MPICH talks to Hydra.
-  static const char kFinalize[] = "cmd=finalize\n";
-  (void)!write(file_, kFinalize, std::strlen(kFinalize));
+  // Of the process management interface's first version, by which MPICH talks to Hydra. It needs no answer: the thread in
+  // MPI_Finalize may be waiting for one, and would take it.
+  static const char kAbort[] = "cmd=abort exitcode=0\n";
+  (void)!write(file_, kAbort, std::strlen(kAbort));
 }
 
 #endif

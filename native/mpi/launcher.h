@@ -9,9 +9,9 @@ class LauncherConnection {
  public:
   // Before MPI begins: its number is in the environment.
   void Find();
-  // In the place of an MPI that does not finalize: says that this rank ends as it should. Hydra takes a connection that ends without for
-  // a failure: it kills the other ranks, and its exit code is 1.
-  void Finish() const;
+  // In the place of an MPI that does not finalize: ends all ranks with the exit code 0. Hydra would take a connection that ends without a
+  // word for a failure: it ends them too, and its exit code may be 1.
+  void EndAll() const;
 
  private:
   int file_ = -1;

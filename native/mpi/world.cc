@@ -161,8 +161,10 @@ void World::Finalize(bool ends) {
       std::thread([this, name] {
         std::this_thread::sleep_for(kFinalize);
         if (finished.load()) return;
-        launcher_.Finish();
         Say("wengert: " + name + " leaves without MPI, which does not finalize; all ranks had come to their end\n");
+        // A launcher drops what it has not yet read.
+        std::this_thread::sleep_for(kRead);
+        launcher_.EndAll();
         std::_Exit(0);
       }).detach();
     } catch (const std::system_error&) {
