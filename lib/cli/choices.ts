@@ -9,6 +9,7 @@ import {
   type FitTableOptions,
   type FittedTable,
   ignore,
+  type Leak,
   labels,
   number,
   split,
@@ -17,7 +18,7 @@ import {
   text,
   WengertError,
 } from '../index.js'
-import { type Given, Misuse, short, thousands } from './arguments.js'
+import { type Given, Misuse, percent, short, thousands } from './arguments.js'
 import type { Aim, Recipe, Settling } from './network.js'
 
 /** All that was chosen, before the rate is. */
@@ -151,9 +152,16 @@ function checkTarget(train: Table, target: string): void {
 /**
  * What flags say of columns, and what the target is.
  *
- * @param leftOut columns that nothing is to be learned from; records that are predicted later may have them
+ * @param ignored columns that nothing is to be learned from; records that are predicted later may have them
+ * @param leaks as `ignored`, for what they say of the target
  */
-export function specsOf(train: Table, targets: readonly string[], leftOut: readonly string[], options: Given): Record<string, ColumnSpec> {
+export function specsOf(
+  train: Table,
+  targets: readonly string[],
+  ignored: readonly string[],
+  leaks: readonly Leak[],
+  options: Given,
+): Record<string, ColumnSpec> {
   const specs: [string, ColumnSpec][] = []
   for (const pair of options.list('kind')) {
     const at = pair.lastIndexOf('=')
@@ -177,7 +185,11 @@ export function specsOf(train: Table, targets: readonly string[], leftOut: reado
       specs.push([target, number({ log })])
     } else if (task === 'numbers') specs.push([target, number()])
   }
-  for (const name of leftOut) specs.push([name, ignore()])
+  for (const name of ignored) specs.push([name, ignore()])
+  for (const { column, explains } of leaks) {
+    const reason = `it alone says ${percent(explains)} of the target; wengert train left it out, --keep ${column} keeps it`
+    specs.push([column, ignore({ reason })])
+  }
   // Own properties, whatever their names.
   return Object.fromEntries(specs)
 }

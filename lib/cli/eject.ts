@@ -33,12 +33,16 @@ const specText = ({ kind, ...options }: ColumnSpec): string => `${kind}(${option
 /** The program. */
 export function ejected({ path, read, target, table, choices, out }: Ejection): string {
   const { recipe, split, aim, threshold } = choices
-  const specs = table.columns.flatMap(({ name, spec, says }) => (spec ? [{ name, code: specText(spec), kind: spec.kind, says }] : []))
+  const specs = table.columns.flatMap(({ name, spec, says }) =>
+    spec ? [{ name, code: specText(spec), kind: spec.kind, format: spec.format, reason: spec.reason, says }] : [],
+  )
   const binary = aim !== undefined
   const weighed = recipe.weigh > 0
   const calibrated = table.task !== 'numbers' && choices.calibrate
   const reading = optionsText(read)
-  const how = Object.entries(split)
+  // How the dates to split by are written is said, so that other rows are read alike.
+  const format = specs.find(({ name }) => name === split.by)?.format
+  const how = Object.entries({ ...split, ...(format !== undefined && { format }) })
     .filter(([name]) => name !== 'parts')
     .map(([name, value]) => `${name}: ${literal(value)}`)
   const names = [
@@ -75,7 +79,7 @@ const [train, validation, test] = split(rows, { parts: ${text(split.parts).repla
 const table = fitTable(train, {
   target: ${target.length === 1 ? literal(target[0]) : `[${target.map(literal).join(', ')}]`},
   columns: {
-${specs.map(({ name, code, says }) => `    ${property(name)}: ${code}, // ${says.replaceAll(/[\r\n\u2028\u2029]/g, ' ')}`).join('\n')}
+${specs.map(({ name, code, says, reason }) => `    ${property(name)}: ${code},${says === reason ? '' : ` // ${says.replaceAll(/[\r\n\u2028\u2029]/g, ' ')}`}`).join('\n')}
   },
 })
 

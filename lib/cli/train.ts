@@ -6,8 +6,8 @@ import {
   type FittedTable,
   findLeaks,
   fitTable,
-  folds,
   type Importance,
+  type Leak,
   partialDependence,
   permutationImportance,
   progress,
@@ -16,7 +16,6 @@ import {
   report,
   saveModel,
   scoreTable,
-  split,
   type Table,
   type TableScores,
   WengertError,
@@ -24,6 +23,7 @@ import {
 import { answered, bytes, columns, type Flag, type Given, given, helpOf, Misuse, percent, short, thousands } from './arguments.js'
 import { type Choices, checkColumns, choicesOf, heading, parted, specsOf, splitOf } from './choices.js'
 import { ejected } from './eject.js'
+import { crossValidated, foldsOf } from './folds.js'
 import { constantModel, type Recipe, settled, type Trained, trainNetwork } from './network.js'
 import { formatOf, memoryLimit, readFlags, sizeOf, sourceOf, written } from './source.js'
 
@@ -104,7 +104,7 @@ function cleaned(rows: Table, targets: readonly string[], voice: Voice): Table {
 }
 
 /** Columns that give the target away are left out, unless they are to be kept. */
-function leaksOf(train: Table, targets: readonly string[], ignored: readonly string[], options: Given, voice: Voice): string[] {
+function leaksOf(train: Table, targets: readonly string[], ignored: readonly string[], options: Given, voice: Voice): Leak[] {
   const kept = options.list('keep')
   checkColumns(train, 'keep', kept)
   const rows = train.without(...ignored)
@@ -116,7 +116,7 @@ function leaksOf(train: Table, targets: readonly string[], ignored: readonly str
       `--keep ${column}`,
     )
   }
-  if (rows.names.length - targets.length - leaks.length > 0) return leaks.map(({ column }) => column)
+  if (rows.names.length - targets.length - leaks.length > 0) return leaks
   voice.choice('', 'nothing else would be left: they are kept')
   return []
 }
@@ -144,21 +144,6 @@ const shownScores = {
 export function scoreTableText(task: keyof typeof shownScores, rows: readonly (readonly [string, TableScores])[]): string {
   const names = shownScores[task]
   return columns([['', ...names], ...rows.map(([name, scores]) => [name, ...names.map((score) => short(scores[score] as number))])])
-}
-
-/** Cross-validation with the same choices: scores of each fold. */
-async function crossValidated(rows: Table, c: Choices, options: Given): Promise<TableScores[]> {
-  const k = options.number('folds', { min: 2, max: 100, integer: true })
-  if (k === undefined) return []
-  const { parts: _, ...how } = c.split
-  const out: TableScores[] = []
-  for (const fold of folds(rows, { ...how, folds: k })) {
-    const [train, validation] = split(fold.train, { ...how, parts: [0.85, 0.15] })
-    const table = fitTable(train, c.fit)
-    const { model } = await trainNetwork(table, table(train), table(validation), c.recipe)
-    out.push(await scoreTable(model, table, fold.test, settled(model, table, validation, c)))
-  }
-  return out
 }
 
 function spreadText(task: keyof typeof shownScores, scores: readonly TableScores[]): string {
@@ -212,11 +197,14 @@ async function run(options: Given): Promise<number> {
   const how = splitOf(rows, targets, options)
   const [train, validation, test] = parted(rows, how)
   const leaks = leaksOf(train, targets, ignored, options, voice)
-  const specs = specsOf(train, targets, [...ignored, ...leaks], options)
+  const specs = specsOf(train, targets, ignored, leaks, options)
   const table = fitTable(train, { target: targets.length === 1 ? (targets[0] as string) : targets, columns: specs })
   const choices = choicesOf(table, train, specs, how, options)
   heading(voice, table, choices, [train, validation, test])
   const sets = [table(train), table(validation)] as const
+  // What cannot be scored later is said now.
+  table(test)
+  const crossing = foldsOf(rows, choices, options.number('folds', { min: 2, max: 100, integer: true }))
   const recipe =
     options.text('rate') === undefined ? { ...choices.recipe, rate: await raced(table, train, validation, choices.recipe) } : choices.recipe
   const chosen: Choices = { ...choices, recipe }
@@ -256,7 +244,7 @@ async function run(options: Given): Promise<number> {
         .map(({ column }) => column)
         .join(', ')}`,
     )
-  const crossed = await crossValidated(rows, chosen, options)
+  const crossed = await crossValidated(crossing, chosen)
   if (crossed.length > 0) voice.say(`${crossed.length} folds: ${spreadText(table.task, crossed)}`)
   const base = path === undefined || path === '-' ? 'model' : basename(path, extname(path))
   const out = options.text('out') ?? `${base}.wengert`
@@ -302,7 +290,7 @@ async function run(options: Given): Promise<number> {
         target: table.target,
         classes: table.classes,
         columns: table.columns.map(({ spec: _, ...rest }) => rest),
-        leaks,
+        leaks: leaks.map(({ column }) => column),
         recipe,
         ...set,
         epochs: ran,

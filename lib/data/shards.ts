@@ -2,6 +2,7 @@
 
 import { gatherJsonNow, gatherNow } from '../distributed/now.js'
 import { type Held, partOfOption, rangeOf, refuseAlone, type Shard, type ShardOption, startsOf } from '../distributed/shard.js'
+import { together } from '../distributed/world.js'
 import { WengertError } from '../errors.js'
 import { asTensor, type TensorLike } from '../tensor/creation.js'
 import { fieldsOf, type InputsLike, mapInputs, treeOf } from '../tensor/inputs.js'
@@ -54,7 +55,8 @@ export function ownRows(where: string, given: Given, option: DatasetShard | unde
     checkOptions(`${where}: shard`, option, ['start', 'total'])
     const all = checkNumber(where, 'shard.total', option.total, { integer: true, min: Math.max(1, total) })
     const start = checkNumber(where, 'shard.start', option.start, { integer: true, min: 0, max: all - total })
-    return { data: given, ...(all > total && { shard: { start, total: all }, rows: total }) }
+    // One rank may hold all rows of a part, and the others none of them.
+    return { data: given, ...((all > total || together()) && { shard: { start, total: all }, rows: total }) }
   }
   const part = partOfOption(where, option)
   if (part.size === 1) return { data: given }

@@ -3,9 +3,11 @@
 import { WengertError } from '../errors.js'
 import type { InputsLike } from '../tensor/inputs.js'
 import { allocate, type FloatDtype } from '../util/dtype.js'
-import { checkNumber, checkOptions } from '../util/options.js'
+import { checkNumber, checkOptions, describe } from '../util/options.js'
 import { permutation, purposes } from '../util/random.js'
+import { isPlainObject } from '../util/tree.js'
 import { type DataLike, Dataset, namesOf } from './dataset.js'
+import { isData } from './is-data.js'
 import { wholeTensor } from './shards.js'
 
 /** How a data set is parted. */
@@ -35,6 +37,17 @@ function shuffled(positions: readonly number[], seed: number, group: number): nu
  * @example const [train, test] = split(data, { test: 0.2, seed: 1, stratify: true })
  */
 export function split<X extends InputsLike>(data: DataLike<X>, options: SplitOptions): [train: Dataset<X>, test: Dataset<X>] {
+  if (!(data instanceof Dataset) && !isData(data)) {
+    const list = Array.isArray(data) ? '; Dataset.fromRecords and readTable take lists of records' : ''
+    throw new WengertError('ERR_VALUE', `split: expected a data set { x, y } or rows of readTable, got ${describe(data)}${list}`, {
+      actual: data,
+    })
+  }
+  if (isPlainObject(options) && 'parts' in options)
+    throw new WengertError(
+      'ERR_OPTION',
+      'split: parts are for rows of readTable; of a data set say the share of the test part, such as { test: 0.2 }',
+    )
   checkOptions('split', options, ['test', 'seed', 'stratify', 'dtype'])
   const share = checkNumber('split', 'test', options?.test, { min: 0, max: 1, exclusive: true })
   const seed = checkNumber('split', 'seed', options.seed, { integer: true, min: 0, max: Number.MAX_SAFE_INTEGER })

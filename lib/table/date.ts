@@ -11,7 +11,10 @@ import type { ColumnView, Room } from './table.js'
 
 /** Of `date`. */
 export interface DateOptions {
-  /** How texts write it, in the letters of Day.js, such as 'DD.MM.YYYY HH:mm'; ISO 8601 where left out. */
+  /**
+   * How texts write it, in the letters of Day.js, such as 'DD.MM.YYYY HH:mm'; D and M are one digit or two. Where left out, ISO 8601,
+   * or the one way that all rows tell.
+   */
   format?: string
   /** Whether a record may lack the column. */
   optional?: boolean
@@ -44,12 +47,21 @@ export type Parser = (text: string) => number | undefined
 export function parserOf(format: string | undefined): Parser {
   if (format === undefined) return dateIn
   const dayjs = dayjsOfFormats()
+  // As it stands first; where it has D or M, the digit may have a zero before it.
+  const formats = [...new Set([format, padded(format, 'D'), padded(format, 'M'), padded(format, 'DM')])]
   return (text) => {
     if (text.length > 100) return undefined
-    const moment = dayjs.utc(text, format, true)
-    return moment.isValid() ? moment.valueOf() : undefined
+    for (const one of formats) {
+      const moment = dayjs.utc(text, one, true)
+      if (moment.isValid()) return moment.valueOf()
+    }
+    return undefined
   }
 }
+
+/** A format with two digits for the letters that stand alone in it: DD for D. */
+export const padded = (format: string, letters: string): string =>
+  format.replace(/\[[^\]]*\]|Do|D+|M+/g, (token) => (token.length === 1 && letters.includes(token) ? token + token : token))
 
 interface Fitted {
   name: string
@@ -128,7 +140,7 @@ function presentTimes(view: ColumnView, spec: DateOptions, room: Room): Float64A
     if (time === undefined)
       throw refused(
         () => `fitTable: row ${i}, column '${view.name}'`,
-        spec.format ? `a date written as ${spec.format}` : 'a date such as 2026-01-03',
+        spec.format ? `a date written as ${spec.format}` : 'a date such as 2026-01-03 (others by date({ format }))',
         value,
       )
     if (!Number.isNaN(time)) times[count++] = time

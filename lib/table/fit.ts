@@ -10,6 +10,7 @@ import { allocateShared, type FloatDtype, withMemoryErrors } from '../util/dtype
 import { checkChoice, checkOptions, describe } from '../util/options.js'
 import { isPlainObject } from '../util/tree.js'
 import { type ColumnSpec, type Encoding, Fields } from './encoding.js'
+import { formIn, toldSpec } from './forms.js'
 import { guessColumn } from './guess.js'
 import { checkSpec, encodingFromJSON, fitColumn } from './kinds.js'
 import { RecordEncoder } from './records.js'
@@ -204,10 +205,17 @@ export function fitTable(rows: Table, options: FitTableOptions): FittedTable {
       }
       const view = all.column(name)
       const given = specs.get(name)
-      const { spec, reason } = given ? { spec: given, reason: undefined } : guessColumn(view, room)
+      const { spec, reason } = given ? toldSpec(rows, view, given) : guessColumn(view, room, () => formIn(rows, name))
       const guessed = given === undefined
       if (spec.kind === 'ignore') {
-        report.push({ name, role: 'left out', kind: 'ignore', guessed, says: reason ?? 'as told', spec })
+        report.push({
+          name,
+          role: 'left out',
+          kind: 'ignore',
+          guessed,
+          says: reason ?? (spec.reason as string | undefined) ?? 'as told',
+          spec,
+        })
         continue
       }
       const encoding = fitColumn(view, spec, room)

@@ -1,15 +1,15 @@
 /** What a column is when nobody says: told by its type, its values in the training part, and its name. */
 
-import { category, countsOf } from './category.js'
+import { category, someCounts } from './category.js'
 import { truthIn } from './cell.js'
-import { NumericColumn, TextColumn } from './column.js'
+import { NumericColumn } from './column.js'
 import { date } from './date.js'
 import type { ColumnSpec } from './encoding.js'
-import { formOf } from './forms.js'
+import type { Form } from './forms.js'
 import { ignore } from './kinds.js'
 import { boolean, number } from './number.js'
 import { momentsOf, quantilesOf } from './statistics.js'
-import { ColumnView, type Room } from './table.js'
+import type { ColumnView, Room } from './table.js'
 import { text, wordsOf } from './text.js'
 
 /** A guess and, where a reader may wonder, its reason. */
@@ -54,22 +54,14 @@ function sampleOf(values: Float64Array): Float64Array {
 
 const isGrowing = (values: Float64Array): boolean => values.every((value, i) => i === 0 || value > (values[i - 1] as number))
 
-/** Counts of texts; of a column in which nearly all differ, of some thousand rows. */
-function textCounts(view: ColumnView): Map<string, number> {
-  const step = Math.floor(view.length / most)
-  if (!(view.column instanceof TextColumn) || step < 2) return countsOf(view).counts
-  const rows = Uint32Array.from({ length: most }, (_, i) => view.place(i * step))
-  return countsOf(new ColumnView(view.name, view.column, rows)).counts
-}
-
-function guessText(view: ColumnView): Guess {
-  const counts = textCounts(view)
+function guessText(view: ColumnView, told: () => Form | undefined): Guess {
+  const counts = someCounts(view)
   if (counts.size === 0) return { spec: ignore(), reason: 'without any value' }
   if (counts.size === 1) return { spec: ignore(), reason: `always '${[...counts.keys()][0]?.slice(0, 40)}'` }
   const names = [...counts.keys()]
   if (counts.size === 2 && new Set(names.map(truthIn)).size === 2 && names.every((name) => truthIn(name) !== undefined))
     return { spec: boolean() }
-  const form = formOf(view, names, view.column instanceof TextColumn)
+  const form = told()
   if (form?.spec) return { spec: form.spec, reason: form.reason }
   const guess = guessWords(counts, names)
   return form ? { spec: guess.spec, reason: guess.reason ? `${guess.reason}; ${form.reason}` : form.reason } : guess
@@ -87,13 +79,17 @@ function guessWords(counts: ReadonlyMap<string, number>, names: readonly string[
   return { spec: category() }
 }
 
-/** What a column is, told by the training part. */
-export function guessColumn(view: ColumnView, room: Room): Guess {
+/**
+ * What a column is, told by the training part.
+ *
+ * @param form how its texts write dates or numbers; asked only where they might
+ */
+export function guessColumn(view: ColumnView, room: Room, form: () => Form | undefined): Guess {
   if (view.column instanceof NumericColumn && view.type === 'number') return guessNumber(view, room)
   if (view.type === 'date') {
     const values = view.present(room)
     if (values.length === 0) return { spec: ignore(), reason: 'without any value' }
     return values.every((value) => value === values[0]) ? { spec: ignore(), reason: 'always the same date' } : { spec: date() }
   }
-  return guessText(view)
+  return guessText(view, form)
 }

@@ -1,7 +1,7 @@
 /** The kinds of columns by name: how each is fitted and read back. To add one: a line in `fits` and in `readers`. */
 
 import { WengertError } from '../errors.js'
-import { describe } from '../util/options.js'
+import { checkOptions, describe } from '../util/options.js'
 import { isPlainObject } from '../util/tree.js'
 import { categoryFromJSON, codesVersion, fitCategory } from './category.js'
 import { dateFromJSON, fitDate } from './date.js'
@@ -26,9 +26,17 @@ const readers: Readonly<Record<string, (f: Fields) => Encoding>> = {
   text: textFromJSON,
 }
 
-/** A column that is left out: an identifier, a constant, what is not known when it counts. Records may lack it. */
-export function ignore(): ColumnSpec<'ignore'> {
-  return { kind: 'ignore' }
+/**
+ * A column that is left out: an identifier, a constant, what is not known when it counts. Records may lack it.
+ *
+ * @param options.reason what the table says of it
+ * @example fitTable(train, { target: 'churned', columns: { refunded: ignore({ reason: 'known only afterwards' }) } })
+ */
+export function ignore(options: { reason?: string } = {}): ColumnSpec<'ignore'> {
+  checkOptions('ignore', options, ['reason'])
+  if (options.reason !== undefined && typeof options.reason !== 'string')
+    throw new WengertError('ERR_OPTION', `ignore: expected reason to be a text, got ${describe(options.reason)}`)
+  return { kind: 'ignore', ...options }
 }
 
 /** Fits one column as its spec says. Errors: ERR_DATA. */

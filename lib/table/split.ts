@@ -7,12 +7,12 @@ import type { InputsLike } from '../tensor/inputs.js'
 import { withMemoryErrors } from '../util/dtype.js'
 import { checkNumber, checkOptions, describe } from '../util/options.js'
 import { permutation, purposes } from '../util/random.js'
-import { countsOf, textOf } from './category.js'
+import { textOf } from './category.js'
 import { NumericColumn } from './column.js'
 import { checkFormat, type DateOptions, date, parserOf } from './date.js'
-import { formOf } from './forms.js'
+import { formIn } from './forms.js'
 import { wholeTable } from './shard.js'
-import { type ColumnView, Table } from './table.js'
+import { type ColumnView, type Origin, Table } from './table.js'
 
 /** How a table is parted. */
 export interface TableSplitOptions<Parts extends readonly number[] = readonly number[]> {
@@ -105,9 +105,9 @@ function byGroups(groups: readonly Uint32Array[], shares: readonly number[], see
 }
 
 /** The values of a column as numbers that have an order, NaN where there is none. Errors: ERR_OPTION, ERR_DATA. */
-function timesOf(where: string, view: ColumnView, format: string | undefined): Float64Array {
+function timesOf(where: string, rows: Table, view: ColumnView, format: string | undefined): Float64Array {
   if (view.column instanceof NumericColumn) return view.numbers()
-  const form = format === undefined ? formOf(view, [...countsOf(view).counts.keys()], false) : { spec: date({ format }), reason: '' }
+  const form = format === undefined ? formIn(rows, view.name) : { spec: date({ format }), reason: '' }
   if (form?.spec?.kind !== 'date')
     throw new WengertError(
       'ERR_OPTION',
@@ -132,20 +132,26 @@ function timesOf(where: string, view: ColumnView, format: string | undefined): F
 }
 
 /** Parts in the order of a column; a cut never goes through rows of one value. */
-function byTime(where: string, rows: Table, name: string, shares: readonly number[], format: string | undefined): number[][] {
-  const times = timesOf(where, rows.column(name), format)
+function byTime(where: string, rows: Table, { by, format }: FoldOptions, shares: readonly number[]): number[][] {
+  const name = by as string
+  const whole = wholeTable(where, rows)
+  const times = timesOf(where, rows, whole.column(name), format)
   const missing = times.findIndex(Number.isNaN)
   if (missing >= 0)
     throw new WengertError(
       'ERR_DATA',
       `${where}: row ${missing} has no value of '${name}'; rows.complete('${name}') are those that have one`,
     )
-  const order = all(rows).sort((a, b) => (times[a] as number) - (times[b] as number) || a - b)
+  const order = all(whole).sort((a, b) => (times[a] as number) - (times[b] as number) || a - b)
   let [from, sum] = [0, 0]
   return shares.map((share, i) => {
     sum += share
     let to = i === shares.length - 1 ? order.length : Math.max(from, Math.round(sum * order.length))
-    while (to > 0 && to < order.length && times[order[to] as number] === times[order[to - 1] as number]) to++
+    const together = (at: number) => at > 0 && at < order.length && times[order[at] as number] === times[order[at - 1] as number]
+    const wanted = to
+    while (together(to)) to++
+    // Nothing would be left for the next part: before the moment rather than after it.
+    if (to === order.length && to > wanted) for (to = wanted; to > from && together(to); ) to--
     const part = Array.from(order.subarray(from, to))
     from = to
     return part
@@ -172,12 +178,13 @@ function checkChosen(where: string, rows: Table, { stratify, by, groups, format,
 
 function positionsOf(where: string, rows: Table, options: FoldOptions, shares: readonly number[]): number[][] {
   const seed = checkChosen(where, rows, options)
-  const { stratify, by, groups, format } = options
-  if (by !== undefined) return byTime(where, rows, by, shares, format)
+  const { stratify, by, groups } = options
+  if (by !== undefined) return byTime(where, rows, options, shares)
+  const whole = wholeTable(where, rows)
   const parts =
     groups !== undefined
-      ? byGroups(groupsOf(rows, groups), shares, seed)
-      : byShares(stratify === undefined ? [all(rows)] : groupsOf(rows, stratify), shares, seed)
+      ? byGroups(groupsOf(whole, groups), shares, seed)
+      : byShares(stratify === undefined ? [all(whole)] : groupsOf(whole, stratify), shares, seed)
   return parts.map((part) => part.sort((a, b) => a - b))
 }
 
@@ -188,6 +195,12 @@ function tables(where: string, rows: Table, positions: readonly (readonly number
       actual: rows.length,
     })
   return positions.map((part) => rows.take(part))
+}
+
+/** What parts of a table are read by: what it is a part of itself, and what is said now. */
+function originOf(rows: Table, { by, format }: FoldOptions): Origin {
+  const { rows: from, formats } = rows.origin ?? { rows, formats: new Map() }
+  return { rows: from, formats: by !== undefined && format !== undefined ? new Map([...formats, [by, format]]) : formats }
 }
 
 /**
@@ -212,9 +225,10 @@ export function split(data: AnyData | Table, options: SplitOptions | TableSplitO
         actual: parts,
       },
     )
-  return withMemoryErrors('split', () =>
-    tables('split', data, positionsOf('split', wholeTable('split', data), options as TableSplitOptions, parts)),
-  )
+  return withMemoryErrors('split', () => {
+    const origin = originOf(data, options as TableSplitOptions)
+    return tables('split', data, positionsOf('split', data, options as TableSplitOptions, parts)).map((part) => part.partOf(origin))
+  })
 }
 
 /**
@@ -232,12 +246,13 @@ export function folds(rows: Table, options: FoldOptions = {}): { train: Table; t
   const n = options.by === undefined ? k : k + 1
   const joined = (parts: readonly (readonly number[])[]) => Uint32Array.from(parts.flat()).sort()
   return withMemoryErrors('folds', () => {
-    const positions = positionsOf('folds', wholeTable('folds', rows), options, new Array(n).fill(1 / n))
+    const positions = positionsOf('folds', rows, options, new Array(n).fill(1 / n))
     tables('folds', rows, positions)
+    const origin = originOf(rows, options)
     return Array.from({ length: k }, (_, i) => {
       const test = options.by === undefined ? i : i + 1
       const train = positions.filter((_, j) => (options.by === undefined ? j !== test : j < test))
-      return { train: rows.take(joined(train)), test: rows.take(positions[test] as number[]) }
+      return { train: rows.take(joined(train)).partOf(origin), test: rows.take(positions[test] as number[]).partOf(origin) }
     })
   })
 }

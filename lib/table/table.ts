@@ -86,6 +86,14 @@ export class ColumnView {
   }
 }
 
+/** What tells how the texts of a table's parts write dates and numbers, so that all parts are read alike. */
+export interface Origin {
+  /** The rows that were split. */
+  readonly rows: Table
+  /** Formats of dates that were said, by column. */
+  readonly formats: ReadonlyMap<string, string>
+}
+
 /**
  * Rows and named, typed columns: numbers, dates and texts, as `readTable` found them. Nothing is fitted: what a column means
  * to a model is `fitTable`'s business. Parts of a table share its columns.
@@ -105,7 +113,14 @@ export class Table {
     readonly seen: number = length,
     /** Of a table of which each process holds a part: which of the rows are here. */
     readonly shard?: Shard,
+    /** @internal Of a part that `split` or `folds` made: what it is a part of. */
+    readonly origin?: Origin,
   ) {}
+
+  /** @internal The same rows as a part. */
+  partOf(origin: Origin): Table {
+    return new Table(this.columns, this.length, this.rows, this.mixed, this.seen, this.shard, origin)
+  }
 
   /** The names of the columns, in order. */
   get names(): readonly string[] {
@@ -145,7 +160,7 @@ export class Table {
     if (this.shard) {
       const { own, shard } = ownPositions('table.take', this.shard, this.length, positions)
       const rows = own.map((at) => (this.rows ? (this.rows[at] as number) : at))
-      return new Table(this.columns, rows.length, rows, this.mixed, rows.length, shard)
+      return new Table(this.columns, rows.length, rows, this.mixed, rows.length, shard, this.origin)
     }
     return withMemoryErrors('table.take', () => {
       const rows = new Uint32Array(positions.length)
@@ -157,7 +172,7 @@ export class Table {
           })
         rows[i] = this.rows ? (this.rows[at] as number) : at
       }
-      return new Table(this.columns, rows.length, rows, this.mixed)
+      return new Table(this.columns, rows.length, rows, this.mixed, rows.length, undefined, this.origin)
     })
   }
 
@@ -183,7 +198,7 @@ export class Table {
   without(...names: string[]): Table {
     for (const name of names) this.column(name)
     const kept = new Map([...this.columns].filter(([name]) => !names.includes(name)))
-    return new Table(kept, this.length, this.rows, this.mixed, this.length, this.shard)
+    return new Table(kept, this.length, this.rows, this.mixed, this.length, this.shard, this.origin)
   }
 
   /** The bytes that the columns take, shared ones counted whole. */

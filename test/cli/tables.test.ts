@@ -72,6 +72,9 @@ describe('train', () => {
   test('the page stands alone, with importance and dependence', () => {
     const page = readFileSync(at('churn.html'), 'utf8')
     expect(page).toContain('What the model goes by')
+    // Whose decision it was, and how to change it.
+    expect(page).toMatch(/refund_paid +left out: it alone says \d+ % of the target; wengert train left it out, --keep refund_paid keeps it/)
+    expect(readFileSync(at('train.ts'), 'utf8')).toMatch(/refund_paid: ignore\(\{ reason: 'it alone says \d+ % of the target; /)
     expect(page).toContain('Probability of yes by ')
     expect(page).not.toMatch(/<script|https?:\/\/(?!www\.w3\.org)/)
   })

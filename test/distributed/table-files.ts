@@ -22,6 +22,9 @@ export function tableFiles(folder: string): void {
   // Numbers that are text in the last row; a column that begins in the second half; whole numbers with one fraction at the end.
   const late = each((i) => [i === n - 1 ? 'n/x' : i, i < 40 ? '' : (i % 3) - 0.5, i === n - 2 ? 0.5 : i % 6, i / 7])
   write('late.csv', csv([['code', 'begins', 'whole', 'target'], ...late]))
+  // Only the last days say which number is the day's.
+  const days = each((i) => [`${String(1 + (i < 48 ? i % 12 : i - 40)).padStart(2, '0')}/0${1 + Math.floor(i / 12)}/2026`, i % 5, target(i)])
+  write('dates.csv', csv([['day', 'a', 'target'], ...days]))
   write('rows.jsonl', each((i) => JSON.stringify({ a: i % 7, ...(i > 50 && { b: `b${i % 3}` }), target: target(i) })).join('\n'))
   // Fewer rows than ranks.
   write(

@@ -8,6 +8,7 @@ import {
   Dataset,
   distributed,
   fitTable,
+  folds,
   loss,
   MBSGD,
   nn,
@@ -46,13 +47,25 @@ const learned = async (data, options = {}) => {
 }
 const out = {}
 const held = {}
-for (const name of ['mixed.csv', 'late.csv', 'rows.jsonl', 'few.csv']) {
+for (const name of ['mixed.csv', 'late.csv', 'dates.csv', 'rows.jsonl', 'few.csv']) {
   const rows = await readTable(join(folder, name), { shard })
   const options = { target: 'target', columns: name === 'mixed.csv' ? { size: number({ scale: 'quantiles' }), colour: category() } : {} }
   const [train, validation] =
-    name === 'few.csv' ? [rows] : split(rows, { parts: [0.8, 0.2], seed: 3, ...(name === 'mixed.csv' && { stratify: 'target' }) })
+    name === 'few.csv'
+      ? [rows]
+      : split(rows, {
+          parts: [0.8, 0.2],
+          seed: 3,
+          ...(name === 'mixed.csv' && { stratify: 'target' }),
+          ...(name === 'dates.csv' && { by: 'day' }),
+        })
   const table = fitTable(train, options)
   out[name] = { table: JSON.parse(JSON.stringify(table)), says: String(table) }
+  if (name === 'dates.csv')
+    out[name].folds = folds(train, { by: 'day', folds: 2 }).map((fold) => [
+      fold.train.shard?.total ?? fold.train.length,
+      String(fitTable(fold.train, options)),
+    ])
   const data = table(train)
   out[name].state = await learned(data, validation && { validation: table(validation) })
   const bytes = (set) => set.x.data.byteLength + set.y.data.byteLength

@@ -274,7 +274,8 @@ describe('kinds', () => {
     for (let i = 0; i < 400; i++) expect(a.data[i * table.inputs.length]).toBe(b.data[i * iso.inputs.length + at])
     expect(failure(() => table.encode([{ day: '31.02.2026' }])).message).toContain('a date written as DD.MM.YYYY')
     expect(failure(() => table.encode([{ day: '2026-01-03' }])).code).toBe('ERR_DATA')
-    expect(failure(() => fitTable(german, { target: 'churned', columns: { day: date() } })).message).toContain("row 0, column 'day'")
+    const other = { target: 'churned', columns: { day: date({ format: 'YYYY-MM-DD' }) } }
+    expect(failure(() => fitTable(german, other)).message).toContain("row 0, column 'day'")
   })
 
   test('quantiles are between −√3 and √3 and keep the order', () => {

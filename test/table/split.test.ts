@@ -85,7 +85,18 @@ describe('split', () => {
     })
   })
 
+  test('by time: a moment of many rows at the end goes to the last part whole', async () => {
+    const ties = await readTable(Array.from({ length: 20 }, (_, i) => ({ i, day: Math.min(i, 12) })))
+    expect(split(ties, { parts: [0.8, 0.2], by: 'day' }).map((part) => part.length)).toEqual([12, 8])
+    expect(() => split(ties, { parts: [0.1, 0.7, 0.1, 0.1], by: 'day' })).toThrow('part 2 of 4 would have none')
+  })
+
   test('what cannot be', () => {
+    expect(() => split([1] as never, { parts: [0.5, 0.5] })).toThrow(
+      'split: expected a data set { x, y } or rows of readTable, got an array of 1; Dataset.fromRecords and readTable take lists of records',
+    )
+    expect(() => split(7 as never, { test: 0.5, seed: 1 })).toThrow('split: expected a data set { x, y } or rows of readTable, got 7')
+    expect(() => split({ x: [[1], [2]], y: [1, 2] }, { parts: [0.5, 0.5] } as never)).toThrow('parts are for rows of readTable')
     expect(() => split(rows, { parts: [0.5, 0.6] })).toThrow('shares that are 1 together')
     expect(() => split(rows, { parts: [0.5, 0.5], stratify: 'rar' })).toThrow("did you mean 'rare'?")
     expect(() => split(rows, { parts: [0.5, 0.5], stratify: 'rare', by: 'day' })).toThrow('one of stratify, by and groups')
