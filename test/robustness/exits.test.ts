@@ -123,7 +123,7 @@ const endings: { name: string; code: string; signal?: NodeJS.Signals; status: nu
 
 describe.runIf(existsSync(fileURLToPath(library)))('a process that trains ends', () => {
   for (const { name, code, signal, status, says } of endings) {
-    test(`by ${name}, ${times} times`, { timeout: 60_000 + 6_000 * times }, async () => {
+    test(`by ${name}, ${times} times`, { timeout: 60_000 + 40_000 * times }, async () => {
       const took: number[] = []
       for (let i = 0; i < times; i++) {
         const got = await ending(code, signal)
