@@ -18,6 +18,13 @@ WENGERT_INLINE float Fma(float a, float b, float c) { return a * b + c; }
 WENGERT_INLINE double Fma(double a, double b, double c) { return a * b + c; }
 #endif
 
+// A polynomial of x, by its coefficients from the highest power down.
+template <class F, class... Fs>
+WENGERT_INLINE F Horner(F x, F highest, Fs... others) {
+  ((highest = Fma(highest, x, others)), ...);
+  return highest;
+}
+
 WENGERT_INLINE float Abs(float x) { return __builtin_fabsf(x); }
 WENGERT_INLINE double Abs(double x) { return __builtin_fabs(x); }
 WENGERT_INLINE float CopySign(float x, float y) { return __builtin_copysignf(x, y); }
@@ -83,11 +90,7 @@ WENGERT_INLINE double Exp(double x) {
 // Below 0.625 a series of x itself: 1 - 2/(e^2x + 1) would lose the digits of small results.
 WENGERT_INLINE float Tanh(float x) {
   const float z = x * x;
-  float p = -5.70498872745e-3f;
-  p = Fma(p, z, 2.06390887954e-2f);
-  p = Fma(p, z, -5.37397155531e-2f);
-  p = Fma(p, z, 1.33314422036e-1f);
-  p = Fma(p, z, -3.33332819422e-1f);
+  const float p = Horner(z, -5.70498872745e-3f, 2.06390887954e-2f, -5.37397155531e-2f, 1.33314422036e-1f, -3.33332819422e-1f);
   const float small = Fma(p * z, x, x);
   float a = Abs(x);
   a = a > 10.0f ? 10.0f : a;
@@ -100,12 +103,8 @@ WENGERT_INLINE double Tanh(double x) {
   double a = Abs(x);
   a = a > 20.0 ? 20.0 : a;
   const double z = a * a;
-  double p = -9.64399179425052238628e-1;
-  p = Fma(p, z, -9.92877231001918586564e1);
-  p = Fma(p, z, -1.61468768441708447952e3);
-  double q = z + 1.12811678491632931402e2;
-  q = Fma(q, z, 2.23548839060100448583e3);
-  q = Fma(q, z, 4.84406305325125486048e3);
+  const double p = Horner(z, -9.64399179425052238628e-1, -9.92877231001918586564e1, -1.61468768441708447952e3);
+  const double q = Horner(z, z + 1.12811678491632931402e2, 2.23548839060100448583e3, 4.84406305325125486048e3);
   const double small = Fma(x * z, p / q, x);
   const double large = 1.0 - 2.0 / (Exp(2.0 * a) + 1.0);
   return CopySign(a < 0.625 ? small : large, x);
@@ -130,15 +129,8 @@ WENGERT_INLINE float Log(float x) {
   const float n = static_cast<float>(static_cast<std::int32_t>(shifted) >> 23) - (tiny ? 23.0f : 0.0f);
   const float f = FromBits((shifted & 0x007fffffu) + kRootHalf32) - 1.0f;
   const float z = f * f;
-  float p = 7.0376836292e-2f;
-  p = Fma(p, f, -1.1514610310e-1f);
-  p = Fma(p, f, 1.1676998740e-1f);
-  p = Fma(p, f, -1.2420140846e-1f);
-  p = Fma(p, f, 1.4249322787e-1f);
-  p = Fma(p, f, -1.6668057665e-1f);
-  p = Fma(p, f, 2.0000714765e-1f);
-  p = Fma(p, f, -2.4999993993e-1f);
-  p = Fma(p, f, 3.3333331174e-1f);
+  const float p = Horner(f, 7.0376836292e-2f, -1.1514610310e-1f, 1.1676998740e-1f, -1.2420140846e-1f, 1.4249322787e-1f, -1.6668057665e-1f,
+      2.0000714765e-1f, -2.4999993993e-1f, 3.3333331174e-1f);
   float y = Fma(n, -2.12194440e-4f, p * f * z);
   y = Fma(z, -0.5f, y);
   y = Fma(n, 0.693359375f, f + y);
@@ -158,17 +150,10 @@ WENGERT_INLINE double Log(double x) {
       FromBits(exponent | std::uint64_t{0x4330000000000000}) - (tiny ? 4503599627372596.0 : 4503599627372544.0);
   const double f = FromBits((shifted & std::uint64_t{0x000fffffffffffff}) + kRootHalf64) - 1.0;
   const double z = f * f;
-  double p = 1.01875663804580931796e-4;
-  p = Fma(p, f, 4.97494994976747001425e-1);
-  p = Fma(p, f, 4.70579119878881725854e0);
-  p = Fma(p, f, 1.44989225341610930846e1);
-  p = Fma(p, f, 1.79368678507819816313e1);
-  p = Fma(p, f, 7.70838733755885391666e0);
-  double q = f + 1.12873587189167450590e1;
-  q = Fma(q, f, 4.52279145837532221105e1);
-  q = Fma(q, f, 8.29875266912776603211e1);
-  q = Fma(q, f, 7.11544750618563894466e1);
-  q = Fma(q, f, 2.31251620126765340583e1);
+  const double p = Horner(f, 1.01875663804580931796e-4, 4.97494994976747001425e-1, 4.70579119878881725854e0, 1.44989225341610930846e1,
+      1.79368678507819816313e1, 7.70838733755885391666e0);
+  const double q = Horner(f, f + 1.12873587189167450590e1, 4.52279145837532221105e1, 8.29875266912776603211e1, 7.11544750618563894466e1,
+      2.31251620126765340583e1);
   double y = f * (z * (p / q));
   y = Fma(n, -2.121944400546905827679e-4, y);
   y = Fma(z, -0.5, y);

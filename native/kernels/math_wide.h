@@ -43,13 +43,8 @@ WENGERT_INLINE double Atan(double a) {
   const double under = half ? a : quarter ? a + 1.0 : 1.0;
   const double t = over / under;
   const double z = t * t;
-  double p = -0.0404130207371592481;
-  p = Fma(p, z, 0.0713441351132538155);
-  p = Fma(p, z, -0.090288225746611843);
-  p = Fma(p, z, 0.111074821497785117);
-  p = Fma(p, z, -0.142856120420498956);
-  p = Fma(p, z, 0.199999989111342175);
-  p = Fma(p, z, -0.333333333314273528);
+  const double p = Horner(z, -0.0404130207371592481, 0.0713441351132538155, -0.090288225746611843, 0.111074821497785117,
+      -0.142856120420498956, 0.199999989111342175, -0.333333333314273528);
   return (half ? kHalfPi : quarter ? 0.5 * kHalfPi : 0.0) + Fma(p * z, t, t);
 }
 
@@ -67,21 +62,14 @@ WENGERT_INLINE Turned Turn(double x) {
 }
 WENGERT_INLINE double SinTurned(double r) {
   const double z = r * r;
-  double p = -2.50521083854417187751e-8;
-  p = Fma(p, z, 2.75573192239858906526e-6);
-  p = Fma(p, z, -1.98412698412698412698e-4);
-  p = Fma(p, z, 8.33333333333333333333e-3);
-  p = Fma(p, z, -1.66666666666666666667e-1);
+  const double p = Horner(z, -2.50521083854417187751e-8, 2.75573192239858906526e-6, -1.98412698412698412698e-4, 8.33333333333333333333e-3,
+      -1.66666666666666666667e-1);
   return Fma(p * z, r, r);
 }
 WENGERT_INLINE double CosTurned(double r) {
   const double z = r * r;
-  double p = 2.08767569878680989792e-9;
-  p = Fma(p, z, -2.75573192239858906526e-7);
-  p = Fma(p, z, 2.48015873015873015873e-5);
-  p = Fma(p, z, -1.38888888888888888889e-3);
-  p = Fma(p, z, 4.16666666666666666667e-2);
-  p = Fma(p, z, -0.5);
+  const double p = Horner(z, 2.08767569878680989792e-9, -2.75573192239858906526e-7, 2.48015873015873015873e-5, -1.38888888888888888889e-3,
+      4.16666666666666666667e-2, -0.5);
   return Fma(p, z, 1.0);
 }
 
@@ -143,29 +131,15 @@ WENGERT_INLINE float Atan(float x) { return CopySign(static_cast<float>(wide::At
 // is of 0 to −24, so that a series of its fraction and one factor make it.
 WENGERT_INLINE float Erf(float x) {
   const float a = Abs(x), z = a * a;
-  float s = -5.88677358e-4f;
-  s = Fma(s, z, 4.97311680e-3f);
-  s = Fma(s, z, -2.67533343e-2f);
-  s = Fma(s, z, 1.12814665e-1f);
-  s = Fma(s, z, -3.76124620e-1f);
-  s = Fma(s, z, 1.28379151e-1f);
+  const float s = Horner(z, -5.88677358e-4f, 4.97311680e-3f, -2.67533343e-2f, 1.12814665e-1f, -3.76124620e-1f, 1.28379151e-1f);
   const float t = a > 4.0f ? 4.0f : a;
-  float p = 1.552824687678367e-5f;
-  p = Fma(p, t, -4.588657175190747e-4f);
-  p = Fma(p, t, 5.22677693516016e-3f);
-  p = Fma(p, t, -3.422101214528084e-2f);
-  p = Fma(p, t, 1.5319636464118958e-1f);
-  p = Fma(p, t, 9.163731932640076e-1f);
-  p = Fma(p, t, 1.6282848119735718f);
+  const float p = Horner(t, 1.552824687678367e-5f, -4.588657175190747e-4f, 5.22677693516016e-3f, -3.422101214528084e-2f,
+      1.5319636464118958e-1f, 9.163731932640076e-1f, 1.6282848119735718f);
   const float v = -p * t;
   const float sum = v + kRound32;
   const float f = v - (sum - kRound32);
-  float e = 1.3218672247603536e-3f;
-  e = Fma(e, f, 9.671698324382305e-3f);
-  e = Fma(e, f, 5.550893023610115e-2f);
-  e = Fma(e, f, 2.4022237956523895e-1f);
-  e = Fma(e, f, 6.931468844413757e-1f);
-  e = Fma(e, f, 1.0f);
+  const float e = Horner(f, 1.3218672247603536e-3f, 9.671698324382305e-3f, 5.550893023610115e-2f, 2.4022237956523895e-1f,
+      6.931468844413757e-1f, 1.0f);
   return CopySign(a < 0.95f ? Fma(s, a, a) : 1.0f - e * PowerOfTwo(sum), x);
 }
 
