@@ -41,6 +41,8 @@ const functions: Partial<Record<ElementwiseOp, Swept>> = {
   erf: { exact: erf, ranges: [['evenly', -1.2, 1.2], ['evenly', -6.1, 6.1], everywhere] },
 }
 const pairs: Partial<Record<ElementwiseOp, (x: number, y: number) => number>> = { pow, atan2: Math.atan2 }
+/** Bun multiplies for whole powers up to 1,000, and is hundreds of units off: nothing to compare with. */
+const products = 'bun' in process.versions
 /** Each with each: zeros, ends of the range, where a whole number is even, odd or none. */
 const edges = [0, 0.5, 1, 1.5, 2, 3, 5e-324, 2.2250738585072014e-308, 1e-17, 709.79, 1e6, 1e300, Number.MAX_VALUE, Infinity, Number.NaN]
   .concat([2 ** 53, 2 ** 53 - 1, 2 ** 52 + 1, 2 ** 51 + 0.5, 1e22])
@@ -106,10 +108,14 @@ onEveryEngine('accuracy of float64', (backend) => {
   test.each(Object.entries(pairs))('%s of every pair of special values and many others', (name, exact) => {
     const draw = new Draw(9)
     const uniform = () => (draw.int(0, 2 ** 26 - 1) * 2 ** 26 + draw.int(0, 2 ** 26 - 1)) / 2 ** 52
+    const whole = () => {
+      const drawn = draw.int(-3000, 3000)
+      return products && drawn > 0 && drawn <= 1000 ? drawn + 1000 : drawn
+    }
     const others = Array.from({ length: count }, (_, i) =>
       i % 2
         ? [2 ** (200 * uniform() - 100), 10 * uniform() - 5]
-        : [(1 + 0.01 * uniform()) * (i % 4 ? 1 : -1), name === 'pow' ? draw.int(-3000, 3000) : uniform() - 0.5],
+        : [(1 + 0.01 * uniform()) * (i % 4 ? 1 : -1), name === 'pow' ? whole() : uniform() - 0.5],
     )
     const all = [...edges.flatMap((a) => edges.map((b) => [a, b])), ...others] as [number, number][]
     const [x, y] = [Float64Array.from(all, ([a]) => a), Float64Array.from(all, ([, b]) => b)]
