@@ -1,5 +1,6 @@
 /** What the hosted workflow runs is there: it is run nowhere before a release. */
 
+import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
@@ -33,6 +34,19 @@ describe('the workflow of a release', () => {
       const folder = (place as string).replace(/[^/]*$/, '')
       expect(existsSync(path(/\.\w+$/.test(place as string) ? (place as string) : folder)), place).toBe(true)
     }
+  })
+
+  test('compiles what it packs from the library alone: in a fresh clone nothing else finds it by its name', { timeout: 120_000 }, () => {
+    const args = [path('node_modules/typescript/bin/tsc'), '-p', path('scripts/package'), '--listFilesOnly']
+    const { status, stdout } = spawnSync(process.execPath, args, { encoding: 'utf8' })
+    expect(status).toBe(0)
+    const root = path('').replaceAll('\\', '/')
+    const own = stdout
+      .split(/\r?\n/)
+      .filter((file) => file.startsWith(root) && !file.includes('/node_modules/'))
+      .map((file) => file.slice(root.length))
+    expect(own).toContain('lib/index.ts')
+    expect(own.filter((file) => !file.startsWith('lib/'))).toEqual([])
   })
 
   test('publishes by paths that npm takes for files', () => {

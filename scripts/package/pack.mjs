@@ -1,5 +1,5 @@
 /** The packages as they would be published: the library, compiled apart and bundled, and one package for each platform's binary. */
-import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { bundle } from './node.mjs'
 import { packPlatforms } from './platforms.mjs'
@@ -14,8 +14,8 @@ export async function pack(folder) {
   const stage = join(folder, 'stage')
   mkdirSync(stage, { recursive: true })
   for (const name of ['README.md', 'LICENSE']) cpSync(join(root, name), join(stage, name))
-  run(process.execPath, [tsc, '-p', join(root, 'tsconfig.json'), '--outDir', join(stage, 'dist')])
-  for (const name of ['bench', 'examples']) rmSync(join(stage, 'dist', name), { recursive: true, force: true })
+  // Without the examples: they import the library by its name, which means what is compiled in dist, where that is.
+  run(process.execPath, [tsc, '-p', join(root, 'scripts', 'package'), '--outDir', join(stage, 'dist')])
   await bundle(join(stage, 'dist', 'lib'))
   const { version, ...manifest } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
   const platforms = packPlatforms(folder, version)

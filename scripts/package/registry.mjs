@@ -4,23 +4,34 @@
  *
  *   node registry.mjs FOLDER      prints its address; every tarball that is asked for is a line in FOLDER/served
  */
-import { spawn, spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { appendFileSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { gunzipSync } from 'node:zlib'
 import { packFolder, root } from './stage.mjs'
 
 const self = fileURLToPath(import.meta.url)
+
+/** The package.json of an archive of npm's. Not by the system's tar: on Windows some take what is before a colon for a machine. */
+function manifestIn(tar) {
+  const field = (from, length) => tar.toString('latin1', from, from + length).replace(/\0.*/s, '')
+  for (let at = 0; field(at, 100); ) {
+    const size = Number.parseInt(field(at + 124, 12), 8)
+    if (field(at, 100) === 'package/package.json') return JSON.parse(tar.toString('utf8', at + 512, at + 512 + size))
+    at += 512 + Math.ceil(size / 512) * 512
+  }
+  throw new Error('expected a package.json in the archive, got none')
+}
 
 /** What a registry says of each package in a folder: all that its manifest has, and where the tarball is. */
 function catalogue(folder, address) {
   const packages = new Map()
   for (const file of readdirSync(folder).filter((name) => name.endsWith('.tgz'))) {
     const bytes = readFileSync(join(folder, file))
-    const { stdout } = spawnSync('tar', ['-xzOf', join(folder, file), 'package/package.json'], { encoding: 'utf8' })
-    const manifest = JSON.parse(stdout)
+    const manifest = manifestIn(gunzipSync(bytes))
     const [shasum, integrity] = [
       createHash('sha1').update(bytes).digest('hex'),
       `sha512-${createHash('sha512').update(bytes).digest('base64')}`,

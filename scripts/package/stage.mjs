@@ -60,6 +60,9 @@ export function sizeOf(path) {
 const compressor = 'libdeflate-gzip'
 let told = false
 
+/** What a user of one platform may have to download, in MB; more where tarballs are as npm leaves them. */
+export const mostDownloadMB = () => (spawnSync(compressor, ['-V']).error ? 2.08 : 2)
+
 function compressFurther(tarball) {
   const { error, status, stdout } = spawnSync(compressor, ['-12', '-c'], {
     input: gunzipSync(readFileSync(tarball)),
