@@ -20,7 +20,8 @@ export interface Flag {
 export interface Given {
   readonly positionals: readonly string[]
   text(name: string): string | undefined
-  list(name: string): readonly string[]
+  /** Values with commas between; one that is a whole, such as a name with a comma, is not cut. */
+  list(name: string, isWhole?: (value: string) => boolean): readonly string[]
   on(name: string): boolean
   number(name: string, rule: { min?: number; max?: number; integer?: boolean }): number | undefined
 }
@@ -52,10 +53,10 @@ export function given(args: readonly string[], flags: Readonly<Record<string, Fl
   return {
     positionals: parsed.positionals,
     text,
-    list: (name) =>
+    list: (name, isWhole = () => false) =>
       [(values[name] ?? []) as string | readonly string[]]
         .flat()
-        .flatMap((value) => value.split(','))
+        .flatMap((value) => (isWhole(value) ? [value] : value.split(',')))
         .filter((value) => value !== ''),
     on: (name) => values[name] === true,
     number(name, { min = -Infinity, max = Infinity, integer = false }) {
@@ -127,8 +128,10 @@ export async function answered(command: string, body: () => Promise<number>): Pr
       process.stderr.write(`wengert ${command}: ${error.message}\n`)
       return 64
     }
-    if (!(error instanceof WengertError)) throw error
+    // What the system refuses: a full disk, a folder that may not be written to.
+    const refused = error instanceof WengertError || (error instanceof Error && 'syscall' in error)
+    if (!refused) throw error
     process.stderr.write(`wengert ${command}: ${error.message}\n`)
-    return error.code === 'ERR_OPTION' ? 64 : 1
+    return (error as WengertError).code === 'ERR_OPTION' ? 64 : 1
   }
 }

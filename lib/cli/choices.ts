@@ -55,13 +55,16 @@ export function splitOf(rows: Table, targets: readonly string[], options: Given)
   for (const [flag, name] of [
     ['time', by],
     ['groups', groups],
-  ] as const)
-    if (name !== undefined) checkColumns(rows, flag, [name])
+  ] as const) {
+    if (name === undefined) continue
+    checkColumns(rows, flag, [name])
+    if (targets.includes(name)) throw new Misuse(`--${flag} ${name}: that is the target, by which rows cannot be split`)
+  }
   const parts = [1 - validation - test, validation, test] as const
   const common = { parts, seed }
   if (by !== undefined) {
-    const told = options.list('kind').find((pair) => pair.startsWith(`${by}=date:`))
-    return { ...common, by, ...(told && { format: told.slice(`${by}=date:`.length) }) }
+    const told = kindsOf(rows, options).get(by)
+    return { ...common, by, ...(told?.startsWith('date:') && { format: told.slice('date:'.length) }) }
   }
   if (groups !== undefined) return { ...common, groups }
   const [target] = targets as [string]
@@ -80,8 +83,41 @@ export function parted(rows: Table, how: Choices['split']): [train: Table, valid
   }
 }
 
-function isClasses(rows: Table, target: string, options: Given): boolean {
+/** What `--kind` says, by column: names and formats may have commas. */
+function kindsOf(rows: Table, options: Given): Map<string, string> {
+  const cut = (pair: string): [string, string] => {
+    const at = pair.lastIndexOf('=')
+    return [pair.slice(0, Math.max(at, 0)), pair.slice(at + 1)]
+  }
+  const found = new Map<string, string>()
+  for (const pair of options.list('kind', (value) => rows.has(cut(value)[0]))) {
+    const [name, told] = cut(pair)
+    if (name === '' || !Object.hasOwn(kinds, told.replace(/^date:.*/, 'date')))
+      throw new Misuse(`--kind takes column=kind with ${Object.keys(kinds).join(', ')}, and got '${pair.slice(0, 60)}'`)
+    checkColumns(rows, 'kind', [name])
+    found.set(name, told)
+  }
+  return found
+}
+
+/** The task, where `--task` or the target's `--kind` says it. */
+function taskOf(rows: Table, targets: readonly string[], options: Given): 'classes' | 'numbers' | 'labels' | undefined {
   const task = options.text('task')
+  if (task !== undefined && task !== 'classes' && task !== 'numbers' && task !== 'labels')
+    throw new Misuse(`--task is classes, numbers or labels, and got '${task.slice(0, 40)}'`)
+  const told = kindsOf(rows, options)
+  const name = targets.find((target) => told.has(target))
+  if (name === undefined) return task
+  const kind = told.get(name) as string
+  const meant =
+    kind === 'number' ? 'numbers' : kind === 'category' || kind === 'boolean' ? (targets.length > 1 ? 'labels' : 'classes') : undefined
+  if (meant === undefined || (task !== undefined && task !== meant))
+    throw new Misuse(`--kind ${name}=${kind}: the target is what --task says, classes, numbers or labels`)
+  return meant
+}
+
+function isClasses(rows: Table, target: string, options: Given): boolean {
+  const task = taskOf(rows, [target], options)
   if (task !== undefined) return task === 'classes'
   return rows.column(target).type === 'text' || fewNumbers(rows, target)
 }
@@ -99,6 +135,18 @@ function fewNumbers(rows: Table, name: string): boolean {
     if (seen.size > 12) return false
   }
   return seen.size * 5 <= rows.length
+}
+
+const truths = new Set(['true', 'false', 'yes', 'no', 'y', 'n', 't', 'f', 'on', 'off', '1', '0'])
+
+/** Whether a column holds truth values alone. */
+function holdsTruths(rows: Table, name: string): boolean {
+  const view = rows.column(name)
+  for (let i = 0; i < view.length; i++) {
+    const value = view.at(i)
+    if (value !== undefined && !truths.has(String(value).toLowerCase())) return false
+  }
+  return true
 }
 
 /** Whether a number spreads over magnitudes, so that its logarithm is the better target. */
@@ -163,24 +211,18 @@ export function specsOf(
   options: Given,
 ): Record<string, ColumnSpec> {
   const specs: [string, ColumnSpec][] = []
-  for (const pair of options.list('kind')) {
-    const at = pair.lastIndexOf('=')
-    const [name, told] = [pair.slice(0, at), pair.slice(at + 1)]
-    const kind = told.replace(/^date:.*/, 'date')
-    if (at < 1 || !Object.hasOwn(kinds, kind))
-      throw new Misuse(`--kind takes column=kind with ${Object.keys(kinds).join(', ')}, and got '${pair.slice(0, 60)}'`)
-    checkColumns(train, 'kind', [name])
-    specs.push([name, kind === told ? kinds[kind as keyof typeof kinds]() : date({ format: told.slice('date:'.length) })])
-  }
-  const task = options.text('task')
-  if (task !== undefined && !['classes', 'numbers', 'labels'].includes(task))
-    throw new Misuse(`--task is classes, numbers or labels, and got '${task.slice(0, 40)}'`)
-  for (const target of targets) {
+  for (const [name, told] of kindsOf(train, options))
+    if (!targets.includes(name))
+      specs.push([name, told.startsWith('date:') ? date({ format: told.slice('date:'.length) }) : kinds[told as keyof typeof kinds]()])
+  const task = taskOf(train, targets, options)
+  // Several columns of truth values are labels.
+  const labelled = targets.length > 1 && task === undefined && targets.every((name) => holdsTruths(train, name))
+  for (const target of labelled ? [] : targets) {
     if (task === undefined) checkTarget(train, target)
     if (task === 'labels' && targets.length === 1) specs.push([target, labels()])
     else if (task === 'classes' || (task === undefined && targets.length === 1 && isClasses(train, target, options)))
       specs.push([target, category()])
-    else if (train.column(target).type === 'number') {
+    else if (task !== 'labels' && train.column(target).type === 'number') {
       const log = options.on('log-target') || (!options.on('no-log-target') && spreads(train, target))
       specs.push([target, number({ log })])
     } else if (task === 'numbers') specs.push([target, number()])

@@ -37,6 +37,8 @@ export function ejected({ path, read, target, table, choices, out }: Ejection): 
     spec ? [{ name, code: specText(spec), kind: spec.kind, format: spec.format, reason: spec.reason, says }] : [],
   )
   const binary = aim !== undefined
+  // In one column of labels, none is an answer.
+  const complete = !(table.task === 'labels' && target.length === 1)
   const weighed = recipe.weigh > 0
   const calibrated = table.task !== 'numbers' && choices.calibrate
   const reading = optionsText(read)
@@ -73,7 +75,7 @@ export function ejected({ path, read, target, table, choices, out }: Ejection): 
 import { ${names.join(', ')} } from 'wengert'
 
 const source: string = process.argv[2] ?? ${literal(path === '-' ? 'rows.csv' : path)}
-const rows = (await readTable(source${reading === '' ? '' : `, ${reading}`})).complete(${target.map(literal).join(', ')})
+const rows = ${complete ? '(' : ''}await readTable(source${reading === '' ? '' : `, ${reading}`})${complete ? `).complete(${target.map(literal).join(', ')})` : ''}
 const [train, validation, test] = split(rows, { parts: ${text(split.parts).replaceAll(',', ', ')}, ${how.join(', ')} })
 
 const table = fitTable(train, {

@@ -1,6 +1,6 @@
 /** `wengert predict`: rows in, rows with their predictions out, batch by batch, so that files and pipes may be of any length. */
 
-import { type FittedTable, type LoadedModel, loadModel, streamTable, type Table, type TablePrediction } from '../index.js'
+import { type FittedTable, type LoadedModel, loadModel, streamTable, type Table, type TablePrediction, WengertError } from '../index.js'
 import { answered, type Flag, type Given, given, helpOf, Misuse } from './arguments.js'
 import { formatOf, readFlags, sourceOf, written } from './source.js'
 
@@ -44,6 +44,19 @@ export function known(rows: Table, table: FittedTable, said: Set<string>): Table
   return extra.length === 0 ? rows : rows.without(...extra)
 }
 
+/** Runs what is asked of a batch after so many rows: what it refuses is told by the row of the source, the first of which is 1. */
+export function ofRows<T>(before: number, body: () => T): T {
+  try {
+    return body()
+  } catch (error) {
+    if (!(error instanceof WengertError)) throw error
+    throw new WengertError(
+      error.code,
+      error.message.replace(/^table: row (\d+)/, (_, row) => `row ${before + Number(row) + 1}`),
+    )
+  }
+}
+
 /** What is written of a prediction, by name; names that the rows have already get a word before them. */
 function cellsOf(prediction: TablePrediction, table: FittedTable, taken: ReadonlySet<string>, all: boolean): [string, unknown][] {
   const free = (name: string) => (taken.has(name) ? `predicted ${name}` : name)
@@ -69,28 +82,31 @@ async function run(options: Given): Promise<number> {
   const model = await loaded(modelPath)
   const reading = formatOf(options)
   const said = new Set<string>()
-  const named = path !== undefined && /\.(jsonl|ndjson)$/i.test(path) ? 'jsonl' : undefined
   let head: string | undefined
-  let headed = false
+  let count = 0
   for await (const rows of streamTable(sourceOf(path), { ...reading, missingValues: [] })) {
-    const predictions = model.predictRecords(known(rows, model.table, said))
+    const predictions = ofRows(count, () => model.predictRecords(known(rows, model.table, said)))
     const names = options.on('only') ? [] : rows.names
     const views = names.map((name) => rows.column(name))
     const taken = new Set(names)
-    const jsonl = (output ?? reading.format ?? named) === 'jsonl'
+    // Records come from JSON lines.
+    const jsonl = (output ?? (rows.asGiven(0) && 'jsonl')) === 'jsonl'
     const lines = predictions.map((prediction, i) => {
       const cells = cellsOf(prediction, model.table, taken, options.on('probabilities'))
-      if (jsonl) return JSON.stringify(Object.fromEntries([...views.map((view) => [view.name, view.at(i) ?? null]), ...cells]))
+      const given = rows.asGiven(i)
+      const valueOf = (view: (typeof views)[0]) => (given && Object.hasOwn(given, view.name) ? given[view.name] : view.at(i))
+      if (jsonl) return JSON.stringify(Object.fromEntries([...views.map((view) => [view.name, valueOf(view) ?? null]), ...cells]))
       // All rows of a batch have the same columns.
       if (i === 0) head = sameHead(head, [...names, ...cells.map(([name]) => name)])
       let line = ''
       for (const view of views) line += `${field(view.at(i))},`
       return line + cells.map(([, value]) => field(value)).join(',')
     })
-    if (!jsonl && !headed) lines.unshift(head as string)
-    headed = true
+    if (!jsonl && count === 0) lines.unshift(head as string)
+    count += rows.length
     await written(`${lines.join('\n')}\n`)
   }
+  if (count === 0) throw new WengertError('ERR_DATA', 'the source has no rows')
   return 0
 }
 

@@ -1,7 +1,8 @@
 /** Where a command's rows come from and go to: files, and pipes in their place. */
 
-import { statSync } from 'node:fs'
+import { accessSync, constants, statSync } from 'node:fs'
 import { freemem, totalmem } from 'node:os'
+import { dirname } from 'node:path'
 import { constrainedMemory } from 'node:process'
 import type { StreamTableOptions, TableSource } from '../index.js'
 import { type Flag, type Given, Misuse } from './arguments.js'
@@ -27,6 +28,19 @@ export function formatOf(flags: Given): Pick<StreamTableOptions, 'format' | 'del
   if (format !== undefined && format !== 'csv' && format !== 'jsonl')
     throw new Misuse(`--format is csv or jsonl, and got '${format.slice(0, 40)}'`)
   return { ...(format && { format }), ...(delimiter && { delimiter: delimiter === '\\t' ? '\t' : delimiter }) }
+}
+
+/** Refuses a path that cannot be written to, before there is anything to write. */
+export function checkWritable(flag: string, path: string): void {
+  const folder = dirname(path)
+  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) throw new Misuse(`--${flag} ${path}: there is no folder ${folder}`)
+  const there = statSync(path, { throwIfNoEntry: false })
+  if (there?.isDirectory()) throw new Misuse(`--${flag} ${path}: that is a folder; name a file`)
+  try {
+    accessSync(there ? path : folder, constants.W_OK)
+  } catch {
+    throw new Misuse(`--${flag} ${path}: ${there ? 'the file' : `the folder ${folder}`} may not be written to`)
+  }
 }
 
 /** The bytes that this process may take: the control group's, or the machine's. */

@@ -25,7 +25,7 @@ import { type Choices, checkColumns, choicesOf, heading, parted, specsOf, splitO
 import { ejected } from './eject.js'
 import { crossValidated, foldsOf } from './folds.js'
 import { constantModel, type Recipe, settled, type Trained, trainNetwork } from './network.js'
-import { formatOf, memoryLimit, readFlags, sizeOf, sourceOf, written } from './source.js'
+import { checkWritable, formatOf, memoryLimit, readFlags, sizeOf, sourceOf, written } from './source.js'
 
 const flags: Readonly<Record<string, Flag>> = {
   target: { value: 'column', says: 'what to predict; several columns of truth values or numbers with commas between' },
@@ -92,8 +92,9 @@ async function read(path: string | undefined, options: Given, voice: Voice): Pro
 }
 
 /** The rows with a target. */
-function cleaned(rows: Table, targets: readonly string[], voice: Voice): Table {
-  const known = rows.complete(...targets)
+function cleaned(rows: Table, targets: readonly string[], options: Given, voice: Voice): Table {
+  // In one column of labels, none is an answer.
+  const known = targets.length === 1 && options.text('task') === 'labels' ? rows : rows.complete(...targets)
   if (known.length < rows.length) voice.choice('', `${thousands(rows.length - known.length)} without a value of the target are left out`)
   if (known.length < 20)
     throw new WengertError(
@@ -105,7 +106,7 @@ function cleaned(rows: Table, targets: readonly string[], voice: Voice): Table {
 
 /** Columns that give the target away are left out, unless they are to be kept. */
 function leaksOf(train: Table, targets: readonly string[], ignored: readonly string[], options: Given, voice: Voice): Leak[] {
-  const kept = options.list('keep')
+  const kept = options.list('keep', (name) => train.has(name))
   checkColumns(train, 'keep', kept)
   const rows = train.without(...ignored)
   const leaks = targets.length === 1 ? findLeaks(rows, targets[0] as string).filter(({ column }) => !kept.includes(column)) : []
@@ -117,7 +118,7 @@ function leaksOf(train: Table, targets: readonly string[], ignored: readonly str
     )
   }
   if (rows.names.length - targets.length - leaks.length > 0) return leaks
-  voice.choice('', 'nothing else would be left: they are kept')
+  if (leaks.length > 0) voice.choice('', 'nothing else would be left: they are kept')
   return []
 }
 
@@ -165,9 +166,10 @@ async function page(
   test: Table,
   scores: TableScores,
   best: readonly Importance[],
+  temperature: number | undefined,
   facts: string,
 ): Promise<void> {
-  const dependence = best.slice(0, 6).flatMap(({ column }) => partialDependence(trained.model, table, test, column) ?? [])
+  const dependence = best.slice(0, 6).flatMap(({ column }) => partialDependence(trained.model, table, test, column, { temperature }) ?? [])
   await report(trained.history, {
     path,
     title,
@@ -185,15 +187,23 @@ async function run(options: Given): Promise<number> {
   const voice = new Voice(json)
   const [path] = options.positionals
   if (options.positionals.length > 1) throw new Misuse(`one file at a time, and got ${options.positionals.length}`)
-  const targets = options.list('target')
-  if (targets.length === 0) throw new Misuse('what is to be predicted? --target <column>')
+  if (options.list('target').length === 0) throw new Misuse('what is to be predicted? --target <column>')
+  const base = path === undefined || path === '-' ? 'model' : basename(path, extname(path))
+  const out = options.text('out') ?? `${base}.wengert`
+  const reportPath = options.text('report') ?? `${base}.html`
+  const eject = options.text('eject')
+  checkWritable('out', out)
+  if (reportPath !== 'none') checkWritable('report', reportPath)
+  if (eject !== undefined) checkWritable('eject', eject)
   const all = await read(path, options, voice)
+  const isColumn = (name: string) => all.rows.has(name)
+  const targets = options.list('target', isColumn)
   checkColumns(all.rows, 'target', targets)
-  const ignored = options.list('ignore')
+  const ignored = options.list('ignore', isColumn)
   checkColumns(all.rows, 'ignore', ignored)
   const wanted = targets.find((name) => ignored.includes(name))
   if (wanted !== undefined) throw new Misuse(`--ignore leaves out the target '${wanted}': which of the two is it?`)
-  const rows = cleaned(all.rows, targets, voice)
+  const rows = cleaned(all.rows, targets, options, voice)
   const how = splitOf(rows, targets, options)
   const [train, validation, test] = parted(rows, how)
   const leaks = leaksOf(train, targets, ignored, options, voice)
@@ -234,10 +244,13 @@ async function run(options: Given): Promise<number> {
     table.task === 'numbers'
       ? (scores.rmse as number) < (constantScores.rmse as number)
       : (scores.logLoss as number) < (constantScores.logLoss as number)
-  if (!better) voice.say(`It has learned nothing that ${baseline} do not say: are the columns about the target?`)
-  const importance = permutationImportance(model, table, test, { seed: recipe.seed })
+  if (!better)
+    voice.say(
+      `It has learned nothing that ${baseline} ${table.task === 'numbers' ? 'does' : 'do'} not say: are the columns about the target?`,
+    )
+  const importance = permutationImportance(model, table, test, { seed: recipe.seed, temperature: set.temperature })
   const useful = importance.filter(({ importance: gain, spread }) => gain > Math.max(0, spread))
-  if (better)
+  if (better && useful.length > 0)
     voice.say(
       `\nmost useful: ${useful
         .slice(0, 6)
@@ -246,9 +259,6 @@ async function run(options: Given): Promise<number> {
     )
   const crossed = await crossValidated(crossing, chosen)
   if (crossed.length > 0) voice.say(`${crossed.length} folds: ${spreadText(table.task, crossed)}`)
-  const base = path === undefined || path === '-' ? 'model' : basename(path, extname(path))
-  const out = options.text('out') ?? `${base}.wengert`
-  const reportPath = options.text('report') ?? `${base}.html`
   const metadata = {
     source: base,
     rows: train.length,
@@ -263,10 +273,9 @@ async function run(options: Given): Promise<number> {
       ['linear', linearScores],
       [baseline, constantScores],
     ])}\n\n${String(table)}`
-    await page(reportPath, `${targets.join(', ')}, learned from ${base}`, trained, table, test, scores, useful, facts)
+    await page(reportPath, `${targets.join(', ')}, learned from ${base}`, trained, table, test, scores, useful, set.temperature, facts)
     made.push(reportPath)
   }
-  const eject = options.text('eject')
   if (eject !== undefined) {
     await writeFile(
       eject,

@@ -138,6 +138,12 @@ async function* fromCsv(source: AsyncIterable<Uint8Array>, delimiter: string, s:
   }
 }
 
+const stringsAndNumbers = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g
+
+/** A line of JSON in which integers that a double would round are texts: no digit is lost. */
+const keepingDigits = (line: string): string =>
+  line.replace(stringsAndNumbers, (token) => (/^-?\d+$/.test(token) && String(Number(token)) !== token ? `"${token}"` : token))
+
 async function* fromLines(source: AsyncIterable<Uint8Array>, into: RowSink): AsyncGenerator<void> {
   let line = 0
   for await (const text of linesOf(source)) {
@@ -145,7 +151,7 @@ async function* fromLines(source: AsyncIterable<Uint8Array>, into: RowSink): Asy
     if (text.trim() === '') continue
     let record: unknown
     try {
-      record = JSON.parse(text)
+      record = JSON.parse(/\d{16}/.test(text) ? keepingDigits(text) : text)
     } catch (error) {
       const hint = line === 1 && text.trimStart().startsWith('[') ? '; a list of records goes to readTable(JSON.parse(text))' : ''
       throw new WengertError('ERR_FILE', `readTable: line ${line} is not JSON: ${(error as Error).message.slice(0, 120)}${hint}`, {

@@ -128,8 +128,9 @@ export function chooseThreshold(
     if (positives === 0 || positives === n)
       throw new WengertError('ERR_DATA', `chooseThreshold: expected rows of both classes, got ${positives} of ${n} of the second`)
     const counts: Counts = { tp: 0, fp: 0, fn: positives, tn: n - positives }
-    let best = Number.NEGATIVE_INFINITY
-    let threshold = 0.5
+    // None of them, at first.
+    let best = good(counts)
+    let threshold = n > 0 ? (1 + (probabilities[order[0] as number] as number)) / 2 : 0.5
     for (let i = 0; i < n; ) {
       const p = probabilities[order[i] as number] as number
       for (; i < n && probabilities[order[i] as number] === p; i++) {

@@ -49,6 +49,13 @@ export function numberIn(text: string): number | undefined {
   return value
 }
 
+/** As `numberIn`, of a column that is known to hold numbers: integers of any size, rounded. */
+export function anyNumberIn(text: string): number | undefined {
+  const value = numberIn(text)
+  if (value !== undefined || text.length > 310 || !/^[+-]?[1-9]\d{15,}$/.test(text)) return value
+  return Number.isFinite(Number(text)) ? Number(text) : undefined
+}
+
 const withCommas = /^[+-]?(?:\d{1,3}(?:\.\d{3})+|\d+)(?:,\d+)?$/
 
 /** As `numberIn`, of a text with a decimal comma, and points between thousands if any: `1.234,5`. */

@@ -21,7 +21,7 @@ export interface TableScores {
   readonly logLoss?: number
   /** The mean squared distance of probabilities from what was true. */
   readonly brier?: number
-  /** Area under the ROC curve; the mean over classes or labels where there are more than two. */
+  /** Area under the ROC curve; the mean over classes or labels where there are more than two, of those for which it is defined. */
   readonly rocAuc?: number
   /** Average precision; the mean over classes or labels where there are more than two. */
   readonly prAuc?: number
@@ -39,6 +39,9 @@ export interface TableScores {
   readonly r2?: number
 }
 
+/** Those that are numbers, if any is: of a label that all rows have, or none, an area is not defined. */
+const told = (values: readonly number[]): readonly number[] =>
+  values.every(Number.isNaN) ? values : values.filter((v) => !Number.isNaN(v))
 const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length
 const column = (values: ArrayLike<number>, k: number, c: number, m: number): Float64Array =>
   Float64Array.from({ length: m }, (_, i) => values[i * k + c] as number)
@@ -96,7 +99,7 @@ function scoresOfLabels(p: Float64Array, y: ArrayLike<number>, k: number, thresh
     return scoresOfClasses(two, t, 2, threshold)
   })
   const names = ['accuracy', 'logLoss', 'brier', 'rocAuc', 'prAuc', 'precision', 'recall', 'f1', 'calibrationError'] as const
-  return { rows: m, ...Object.fromEntries(names.map((name) => [name, mean(each.map((scores) => scores[name] as number))])) }
+  return { rows: m, ...Object.fromEntries(names.map((name) => [name, mean(told(each.map((scores) => scores[name] as number)))])) }
 }
 
 function scoresOfNumbers(p: Float64Array, y: Float64Array, k: number): TableScores {
@@ -148,7 +151,8 @@ export async function scoreTable(
     const targets: ArrayLike<number>[] = []
     const add = (batch: Table) => {
       refuseShard('scoreTable', batch)
-      const known = batch.complete(...target.columns)
+      // No text of labels is no label; any other target without a value says nothing.
+      const known = target.separator === undefined ? batch.complete(...target.columns) : batch
       if (known.length === 0) return
       values.push(predictor.values(known))
       targets.push(target.encode(known, 'float64').data)

@@ -1,7 +1,7 @@
 /** Columns of numbers and of truth values: scaled by the training part; a missing one takes the median's place and says so. */
 
 import { checkChoice, checkOptions } from '../util/options.js'
-import { commaNumberIn, missingTexts, numberIn, truthIn } from './cell.js'
+import { anyNumberIn, commaNumberIn, missingTexts, truthIn } from './cell.js'
 import { type ColumnSpec, type Encoding, encodingVersion, Fields, type Raw, refused } from './encoding.js'
 import { median, momentsOf, quantilesWithin } from './statistics.js'
 import type { ColumnView, Room } from './table.js'
@@ -121,7 +121,7 @@ interface Fitted {
 
 function encoding(fitted: Fitted): Encoding {
   const { name, kind, optional, scaling, fill, indicator, decimal } = fitted
-  const parse = decimal === ',' ? commaNumberIn : numberIn
+  const parse = decimal === ',' ? commaNumberIn : anyNumberIn
   const filled = scaled(scaling, fill)
   const read =
     kind === 'number'

@@ -8,7 +8,7 @@ import { allocate, type TypedArray, withMemoryErrors } from '../util/dtype.js'
 import { type AnswerOptions, answering, checkAnswerOptions, probabilitiesOf, type TablePrediction } from './answers.js'
 import { type FittedTable, partsOf } from './fit.js'
 import { type Scaling, unscaled } from './number.js'
-import { encodeRows } from './rows.js'
+import { checkReach, encodeRows } from './rows.js'
 import { Table } from './table.js'
 
 /** Rows that go through the model at once. */
@@ -134,6 +134,7 @@ export class TablePredictor {
       const data = allocate(dtype, records.length * encoder.width)
       const rows = records.without(...target.columns.filter((name) => records.has(name)))
       encodeRows(encodings, rows, data as Float32Array, { known: encoder.names, unknown })
+      checkReach(encodings, rows, data)
       x = new Tensor([records.length, encoder.width], dtype, data)
     } else x = encoder.encode(records)
     return { values: this.#forward(x), m: x.shape[0] as number }

@@ -78,3 +78,21 @@ export function encodeRows(
     at += encoding.columns.length
   }
 }
+
+/** Refuses values so far from those of the training that they have no features. Errors: ERR_DATA naming row and column. */
+export function checkReach(encodings: readonly Encoding[], rows: Table, out: ArrayLike<number>): void {
+  const stride = encodings.reduce((sum, { columns }) => sum + columns.length, 0)
+  for (let at = 0; at < out.length; at++) {
+    if (Number.isFinite(out[at])) continue
+    const row = Math.floor(at / stride)
+    let last = -1
+    const { name } = encodings.find(({ columns }) => {
+      last += columns.length
+      return at % stride <= last
+    }) as Encoding
+    const value = rows.column(name).at(row)
+    throw new WengertError('ERR_DATA', `table: row ${row}, column '${name}': ${describe(value)} is too far from the training values`, {
+      actual: value,
+    })
+  }
+}

@@ -48,7 +48,7 @@ class WholeTable extends Table {
     private readonly part: Table,
     total: number,
   ) {
-    super(new Map(), total, undefined, part.mixed)
+    super(new Map(), total, undefined, { mixed: part.mixed })
   }
 
   override get names(): readonly string[] {

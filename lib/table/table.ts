@@ -94,6 +94,20 @@ export interface Origin {
   readonly formats: ReadonlyMap<string, string>
 }
 
+/** What is known of a table's rows besides their values. */
+interface About {
+  /** Columns in which text came after numbers or dates: where it began. */
+  readonly mixed: ReadonlyMap<string, Mixed>
+  /** How many rows the source had, where only a part of them was kept. */
+  readonly seen: number | undefined
+  /** Of a table of which each process holds a part: which of the rows are here. */
+  readonly shard: Shard | undefined
+  /** Of a part that `split` or `folds` made: what it is a part of. */
+  readonly origin: Origin | undefined
+  /** Of a batch of records: as they came. */
+  readonly given: readonly TableRecord[] | undefined
+}
+
 /**
  * Rows and named, typed columns: numbers, dates and texts, as `readTable` found them. Nothing is fitted: what a column means
  * to a model is `fitTable`'s business. Parts of a table share its columns.
@@ -101,25 +115,40 @@ export interface Origin {
  * @example for (const record of rows.head(3)) console.log(record)
  */
 export class Table {
+  /** Columns in which text came after numbers or dates: where it began. */
+  readonly mixed: ReadonlyMap<string, Mixed>
+  /** How many rows the source had, where only a part of them was kept. */
+  readonly seen: number
+  /** Of a table of which each process holds a part: which of the rows are here. */
+  readonly shard?: Shard
+  /** @internal Of a part that `split` or `folds` made: what it is a part of. */
+  readonly origin?: Origin
+  readonly #given: readonly TableRecord[] | undefined
+
   /** @internal */
   constructor(
     private readonly columns: ReadonlyMap<string, Column>,
     /** The number of rows. */
     readonly length: number,
     private readonly rows?: Uint32Array,
-    /** Columns in which text came after numbers or dates: where it began. */
-    readonly mixed: ReadonlyMap<string, Mixed> = new Map(),
-    /** How many rows the source had, where only a part of them was kept. */
-    readonly seen: number = length,
-    /** Of a table of which each process holds a part: which of the rows are here. */
-    readonly shard?: Shard,
-    /** @internal Of a part that `split` or `folds` made: what it is a part of. */
-    readonly origin?: Origin,
-  ) {}
+    { mixed = new Map(), seen = length, shard, origin, given }: Partial<About> = {},
+  ) {
+    this.mixed = mixed
+    this.seen = seen
+    if (shard) this.shard = shard
+    if (origin) this.origin = origin
+    this.#given = given
+  }
+
+  /** Other columns, or other rows of them. */
+  #with(columns: ReadonlyMap<string, Column>, length: number, rows: Uint32Array | undefined, about: Partial<About>): Table {
+    const { mixed, shard, origin } = this
+    return new Table(columns, length, rows, { mixed, shard, origin, given: this.#given, ...about })
+  }
 
   /** @internal The same rows as a part. */
   partOf(origin: Origin): Table {
-    return new Table(this.columns, this.length, this.rows, this.mixed, this.seen, this.shard, origin)
+    return this.#with(this.columns, this.length, this.rows, { seen: this.seen, origin })
   }
 
   /** The names of the columns, in order. */
@@ -147,6 +176,11 @@ export class Table {
     return Object.fromEntries(Array.from(this.columns, ([name, column]) => [name, column.at(place) ?? null]))
   }
 
+  /** @internal Of a batch of records, the i-th as it came. */
+  asGiven(i: number): TableRecord | undefined {
+    return this.#given?.[this.rows ? (this.rows[i] as number) : i]
+  }
+
   /** Every row as an object. */
   *[Symbol.iterator](): IterableIterator<Record<string, number | string | Date | null>> {
     for (let i = 0; i < this.length; i++) yield this.record(i)
@@ -160,7 +194,7 @@ export class Table {
     if (this.shard) {
       const { own, shard } = ownPositions('table.take', this.shard, this.length, positions)
       const rows = own.map((at) => (this.rows ? (this.rows[at] as number) : at))
-      return new Table(this.columns, rows.length, rows, this.mixed, rows.length, shard, this.origin)
+      return this.#with(this.columns, rows.length, rows, { shard })
     }
     return withMemoryErrors('table.take', () => {
       const rows = new Uint32Array(positions.length)
@@ -172,7 +206,7 @@ export class Table {
           })
         rows[i] = this.rows ? (this.rows[at] as number) : at
       }
-      return new Table(this.columns, rows.length, rows, this.mixed, rows.length, undefined, this.origin)
+      return this.#with(this.columns, rows.length, rows, {})
     })
   }
 
@@ -198,7 +232,7 @@ export class Table {
   without(...names: string[]): Table {
     for (const name of names) this.column(name)
     const kept = new Map([...this.columns].filter(([name]) => !names.includes(name)))
-    return new Table(kept, this.length, this.rows, this.mixed, this.length, this.shard, this.origin)
+    return this.#with(kept, this.length, this.rows, {})
   }
 
   /** The bytes that the columns take, shared ones counted whole. */
@@ -264,6 +298,8 @@ export class TableBuilder implements RowSink {
   #kept = 0
   #values = 0
   #share = 1
+  /** Of a batch whose columns are all of one type: the records as they came. */
+  readonly #records: TableRecord[] = []
   /** The draw of each kept row, where rows are sampled. */
   #draws: number[] = []
   /** How many rows came by. */
@@ -336,6 +372,7 @@ export class TableBuilder implements RowSink {
       builder.pushValue(value, row)
       this.#values++
     }
+    if (this.options.everyType) this.#records.push(record)
     this.#grown()
     if (this.#kept * this.#builders.length > 10_000_000 + mostEmpty * this.#values)
       throw new WengertError('ERR_DATA', `readTable: ${this.#builders.length} columns, and hardly any value in most; are its keys values?`)
@@ -383,6 +420,7 @@ export class TableBuilder implements RowSink {
     if (this.#kept === 0 && !part) throw new WengertError('ERR_DATA', 'readTable: the source has no rows')
     for (const builder of this.#builders) builder.fill(this.#kept)
     const columns = new Map(this.#builders.map((builder) => [builder.name, builder.finish()]))
-    return new Table(columns, this.#kept, undefined, mixed, part ? this.#kept : this.seen, part?.shard)
+    const given = this.#records.length > 0 ? this.#records : undefined
+    return new Table(columns, this.#kept, undefined, { mixed, seen: part ? this.#kept : this.seen, shard: part?.shard, given })
   }
 }

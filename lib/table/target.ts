@@ -8,7 +8,7 @@ import { type FloatDtype, type TypedArray, viewOf } from '../util/dtype.js'
 import { checkOptions, describe } from '../util/options.js'
 import { isPlainObject } from '../util/tree.js'
 import { countsOf, inOrder, placeOf, textOf } from './category.js'
-import { numberIn, truthIn } from './cell.js'
+import { anyNumberIn, truthIn } from './cell.js'
 import { NumericColumn } from './column.js'
 import { type ColumnSpec, Fields, refused } from './encoding.js'
 import { fitScaling, type NumberOptions, type Scaling, scaled, scalingFromJSON } from './number.js'
@@ -117,7 +117,7 @@ export function numberTarget(columns: readonly string[], scalings: readonly Scal
 function numberAt(view: ColumnView, i: number): number {
   const value = view.at(i)
   if (value === undefined) throw missing(i, view.name)
-  const number = typeof value === 'number' ? value : typeof value === 'string' ? numberIn(value) : undefined
+  const number = typeof value === 'number' ? value : typeof value === 'string' ? anyNumberIn(value) : undefined
   if (number === undefined) throw refused(where(i, view.name), 'a number', value)
   return number
 }
@@ -210,6 +210,25 @@ const isTruth = (view: ColumnView): boolean => {
   return true
 }
 
+/** Refuses a target whose values are no numbers, where it would have to be one. */
+function refuseNumbers(view: ColumnView, several: boolean): void {
+  if (view.type === 'number') return
+  if (view.type === 'date')
+    throw new WengertError(
+      'ERR_DATA',
+      `fitTable: the target '${view.name}' holds dates: make a number of them, such as the days from another date`,
+    )
+  for (let i = 0; several && i < view.length; i++) {
+    const value = view.at(i)
+    if (typeof value === 'string' && anyNumberIn(value) === undefined)
+      throw new WengertError(
+        'ERR_DATA',
+        `fitTable: several targets are numbers, or truth values that are a label each; '${view.name}' holds ${describe(value)} in row ${i}`,
+        { actual: value },
+      )
+  }
+}
+
 /** Fits the target as its spec says, or as its values do. Errors: ERR_OPTION, ERR_DATA. */
 export function fitTarget(rows: Table, names: readonly string[], specs: ReadonlyMap<string, ColumnSpec>): Target {
   const views = names.map((name) => {
@@ -225,6 +244,7 @@ export function fitTarget(rows: Table, names: readonly string[], specs: Readonly
     if (kind !== 'number')
       throw new WengertError('ERR_OPTION', `fitTable: the target can be a category(), boolean(), number() or labels(), got ${kind}()`)
   } else if (views.every(isTruth) && spec?.kind !== 'number') return labelTarget(names, names)
+  for (const view of views) refuseNumbers(view, names.length > 1)
   const scalings = views.map((view) => {
     const { log = false, scale = 'standard' } = (specs.get(view.name) ?? {}) as NumberOptions
     if (scale === 'quantiles')

@@ -189,6 +189,11 @@ describe('after training', () => {
     expect(chooseThreshold(p, y, { for: { falsePositive: 10, falseNegative: 1 } })).toBeCloseTo(0.325, 9)
     expect(chooseThreshold(p, y)).toBeCloseTo(0.15, 9)
     expect(chooseThreshold(p, y, { for: 'accuracy' })).toBeCloseTo(0.325, 9)
+    // Better none than the first, where a false alarm costs too much, or where none is nearly always right.
+    const hard = [0.3, 0.2, 0.2, 0.1]
+    expect(chooseThreshold(hard, [0, 0, 1, 0], { for: 'accuracy' })).toBeCloseTo(0.65, 9)
+    expect(chooseThreshold(hard, [0, 1, 0, 1], { for: { falsePositive: 9, falseNegative: 1 } })).toBeCloseTo(0.65, 9)
+    expect(chooseThreshold(hard, [0, 0, 1, 0])).toBeCloseTo(0.15, 9)
     expect(() => chooseThreshold(p, [0, 0, 0, 0, 0, 0])).toThrow('rows of both classes')
     expect(() => chooseThreshold(p, y, { for: 'f2' as never })).toThrow('f1')
   })
