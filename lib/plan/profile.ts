@@ -28,14 +28,18 @@ export interface CallProfile {
   readonly gigabytes: number
 }
 
-/** What a run adds up over all processes: one call between gradients and update, behind which nothing else is computed. */
+/** What a run adds up over all processes: between hosts piece by piece, as the gradients are made; else in one call after them. */
 export interface CollectiveProfile {
   /** Of one process's numbers, in a run. */
   readonly bytes: number
+  /** Of the sums by themselves. */
   readonly microseconds: number
-  /** Of the time, the share in which something else is computed, 0 … 1. */
+  /** How much less a run takes than one that begins its sums when all is made, as a share of `microseconds`, 0 … 1. */
   readonly hidden: number
 }
+
+/** A sum over processes that begins when all of it is made: only those that carry a vote begin before. */
+const late = (step: Step): Step => (step.kernel === 'allReduce' ? { ...step, ints: [0, ...step.ints.slice(1)] } : step)
 
 /** A program is run so often for a measurement; a long one, of which less is noise, less often. */
 const mostTurns = 5
@@ -101,7 +105,8 @@ export function profileProgram(
   const copy = viewOf('float32', kept.buffer, 0, kept.length / 4)
   state?.read(0, copy)
   /** Gives `measure` what runs a list of steps once and says how many microseconds it took; their memory goes with it. */
-  const timed = <T>(steps: readonly Step[], measure: (time: () => number) => T): T => {
+  const timed = <T>(given: readonly Step[], measure: (time: () => number) => T, early = false): T => {
+    const steps = early ? given : given.map(late)
     const executable = engine().compile({ ...program, steps })
     try {
       return measure(() => {
@@ -118,10 +123,19 @@ export function profileProgram(
   const meets = flatSteps(program.steps).some(({ kernel }) => kernel === 'allReduce')
   let turns = 0
   const least = (time: () => number) => Math.min(...Array.from({ length: turns }, time))
-  const microseconds = timed(program.steps, (whole) => {
-    turns = meets ? mostTurns : turnsOf(whole())
-    return least(whole)
-  })
+  // By turns with the same run whose sums wait until all is made.
+  const [microseconds, unhidden] = timed(
+    program.steps,
+    (whole) => {
+      turns = meets ? mostTurns : turnsOf(whole())
+      if (!meets) return [least(whole), 0]
+      return timed(program.steps, (waiting) => {
+        const pairs = Array.from({ length: 2 * turns }, () => [whole(), waiting()] as const)
+        return [Math.min(...pairs.map(([a]) => a)), Math.min(...pairs.map(([, b]) => b))]
+      })
+    },
+    true,
+  ) as [number, number]
   const alone = program.steps.map((step, i) => {
     const before = program.steps.slice(0, i)
     return timed(before, (prefix) => {
@@ -161,5 +175,6 @@ export function profileProgram(
   })
   const summed = program.steps.reduce((bytes, step) => bytes + summedBytes(program, step), 0)
   const took = calls.reduce((time, call) => time + (call.kernel === 'allReduce' ? call.microseconds : 0), 0)
-  return new Profile(calls, microseconds, summed > 0 ? { bytes: summed, microseconds: took, hidden: 0 } : undefined)
+  const hidden = took > 0 ? Math.min(1, Math.max(0, (unhidden - microseconds) / took)) : 0
+  return new Profile(calls, microseconds, summed > 0 ? { bytes: summed, microseconds: took, hidden } : undefined)
 }

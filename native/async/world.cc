@@ -83,12 +83,11 @@ class Collective final : public Pending {
       if (done) {
         values_ = std::move(received_);
         length_ = static_cast<std::int64_t>(values_.size());
-      } else {
-        // Messages may still be under way.
-        Left().push_back({std::move(values_), std::move(received_)});
       }
     }
-    if (done) dispatcher_.Finished(this);
+    if (done) return dispatcher_.Finished(this);
+    // Messages may still be under way.
+    Left().push_back({std::move(values_), std::move(received_)});
   }
 
   void Settle(napi_env env) override {

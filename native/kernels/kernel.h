@@ -13,6 +13,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 namespace wengert {
 
@@ -59,6 +60,17 @@ struct BadIndex {
   std::int64_t size;
 };
 
+// Some elements of an output, one after the other.
+struct Piece {
+  std::int64_t begin, end;
+};
+
+// How an output can be made piece by piece, with the same bits: in rows, cut at multiples of `unit`. No rows: only as a whole.
+struct RowCuts {
+  std::int64_t rows = 0;
+  std::int64_t unit = 1;
+};
+
 // What a running instruction may use. One Context belongs to one thread at a time.
 struct Context {
   Pool* pool = nullptr;      // null: this call stays on one thread
@@ -68,6 +80,7 @@ struct Context {
   bool vote = false;         // whether this process wants the training to stop
   bool agreed = false;       // set by a collective: whether any does
   bool failed = false;       // this process could not make what the others add up: its vote ends the run for all
+  std::size_t begun = 0;     // pieces of a collective under way, before its own run
   bool voted = false;        // set by a collective that carries votes
   bool broken = false;       // set by one that returns false because a process has failed
 };
@@ -96,6 +109,18 @@ class Instruction {
   virtual bool Meets() const { return false; }
   // Whether it carries each process's vote.
   virtual bool Votes() const { return false; }
+  // The pieces of its output that a collective may add up before it is run, while what comes before it is still made; on all processes the
+  // same ones, begun in this order.
+  virtual std::vector<Piece> Pieces() const { return {}; }
+  // Begins those of the first `pieces` that have not been begun. Nothing may touch them from now until the run is done.
+  virtual void Begin(std::size_t pieces, void* const* operands, Context& context) const {
+    static_cast<void>(pieces), static_cast<void>(operands), static_cast<void>(context);
+  }
+  virtual RowCuts Cuts() const { return {}; }
+  // Makes the rows begin … end − 1 of all: what has such cuts never fails.
+  virtual void RunRows(std::int64_t begin, std::int64_t end, void* const* operands, Context& context) const {
+    static_cast<void>(begin), static_cast<void>(end), static_cast<void>(operands), static_cast<void>(context);
+  }
   // Writes the call as operations on single numbers that give the same bits: only what is very small. Returns false
   // where it cannot be; what was written so far is then taken back.
   virtual bool Write(LineWriter& line) const {

@@ -97,14 +97,28 @@ class Matmul final : public Instruction {
     batch_work_ = work * static_cast<double>(s_.batch);
   }
 
+  // At the boundaries of its own pieces.
+  RowCuts Cuts() const override {
+    if (way_ != Way::kBlas || s_.batch != 1 || most_ < 2) return {};
+    return {s_.m, piece_};
+  }
+
+  void RunRows(std::int64_t begin, std::int64_t end, void* const* operands, Context& context) const override {
+    Task task = TaskOf(operands);
+    task.begin = begin;
+    task.end = end;
+    const std::int64_t most = std::max<std::int64_t>((end - begin) / piece_, 1);
+    task.parts = static_cast<int>(std::min<std::int64_t>(context.pool != nullptr ? Pool::threads() : 1, most));
+    if (task.parts > 1) {
+      context.pool->Run(task.parts, RowPart, &task);
+    } else {
+      RowPart(&task, 0);
+    }
+  }
+
   bool Run(void* const* operands, Context& context) const override {
     if (way_ == Way::kNothing) return true;
-    Task task{this,
-              static_cast<F*>(operands[0]),
-              static_cast<const F*>(operands[1]),
-              static_cast<const F*>(operands[2]),
-              scaled_ ? alpha_ * *static_cast<const F*>(operands[3]) : alpha_,
-              1};
+    Task task = TaskOf(operands);
     if (way_ != Way::kBlas) {
       for (std::int64_t i = 0; i < s_.batch; i++) Vectors(task, i);
       return true;
@@ -176,7 +190,19 @@ class Matmul final : public Instruction {
     const F* b;
     F alpha;
     int parts;
+    std::int64_t begin, end;  // rows
   };
+
+  Task TaskOf(void* const* operands) const {
+    return {this,
+            static_cast<F*>(operands[0]),
+            static_cast<const F*>(operands[1]),
+            static_cast<const F*>(operands[2]),
+            scaled_ ? alpha_ * *static_cast<const F*>(operands[3]) : alpha_,
+            1,
+            0,
+            s_.m};
+  }
 
   static void BatchPart(void* argument, int part) {
     const Task& task = *static_cast<const Task*>(argument);
@@ -190,8 +216,8 @@ class Matmul final : public Instruction {
   static void RowPart(void* argument, int part) {
     const Task& task = *static_cast<const Task*>(argument);
     const Matmul& self = *task.self;
-    const std::int64_t begin = self.Boundary(part, task.parts);
-    const std::int64_t end = self.Boundary(part + 1, task.parts);
+    const std::int64_t begin = self.Boundary(task, part);
+    const std::int64_t end = self.Boundary(task, part + 1);
     if (self.cut_ == Cut::kTwelves) {
       self.Stretches(task, 0, begin, end);
     } else {
@@ -199,12 +225,13 @@ class Matmul final : public Instruction {
     }
   }
 
-  // Where part `part` of `parts` begins: at a multiple of 12 (or of a tile), never making a piece that is not large.
-  std::int64_t Boundary(int part, int parts) const {
-    if (part == parts) return s_.m;
+  // Where a part of a task's rows begins: at a multiple of 12 (or of a tile), never making a piece that is not large.
+  std::int64_t Boundary(const Task& task, int part) const {
+    if (part == task.parts) return task.end;
     const std::int64_t unit = cut_ == Cut::kTwelves ? 12 : piece_;
-    const std::int64_t even = (s_.m * part / parts + unit / 2) / unit * unit;
-    return std::clamp(even, part * piece_, (s_.m - (parts - part) * piece_) / unit * unit);
+    const std::int64_t rows = task.end - task.begin;
+    const std::int64_t even = (rows * part / task.parts + unit / 2) / unit * unit;
+    return task.begin + std::clamp(even, part * piece_, (rows - (task.parts - part) * piece_) / unit * unit);
   }
 
   // One thread: the whole product, or the tiles fixed by its shape.

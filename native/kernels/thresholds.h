@@ -54,6 +54,10 @@ constexpr std::int64_t kMostQueries = 64;
 constexpr std::size_t kScatterBytes = 24 * 1024;
 constexpr double kGatherBytes = 28 * 1024;
 
+// Sums between hosts that begin before all of it is made: so many pieces at most, and the share of the whole that waits for the end.
+constexpr std::int64_t kMostPieces = 8;
+constexpr std::int64_t kRestOfSum = 32;
+
 // The pool: how long an idle worker looks for the next job before it sleeps. About the pause between two products of a step.
 constexpr std::chrono::microseconds kSpin(40);
 

@@ -34,7 +34,7 @@ bool World::Gather(Channel channel) {
   return Complete(requests);
 }
 
-bool World::Complete(std::vector<MpiHandle>& requests) {
+bool World::Complete(std::vector<MpiHandle>& requests, bool spins) {
   for (int polls = 0;; polls++) {
     while (!requests.empty()) {
       int done = 0;
@@ -44,6 +44,7 @@ bool World::Complete(std::vector<MpiHandle>& requests) {
     }
     if (requests.empty()) return true;
     if (leaving_.load(std::memory_order_relaxed)) return false;
+    if (spins) continue;
     if (polls < 64) {
       std::this_thread::yield();
     } else {
@@ -60,7 +61,14 @@ bool World::Sum(Channel channel, void* data, std::int64_t length, bool doubles) 
     if (outcome != Table::Outcome::kElsewhere) return outcome == Table::Outcome::kDone;
   }
   // Trainings wait by spinning, which is fastest, unless that takes the processor from whom they wait for.
-  if ((channel != kTraining || yields_) && !Gather(channel)) return false;
+  if (channel != kTraining || yields_) {
+    std::vector<MpiHandle> requests;
+    afloat_[channel].fetch_add(1);
+    Add(comms_[channel], data, length, doubles, requests);
+    if (!Complete(requests)) return false;
+    afloat_[channel].fetch_sub(1);
+    return true;
+  }
   char* at = static_cast<char*>(data);
   for (std::int64_t left = length; left > 0;) {
     const std::int64_t count = std::min(left, kMostElements);
@@ -71,18 +79,54 @@ bool World::Sum(Channel channel, void* data, std::int64_t length, bool doubles) 
   return true;
 }
 
+void World::Add(MpiHandle comm, void* data, std::int64_t length, bool doubles, std::vector<MpiHandle>& requests) {
+  char* at = static_cast<char*>(data);
+  for (std::int64_t left = length; left > 0;) {
+    const std::int64_t count = std::min(left, kMostElements);
+    requests.push_back(0);
+    mpi_.Iallreduce(mpi_.in_place, at, static_cast<int>(count), doubles ? mpi_.float64 : mpi_.float32, mpi_.sum, comm, &requests.back());
+    at += static_cast<std::size_t>(count) * (doubles ? 8 : 4);
+    left -= count;
+  }
+}
+
+void World::Start(Channel channel, void* data, std::int64_t length, bool doubles) {
+  if (started_[channel].empty()) afloat_[channel].fetch_add(1);
+  Add(started_comms_[channel], data, length, doubles, started_[channel]);
+}
+
+bool World::Finish(Channel channel, void* data, std::int64_t length, bool doubles) {
+  const Waiting waiting(*this, channel);
+  Start(channel, data, length, doubles);
+  if (!Complete(started_[channel], !yields_)) return false;
+  afloat_[channel].fetch_sub(1);
+  return true;
+}
+
+void World::Poll(Channel channel) {
+  std::vector<MpiHandle>& started = started_[channel];
+  int done = 0;
+  if (!started.empty()) mpi_.Test(&started.back(), &done, mpi_.no_status);
+  if (done != 0 && started.size() > 1) started.pop_back();
+}
+
+bool World::afloat() const {
+  return std::any_of(std::begin(afloat_), std::end(afloat_), [](const auto& afloat) { return afloat.load() > 0; });
+}
+
 bool World::Broadcast(Channel channel, void* data, std::size_t bytes, int root) {
   if (size_ == 1) return true;
   const Waiting waiting(*this, channel);
-  if (!Gather(channel)) return false;
+  std::vector<MpiHandle> requests;
   char* at = static_cast<char*>(data);
   for (std::size_t left = bytes; left > 0;) {
     const std::size_t count = std::min(left, kMostBytes);
-    mpi_.Bcast(at, static_cast<int>(count), mpi_.byte, root, comms_[channel]);
+    requests.push_back(0);
+    mpi_.Ibcast(at, static_cast<int>(count), mpi_.byte, root, comms_[channel], &requests.back());
     at += count;
     left -= count;
   }
-  return true;
+  return Complete(requests);
 }
 
 bool World::Barrier(Channel channel) {

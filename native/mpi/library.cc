@@ -42,7 +42,8 @@ bool MpiLibrary::Open(const std::vector<std::string>& files, std::vector<std::st
     const bool whole = Find(library, "MPI_Init_thread", InitThread) && Find(library, "MPI_Initialized", Initialized) &&
                        Find(library, "MPI_Comm_rank", CommRank) && Find(library, "MPI_Comm_size", CommSize) &&
                        Find(library, "MPI_Comm_dup", CommDup) && Find(library, "MPI_Allreduce", Allreduce) &&
-                       Find(library, "MPI_Bcast", Bcast) && Find(library, "MPI_Ibarrier", Ibarrier) &&
+                       Find(library, "MPI_Iallreduce", Iallreduce) && Find(library, "MPI_Ibcast", Ibcast) &&
+                       Find(library, "MPI_Ibarrier", Ibarrier) &&
                        Find(library, "MPI_Test", Test) && Find(library, "MPI_Isend", Isend) &&
                        Find(library, "MPI_Irecv", Irecv) && Find(library, "MPI_Iprobe", Iprobe) && Find(library, "MPI_Recv", Recv) &&
                        Find(library, "MPI_Abort", Abort) && Find(library, "MPI_Finalize", Finalize) &&

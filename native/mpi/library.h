@@ -21,7 +21,8 @@ struct MpiLibrary {
   int (*CommSize)(MpiHandle, int*) = nullptr;
   int (*CommDup)(MpiHandle, MpiHandle*) = nullptr;
   int (*Allreduce)(const void*, void*, int, MpiHandle, MpiHandle, MpiHandle) = nullptr;
-  int (*Bcast)(void*, int, MpiHandle, int, MpiHandle) = nullptr;
+  int (*Iallreduce)(const void*, void*, int, MpiHandle, MpiHandle, MpiHandle, MpiHandle*) = nullptr;
+  int (*Ibcast)(void*, int, MpiHandle, int, MpiHandle, MpiHandle*) = nullptr;
   int (*Ibarrier)(MpiHandle, MpiHandle*) = nullptr;
   int (*Test)(MpiHandle*, int*, void*) = nullptr;
   int (*Isend)(const void*, int, MpiHandle, int, int, MpiHandle, MpiHandle*) = nullptr;

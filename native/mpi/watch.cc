@@ -1,6 +1,8 @@
 // The watch over collectives: one thread looks at the clock, another writes to the other ranks who waits, and where.
 #include <algorithm>
 #include <cstdio>
+#include <deque>
+#include <system_error>
 
 #include "world.h"
 
@@ -19,7 +21,7 @@ constexpr std::chrono::milliseconds kInstead{1500};  // until another rank ends 
 }  // namespace
 
 bool World::waiting() const {
-  return std::any_of(std::begin(since_), std::end(since_), [](const auto& since) { return since.load() != 0; });
+  return afloat() || std::any_of(std::begin(since_), std::end(since_), [](const auto& since) { return since.load() != 0; });
 }
 
 bool World::Pause() {
@@ -98,7 +100,9 @@ void World::Receive() {
     if (note.rank < 0 || note.rank >= size_) continue;
     {
       std::lock_guard<std::mutex> lock(mutex_);
-      heard_[static_cast<std::size_t>(note.rank)] = note;
+      // Who has left may still ask.
+      Note& heard = heard_[static_cast<std::size_t>(note.rank)];
+      if (heard.kind != kLeft) heard = note;
     }
     if (note.kind != kWaits || note.channel < 0 || note.channel >= kChannels) continue;
     const bool same = since_[note.channel].load() != 0 && calls_[note.channel].load() == note.call;
@@ -134,31 +138,80 @@ std::string World::Absent(Channel channel, std::int64_t call, bool& first) {
 }
 
 // Tells the others that nothing more comes from here, and waits until they have said so: a note that nobody has taken would be
-// complained about by MPI.
+// complained about by MPI. Who is still at work says so when asked; who does not answer ends all.
 void World::Part() {
   left_ = true;
-  sends_.clear();
-  sends_.reserve(static_cast<std::size_t>(size_));
-  const Note note{rank_, kLeft, -1, 0, -1};
-  for (int to = 0; to < size_; to++) {
-    if (to == rank_) continue;
-    sends_.push_back(0);
-    mpi_.Isend(&note, sizeof(Note), mpi_.byte, to, kNoteTag, notes_, &sends_.back());
+  std::deque<Note> notes;  // MPI holds on to what is being sent: these do not move
+  std::vector<MpiHandle> sends;
+  const auto send = [&](int to, const Note& note) {
+    notes.push_back(note);
+    sends.push_back(0);
+    mpi_.Isend(&notes.back(), sizeof(Note), mpi_.byte, to, kNoteTag, notes_, &sends.back());
+  };
+  parted_at_ = Now();
+  heard_all_.store(parted_at_);
+  std::thread guard;
+  try {
+    guard = std::thread([this] { Guard(); });
+  } catch (const std::system_error&) {
+    // Then nobody sees to it that it ends.
   }
-  for (int polls = 0;; polls++) {
+  for (int to = 0; to < size_; to++) {
+    if (to != rank_) send(to, {rank_, kLeft, -1, 0, -1});
+  }
+  bool asking = false;
+  for (int polls = 0; !parted_.load(); polls++) {
     Receive();
-    bool all = true;
-    for (MpiHandle& send : sends_) {
+    bool parted = true;
+    for (MpiHandle& one : sends) {
       int done = 0;
-      mpi_.Test(&send, &done, mpi_.no_status);
-      all = all && done != 0;
+      mpi_.Test(&one, &done, mpi_.no_status);
+      parted = parted && done != 0;
     }
-    {
-      std::lock_guard<std::mutex> lock(mutex_);
-      for (int r = 0; r < size_; r++) all = all && (r == rank_ || heard_[static_cast<std::size_t>(r)].kind == kLeft);
+    const std::vector<int> others = Silent(false);
+    parted_.store(parted && others.empty());
+    if (asking && Silent(true).empty()) {
+      asking = false;
+      heard_all_.store(Now());
     }
-    if (all) return;
+    if (!asking && static_cast<double>(Now() - heard_all_.load()) >= stall_seconds_ * 1e9) {
+      asking = true;
+      round_.fetch_add(1);
+      for (const int to : others) send(to, {rank_, kWaits, kControl, 0, -round_.load()});
+    }
     std::this_thread::sleep_for(std::chrono::milliseconds(polls < 100 ? 1 : 10));
+  }
+  if (guard.joinable()) guard.join();
+}
+
+// The ranks that have not left; of these, those that have not answered when they were last asked.
+std::vector<int> World::Silent(bool asked) {
+  std::vector<int> ranks;
+  std::lock_guard<std::mutex> lock(mutex_);
+  for (int r = 0; r < size_; r++) {
+    const Note& note = heard_[static_cast<std::size_t>(r)];
+    if (r == rank_ || note.kind == kLeft) continue;
+    if (!asked || note.kind != kElsewhere || note.call != -round_.load()) ranks.push_back(r);
+  }
+  return ranks;
+}
+
+// Beside Part, which MPI may hold for ever.
+void World::Guard() {
+  while (!parted_.load()) {
+    std::this_thread::sleep_for(kLook);
+    const std::vector<int> silent = Silent(true);
+    if (silent.empty()) continue;
+    bool first = true;
+    for (int r = 0; r < rank_; r++) first = first && std::find(silent.begin(), silent.end(), r) != silent.end();
+    const std::int64_t now = Now();
+    const std::chrono::duration<double> patience = std::chrono::duration<double>(stall_seconds_) + kAnswer + (first ? kAnswer * 0 : kInstead);
+    if (std::chrono::nanoseconds(now - heard_all_.load()) < patience || parted_.load()) continue;
+    std::string names;
+    for (const int r : silent) names += (names.empty() ? "" : "; ") + Name(r) + " does not answer: it is stopped, or cannot be reached";
+    char text[32];
+    std::snprintf(text, sizeof(text), "%.0f s", static_cast<double>(now - parted_at_) / 1e9);
+    Abort(names + " (" + Name(rank_) + " has come to its end and waited for " + text + ")", 1);
   }
 }
 

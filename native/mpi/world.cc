@@ -15,6 +15,7 @@ namespace wengert {
 
 namespace {
 
+constexpr std::int64_t kLeastPiece = 128 * 1024;  // bytes: worth a message's latency many times over
 constexpr int kMultiple = 3;  // MPI_THREAD_MULTIPLE
 constexpr std::chrono::milliseconds kRead{250};
 constexpr std::chrono::milliseconds kAbort{2000};  // in which MPI has to have ended this process
@@ -57,6 +58,7 @@ bool World::Begin(const std::vector<std::string>& files, std::vector<std::string
   mpi_.CommRank(mpi_.world, &rank_);
   mpi_.CommSize(mpi_.world, &size_);
   for (MpiHandle& comm : comms_) mpi_.CommDup(mpi_.world, &comm);
+  for (MpiHandle& comm : started_comms_) mpi_.CommDup(mpi_.world, &comm);
   mpi_.CommDup(mpi_.world, &notes_);
   begun_.store(true, std::memory_order_release);
   return true;
@@ -68,8 +70,12 @@ void World::Watch(std::vector<std::string> hosts, double stall_seconds, bool yie
     hosts_ = std::move(hosts);
   }
   yields_.store(yields);
+  stall_seconds_ = stall_seconds;
   if (size_ == 1) return;
-  if (!hosts_.empty()) LayTables();
+  if (!hosts_.empty()) {
+    LayTables();
+    SettlePieces();
+  }
   if (watching_.joinable()) return;
   // MPI holds on to what is being sent: these never move.
   sent_.reserve(static_cast<std::size_t>(size_) * 8);
@@ -102,6 +108,14 @@ void World::LayTables() {
   bool all = true;
   for (const Channel channel : {kTraining, kUser}) all = tables_[channel].Lay(rank_, size_, announce, agree) && all;
   shares_.store(all, std::memory_order_release);
+}
+
+// What the first rank's environment says, for all of them; else between hosts with Open MPI. With MPICH a sum in pieces takes as long.
+void World::SettlePieces() {
+  const char* const wanted = std::getenv("WENGERT_OVERLAP");
+  const bool apart = std::any_of(hosts_.begin(), hosts_.end(), [this](const std::string& host) { return host != hosts_.front(); }) && mpi_.family == "Open MPI";
+  std::int64_t least = wanted != nullptr && *wanted != '\0' ? std::max(std::strtoll(wanted, nullptr, 10), 0LL) : apart ? kLeastPiece : 0;
+  if (Broadcast(kControl, &least, sizeof(least), 0) && concurrent_ && !shares()) least_piece_.store(least, std::memory_order_release);
 }
 
 std::string World::Version() const {

@@ -36,6 +36,8 @@ class World {
   void Watch(std::vector<std::string> hosts, double stall_seconds, bool yields);
   // Whether ranks reach what others of them share: all are on one host, and the system lets them.
   bool shares() const { return shares_.load(std::memory_order_acquire); }
+  // Of how many bytes the pieces are, at least, whose sums begin while others are still made; 0: none does. The same on all ranks.
+  std::int64_t least_piece() const { return least_piece_.load(std::memory_order_acquire); }
   bool begun() const { return begun_.load(std::memory_order_acquire); }
 
   int rank() const { return rank_; }
@@ -47,6 +49,11 @@ class World {
 
   // In place, from any thread, one at a time for each channel. False where the world was left in the meantime.
   bool Sum(Channel channel, void* data, std::int64_t length, bool doubles);
+  // A sum in several parts: each is begun in place, then Poll has MPI go on with them, and Finish begins the last and waits for
+  // all. Other collectives of the channel may come in between. On one thread.
+  void Start(Channel channel, void* data, std::int64_t length, bool doubles);
+  void Poll(Channel channel);
+  bool Finish(Channel channel, void* data, std::int64_t length, bool doubles);
   bool Broadcast(Channel channel, void* data, std::size_t bytes, int root);
   bool Barrier(Channel channel);
   // Every rank's bytes for each of the others, one rank's after the other's: so many go to each, so many come from each. Where
@@ -62,6 +69,8 @@ class World {
   void Finalize(bool ends);
   // Whether a collective is under way, from which this process cannot leave alone.
   bool waiting() const;
+  // Whether MPI may still write to what it was given to add up.
+  bool afloat() const;
   // Lets collectives that wait for the others give up: the process exits.
   void Leave() { leaving_.store(true); }
 
@@ -77,13 +86,18 @@ class World {
 
   // collectives.cc. Waits until all have come, without spinning for long.
   bool Gather(Channel channel);
-  // Waits until all of these are done, likewise.
-  bool Complete(std::vector<MpiHandle>& requests);
+  // Waits until all of these are done, likewise; spinning where that is wanted.
+  bool Complete(std::vector<MpiHandle>& requests, bool spins = false);
+  // Begins a sum, in as many requests as it takes.
+  void Add(MpiHandle comm, void* data, std::int64_t length, bool doubles, std::vector<MpiHandle>& requests);
   void LayTables();
+  void SettlePieces();
   // watch.cc.
   void Live(double stall_seconds);
   void Correspond();
   void Part();
+  void Guard();
+  std::vector<int> Silent(bool asked);
   void Ask(Channel channel, std::int64_t call);
   // True once the watch is over; else after a while.
   bool Pause();
@@ -102,7 +116,12 @@ class World {
   std::vector<std::string> hosts_;
   Table tables_[kChannels];
   std::atomic<bool> shares_{false};
+  std::atomic<std::int64_t> least_piece_{0};
   MpiHandle comms_[kChannels] = {};
+  // For sums in parts, which other collectives of the channel come between in another order on each rank.
+  MpiHandle started_comms_[kChannels] = {};
+  std::vector<MpiHandle> started_[kChannels];
+  std::atomic<int> afloat_[kChannels] = {};  // sums under way
   MpiHandle notes_ = 0;
   std::mutex one_[kChannels];
   std::atomic<std::int64_t> since_[kChannels] = {};  // of the collective under way, by the clock; 0: none
@@ -120,6 +139,11 @@ class World {
   std::vector<Note> sent_;
   std::vector<MpiHandle> sends_;
   bool left_ = false;  // and its last note is that
+  // How long a rank may be silent, since when this one parts, when it last heard of all, how often it has asked, and whether it is done.
+  double stall_seconds_ = 0;
+  std::int64_t parted_at_ = 0;
+  std::atomic<std::int64_t> heard_all_{0}, round_{0};
+  std::atomic<bool> parted_{false};
   std::thread watching_, corresponding_;
 };
 

@@ -1,6 +1,9 @@
 #include "binding.h"
 
+#include <algorithm>
 #include <cstring>
+
+#include "../mpi/world.h"
 
 namespace wengert {
 
@@ -82,6 +85,26 @@ Binding::Binding(std::shared_ptr<const Program> program, char* arena, double* ro
     i++;
   }
   close(program_->steps.size());
+  for (const Staged& staged : program_->early.staged) {
+    const auto after = std::upper_bound(calls_.begin(), calls_.end(), staged.step,
+                                        [](std::size_t step, const BoundCall& call) { return step < call.step; });
+    std::prev(after)->staged = &staged;
+  }
+}
+
+void Binding::Begin(std::size_t pieces) {
+  const Step& collective = program_->steps[program_->early.collective];
+  collective.instruction->Begin(pieces, pointers_.data() + collective.first_operand, context_);
+}
+
+void Binding::Poll() const { World::instance().Poll(context_.trains ? World::kTraining : World::kUser); }
+
+void Binding::RunInStages(const BoundCall& call) {
+  for (const Stage& stage : call.staged->stages) {
+    call.instruction->RunRows(stage.from, stage.to, call.operands, context_);
+    Begin(stage.pieces);
+    Poll();
+  }
 }
 
 // The pointers that a loop moves: those of its windows, wherever its body has them as operands.

@@ -68,6 +68,7 @@ class Binding {
     void* const* operands;
     std::size_t step;
     bool writes_cost;
+    const Staged* staged = nullptr;  // what others may add up as it is made
   };
   // A pointer that moves with the iterations.
   struct Motion {
@@ -97,6 +98,7 @@ class Binding {
     alone_ = outcome;
     context_.failed = outcome != RunOutcome::kDone;
     context_.voted = context_.broken = false;
+    context_.begun = 0;
   }
   // What a step's failure means for the run: kDone where the others have to learn of it first.
   RunOutcome Stopped(std::size_t step, RunOutcome outcome);
@@ -110,22 +112,36 @@ class Binding {
       if (call.instruction == nullptr) {
         if (call.line != nullptr) {
           if (const LineOp* op = call.line->Run()) return Leave(StoppedIn(*call.line, *op), i + 1, end, abandon);
+          if (call.staged != nullptr) Begin(call.staged->stages.back().pieces);
           i++;
           continue;
         }
         const RunOutcome outcome = RunLoop(*call.loop, i, abandon);
         i = call.loop->end;
         if (outcome != RunOutcome::kDone || alone_ != RunOutcome::kDone) return Leave(outcome, i, end, abandon);
+        if (call.staged != nullptr) Begin(call.staged->stages.back().pieces);
+        continue;
+      }
+      if (context_.begun > 0) Poll();
+      if (call.staged != nullptr && call.staged->by_rows) {
+        RunInStages(call);
+        i++;
         continue;
       }
       if (!call.instruction->Run(call.operands, context_))
         return Leave(Stopped(call.step, RunOutcome::kBadIndex), i + 1, end, abandon);
       if (call.writes_cost && !Finite(*row_))
         return Leave(Stopped(call.step, RunOutcome::kNonFinite), i + 1, end, abandon);
+      if (call.staged != nullptr) Begin(call.staged->stages.back().pieces);
       i++;
     }
     return RunOutcome::kDone;
   }
+  // Begins the sums of what has been made. Not after a failure: the collective's own run then begins them.
+  void Begin(std::size_t pieces);
+  // Has those under way go on.
+  void Poll() const;
+  void RunInStages(const BoundCall& call);
   // After a failure: the rest of the calls, of which those are made that the others wait for.
   RunOutcome Leave(RunOutcome outcome, std::size_t i, std::size_t end, const std::atomic<bool>& abandon) {
     if (outcome != RunOutcome::kDone) return outcome;

@@ -254,6 +254,7 @@ std::shared_ptr<const Program> Program::Parse(const double* numbers, std::size_t
   for (std::size_t i = 0; i < steps; i++) ParseStep(*program, words, i, steps, scratch);
   if (words.left() > 0) Malform(kWhat, "no words after the last step", std::to_string(words.left()));
   program->lines = FindLines(*program);
+  program->early = FindEarlySums(*program);
   return program;
 }
 

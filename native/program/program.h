@@ -19,6 +19,7 @@
 
 #include "../kernels/kernel.h"
 #include "line.h"
+#include "early_sums.h"
 #include "words.h"
 
 namespace wengert {
@@ -82,6 +83,7 @@ struct Program {
   std::vector<std::size_t> operands;  // slots of all steps, each step's outputs and then its inputs
   std::vector<bool> moving;           // whether an operand is a window of a loop that it is in
   std::vector<Line> lines;            // in order, apart
+  EarlySums early;
 
   // Where the workspace begins in the memory of a run, and what that takes in all: the arena and the workspace behind it.
   std::size_t workspace_offset() const { return (static_cast<std::size_t>(arena_bytes) + 63) / 64 * 64; }

@@ -207,6 +207,8 @@ void Runner::End() {
 
 void Runner::Free() {
   bindings_.clear();
+  // Sums may be under way in it: the process exits.
+  if (arena_ && World::instance().afloat()) new Memory(std::move(arena_));
   arena_ = Memory();
   report_ = Memory();
   for (RunnerArray& array : arrays_) array = RunnerArray();

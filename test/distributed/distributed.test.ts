@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
-import { difference, follows, type Result, trajectories } from './following.js'
+import { difference, follows, pieceByPiece, type Result, trajectories } from './following.js'
 import { lacking, long, printed, run, secondsAllowed } from './launching.js'
 
 const slow = process.env.WENGERT_SLOW === '1'
@@ -75,6 +75,11 @@ for (const launcher of ['openmpi', ...(slow ? (['mpich'] as const) : [])] as con
       test(`${ranks} ranks follow it where MPI adds up instead of memory that they share`, long, async () => {
         await follows('all', ranks, await trajectories(launcher, ranks, 'all', { WENGERT_SHARED_MEMORY: '0' }))
       })
+      for (const which of ['all', 'chunks', ...(slow ? ['shards uneven'] : [])]) {
+        test(`${ranks} ranks follow it where sums begin piece by piece (${which})`, long, async () => {
+          await follows(which, ranks, await trajectories(launcher, ranks, which, pieceByPiece))
+        })
+      }
     }
 
     /** What rank 1 does, and what the message says of it. */
@@ -88,51 +93,67 @@ for (const launcher of ['openmpi', ...(slow ? (['mpich'] as const) : [])] as con
       ['stop', /rank 1 on \S+ does not answer/],
       ['data', /rank 1 on \S+ has another data/],
     ]
-    for (const [how, says] of ends) {
-      test(`rank 1 fails (${how}): all end, in time and by name`, long, async () => {
+    /** As the sums are made by default, and where they begin piece by piece. */
+    const sums = [
+      ['', {}],
+      [', piece by piece', pieceByPiece],
+    ] as const
+    for (const [[how, says], [way, environment]] of ends.flatMap((end) => sums.map((way) => [end, way] as const))) {
+      test(`rank 1 fails (${how}${way}): all end, in time and by name`, long, async () => {
         const took: number[] = []
         for (let i = 0; i < times; i++) {
           // Of a killed process MPICH's own launcher names the host and the process alone.
-          const { code, out, err, since, hung } = await run(how === 'kill' ? `launch ${launcher}` : launcher, 2, 'failing.mjs', how)
+          const { code, out, err, since, hung } = await run(
+            how === 'kill' ? `launch ${launcher}` : launcher,
+            2,
+            'failing.mjs',
+            how,
+            environment,
+          )
           expect(hung).toBe(false)
           expect(code).not.toBe(0)
           expect(out + err).toMatch(says)
           if (how !== 'data') took.push(since - (waits.has(how) ? stallSeconds : 0))
         }
-        if (took.length > 0) report(`${launcher}, ${how}`, took)
+        if (took.length > 0) report(`${launcher}, ${how}${way}`, took)
       })
     }
 
     const first = /^update \d+ .*got NaN or Infinity; first made by .*square.* in loss.squaredError, backward, on /
-    test.each([
+    const agreed: readonly (readonly [how: string, code: string, says: RegExp, saysItself?: RegExp])[] = [
       ['abort', 'ERR_CANCELLED', /^fit: rank 1 on \S+ aborted it: enough$/, /^enough$/],
-      ['diverge', 'ERR_DIVERGED', new RegExp(`${first.source}all ranks; `), undefined],
-      ['overflow', 'ERR_DIVERGED', new RegExp(`${first.source}rank 1 on `), undefined],
+      ['diverge', 'ERR_DIVERGED', new RegExp(`${first.source}all ranks; `)],
+      ['overflow', 'ERR_DIVERGED', new RegExp(`${first.source}rank 1 on `)],
       [
         'index',
         'ERR_DISTRIBUTED',
         /^fit: rank 1 on \S+ failed: fit: expected an index in 0 … 7, got 9/,
         /^fit: expected an index in 0 … 7, got 9/,
       ],
-    ])('%s on one rank is agreed on by all', long, async (how, code, says, saysItself = says) => {
-      const took: number[] = []
-      for (let i = 0; i < times; i++) {
-        const ended = await run(launcher, 2, 'failing.mjs', how)
-        expect({ code: ended.code, err: ended.err }).toEqual({ code: 0, err: '' })
-        const said = ended.out
-          .trim()
-          .split('\n')
-          .map((line) => JSON.parse(line) as { rank: number; code?: string; message: string; updates: number })
-          .sort((a, b) => a.rank - b.rank)
-        expect(said.length).toBe(2)
-        expect(said[0]?.code).toBe(code)
-        expect(said[0]?.message).toMatch(says)
-        expect(said[1]?.message).toMatch(saysItself)
-        expect(said[1]?.updates).toBe(said[0]?.updates)
-        took.push(ended.since)
-      }
-      report(`${launcher}, ${how}`, took)
-    })
+    ]
+    for (const [[how, code, says, saysItself = says], [way, environment]] of agreed.flatMap((one) =>
+      sums.map((way) => [one, way] as const),
+    )) {
+      test(`${how} on one rank is agreed on by all${way}`, long, async () => {
+        const took: number[] = []
+        for (let i = 0; i < times; i++) {
+          const ended = await run(launcher, 2, 'failing.mjs', how, environment)
+          expect({ code: ended.code, err: ended.err }).toEqual({ code: 0, err: '' })
+          const said = ended.out
+            .trim()
+            .split('\n')
+            .map((line) => JSON.parse(line) as { rank: number; code?: string; message: string; updates: number })
+            .sort((a, b) => a.rank - b.rank)
+          expect(said.length).toBe(2)
+          expect(said[0]?.code).toBe(code)
+          expect(said[0]?.message).toMatch(says)
+          expect(said[1]?.message).toMatch(saysItself)
+          expect(said[1]?.updates).toBe(said[0]?.updates)
+          took.push(ended.since)
+        }
+        report(`${launcher}, ${how}${way}`, took)
+      })
+    }
 
     test('a launcher of the other library is noticed and named', long, async () => {
       const [own, other, file] =

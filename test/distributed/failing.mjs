@@ -10,6 +10,16 @@ import { distributed, FBGD, loss, MBSGD, nn, Random, tensor } from '../../dist/l
 const [, , how, pulling, pids] = process.argv
 if (pids) appendFileSync(pids, `${process.pid}\n`)
 await distributed.init({ stallSeconds: 2 })
+// Rank 0 is done and waits for the others at its end; rank 1 is busy for longer than the limit, with the cable in place or without.
+if (how === 'end' || how === 'end cable') {
+  if (distributed.rank === 1) {
+    await new Promise((resolve) => setTimeout(resolve, 1000))
+    process.stderr.write(`failing at ${Date.now()}\n`)
+    if (how === 'end cable') execFileSync('sh', ['-c', pulling])
+    await new Promise((resolve) => setTimeout(resolve, 8000))
+  }
+  process.exit()
+}
 const rng = new Random(1)
 const x = rng.normal([64, 4])
 const y = rng.normal([64, 1])

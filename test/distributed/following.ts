@@ -3,6 +3,9 @@
 import { expect } from 'vitest'
 import { type Ended, type LauncherName, printed, run } from './launching.js'
 
+/** Where MPI adds up, and begins while some gradients are still made: pieces of so many bytes at least, as small as these models need. */
+export const pieceByPiece = { WENGERT_SHARED_MEMORY: '0', WENGERT_OVERLAP: '16' }
+
 export interface Result {
   same: boolean
   state: number[]

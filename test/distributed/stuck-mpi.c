@@ -21,7 +21,8 @@ int MPI_Isend(void) { return stuck(), 0; }
 int MPI_Abort(void* comm, int code) { return stuck(), 0; }
 UNUSED(MPI_Comm_dup)
 UNUSED(MPI_Allreduce)
-UNUSED(MPI_Bcast)
+UNUSED(MPI_Iallreduce)
+UNUSED(MPI_Ibcast)
 UNUSED(MPI_Ibarrier)
 UNUSED(MPI_Irecv)
 UNUSED(MPI_Recv)

@@ -39,6 +39,12 @@ const sgd =
     const options = { ...settings, learningRate: 0.02, ...more }
     return distributed.size > 1 ? new SGD(model, options) : new MBSGD(model, { ...options, batchSize: ranks })
   }
+// Its first gradient is large enough to be made and added up in rows.
+const wide = () => {
+  const rng = new Random(1)
+  return new nn.Sequential(new nn.Linear(150, 24, { rng }), new nn.Tanh(), new nn.Linear(24, 3, { rng }))
+}
+const images = rng.normal([samples, 150])
 const recurrent = () => {
   const rng = new Random(1)
   return new nn.Sequential(new nn.GRU(1, 6, { rng }), new nn.LastStep(), new nn.Linear(6, 3, { rng }))
@@ -78,6 +84,7 @@ const cases = {
   'SGD dense': [dense, sgd()],
   'SGD clipping': [dense, sgd({ clipNorm: 0.5 })],
   'MBSGD dense': [dense, mini()],
+  'MBSGD wide': [wide, mini(), { x: images }, { validation: { x: part(images, 0, 31), y: part(labels, 0, 31) } }],
   'MBSGD adam': [dense, (model) => new MBSGD(model, { ...adam, batchSize: 16 })],
   'MBSGD batch norm': [normed(true), mini()],
   'MBSGD clipping': [dense, mini({ clipNorm: 0.3, clipValue: 0.1 })],
