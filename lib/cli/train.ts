@@ -150,10 +150,13 @@ export function scoreTableText(task: keyof typeof shownScores, rows: readonly (r
 function spreadText(task: keyof typeof shownScores, scores: readonly TableScores[]): string {
   return shownScores[task]
     .map((name) => {
-      const values = scores.map((s) => s[name] as number)
+      // An area is not defined where the rows of a fold are all of one class.
+      const values = scores.map((s) => s[name] as number).filter((value) => !Number.isNaN(value))
+      if (values.length === 0) return `${name} –`
       const mean = values.reduce((a, b) => a + b, 0) / values.length
       const deviation = Math.sqrt(values.reduce((a, b) => a + (b - mean) ** 2, 0) / Math.max(1, values.length - 1))
-      return `${name} ${short(mean)} ± ${Number(deviation.toPrecision(2))}`
+      const some = values.length < scores.length ? ` (${values.length} of ${scores.length})` : ''
+      return `${name} ${short(mean)} ± ${Number(deviation.toPrecision(2))}${some}`
     })
     .join(', ')
 }

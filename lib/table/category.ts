@@ -1,7 +1,7 @@
 /** Columns of categories: one feature each where they are few, a learned vector each where they are many. */
 
 import { checkChoice, checkNumber, checkOptions } from '../util/options.js'
-import { dateText, missingTexts, numberIn } from './cell.js'
+import { dateIn, dateText, missingTexts, numberIn } from './cell.js'
 import { DictionaryColumn, TextColumn } from './column.js'
 import { type ColumnSpec, type Encoding, encodingVersion, type Fields, type Raw } from './encoding.js'
 import { ColumnView } from './table.js'
@@ -79,12 +79,14 @@ export function inOrder(names: readonly string[]): string[] {
   return [...names].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0))
 }
 
-/** The place of a name: as it stands, or as the number that it writes. */
+/** The place of a name: as it stands, or as the number or the date that it writes. */
 export function placeOf(places: ReadonlyMap<string, number>, text: string): number | undefined {
   const place = places.get(text)
   if (place !== undefined) return place
   const value = numberIn(text)
-  return value === undefined ? undefined : places.get(String(value))
+  if (value !== undefined) return places.get(String(value))
+  const time = dateIn(text)
+  return time === undefined ? undefined : places.get(dateText(time))
 }
 
 interface Fitted {

@@ -16,7 +16,7 @@ import { checkSpec, encodingFromJSON, fitColumn } from './kinds.js'
 import { RecordEncoder } from './records.js'
 import { encodeRows } from './rows.js'
 import { wholeTable } from './shard.js'
-import { Room, Table, unknownColumn } from './table.js'
+import { type ColumnView, Room, Table, unknownColumn } from './table.js'
 import { fitTarget, type Target, type Task, targetFromJSON } from './target.js'
 
 /** Of `fitTable`. */
@@ -163,6 +163,11 @@ function reportText(report: readonly ColumnReport[]): string {
     .join('\n')
 }
 
+function isEmpty(view: ColumnView): boolean {
+  for (let i = 0; i < view.length; i++) if (view.at(i) !== undefined) return false
+  return true
+}
+
 /**
  * Fits the way from rows to features and targets on the training part alone: scales, categories, medians and words are
  * those of these rows, and nothing of others is looked at. What is not told of columns is guessed; `String(table)` says what.
@@ -207,15 +212,11 @@ export function fitTable(rows: Table, options: FitTableOptions): FittedTable {
       const given = specs.get(name)
       const { spec, reason } = given ? toldSpec(rows, view, given) : guessColumn(view, room, () => formIn(rows, name))
       const guessed = given === undefined
-      if (spec.kind === 'ignore') {
-        report.push({
-          name,
-          role: 'left out',
-          kind: 'ignore',
-          guessed,
-          says: reason ?? (spec.reason as string | undefined) ?? 'as told',
-          spec,
-        })
+      // Nothing can be learned of a column without values, and any later one would count by chance.
+      const empty = !guessed && spec.kind !== 'ignore' && isEmpty(view)
+      if (spec.kind === 'ignore' || empty) {
+        const says = empty ? 'without any value' : (reason ?? (spec.reason as string | undefined) ?? 'as told')
+        report.push({ name, role: 'left out', kind: 'ignore', guessed, says, spec })
         continue
       }
       const encoding = fitColumn(view, spec, room)

@@ -74,6 +74,27 @@ describe('JSON lines', () => {
   })
 })
 
+test('folds in which a score is not defined are counted', () => {
+  write('late.csv', `i,a,y\n${each((i, a) => `${i},${a},${i < 150 && i % 4 === 0 ? 'yes' : 'no'}`).join('\n')}\n`)
+  const { status, stdout } = wengert([
+    'train',
+    'late.csv',
+    '--target',
+    'y',
+    '--time',
+    'i',
+    '--validation',
+    '0.2',
+    '--test',
+    '0.15',
+    '--folds',
+    '4',
+    ...quick,
+  ])
+  expect(status).toBe(0)
+  expect(stdout).toMatch(/^4 folds: rocAuc [\d.]+ ± [\d.]+ \(3 of 4\), .*logLoss [\d.]+ ± [\d.]+, /m)
+})
+
 describe('targets', () => {
   const scored = (...args: string[]) => wengert(['train', ...args, ...quick])
 

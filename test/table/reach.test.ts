@@ -4,11 +4,15 @@ import { describe, expect, test } from 'vitest'
 import { readTable, streamTable } from '../../lib/io/table-source.js'
 import '../../lib/primitives/methods.js'
 import { Linear, Sequential } from '../../lib/nn/layers.js'
+import { category } from '../../lib/table/category.js'
+import { date } from '../../lib/table/date.js'
 import { scoreTable } from '../../lib/table/evaluate.js'
 import { fitTable } from '../../lib/table/fit.js'
-import { number } from '../../lib/table/number.js'
+import { ignore } from '../../lib/table/kinds.js'
+import { boolean, number } from '../../lib/table/number.js'
 import { TablePredictor } from '../../lib/table/predictor.js'
 import { labels } from '../../lib/table/target.js'
+import { text } from '../../lib/table/text.js'
 import { Random } from '../../lib/tensor/random.js'
 
 const records = Array.from({ length: 60 }, (_, i) => ({ a: i % 7, kind: ['x', 'z', 'q'][i % 3], y: i % 2 ? 'u' : 'v' }))
@@ -63,5 +67,35 @@ describe('labels', () => {
       outputs: 'logits',
     })
     expect(part.rocAuc).toBeGreaterThanOrEqual(0)
+  })
+})
+
+describe('columns', () => {
+  test.each([number(), date(), boolean(), category(), text()])(
+    'without any value in training are left out, whatever is said of them: %j',
+    async (spec) => {
+      const read = await readTable(records.map((record, i) => ({ ...record, late: null, i })))
+      const fitted = fitTable(read, { target: 'y', columns: { late: spec, i: ignore() } })
+      expect(fitted.columns.find(({ name }) => name === 'late')).toMatchObject({
+        role: 'left out',
+        says: 'without any value',
+        guessed: false,
+      })
+      // A value that comes later must not count by chance.
+      const [a, b] = ['2026-01-03', null].map((late) => Array.from(fitted.encode([{ a: 1, kind: 'x', late }]).data))
+      expect(a).toEqual(b)
+    },
+  )
+
+  test('categories that are dates and times are found as they are written', async () => {
+    const written = records.map((record, i) => ({ ...record, day: `2024-01-0${1 + (i % 3)} 10:00` }))
+    const fitted = fitTable(await readTable(written), { target: 'y', columns: { day: category({ rare: 1 }) } })
+    const of = (day: unknown) => Array.from(fitted.encode([{ a: 1, kind: 'x', day }]).data)
+    const [first, second] = [of(new Date('2024-01-01T10:00Z')), of(new Date('2024-01-02T10:00Z'))]
+    expect(first).not.toEqual(second)
+    expect([of('2024-01-01 10:00'), of('2024-01-02T10:00:00Z')]).toEqual([first, second])
+    expect(of('2024-01-01')).not.toEqual(first)
+    for await (const batch of streamTable(written))
+      expect(Array.from(fitted(batch).x.data)).toEqual(Array.from(fitted(await readTable(written)).x.data))
   })
 })
