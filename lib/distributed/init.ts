@@ -106,8 +106,9 @@ function begin(launcher: Launcher): { addon: Addon; native: NativeWorld } {
   // UCX, which MPICH may talk by, replaces the system's calls for memory while threads of Node use them: about one start in fifty ended in a
   // crash. Only the fast networks' cards need it.
   if (!existing('/sys/class/infiniband')) process.env.UCX_MEM_EVENTS ??= 'no'
-  // Of sums that are begun early; Open MPI's own choice sends all numbers to one rank and back.
-  process.env.OMPI_MCA_coll_libnbc_iallreduce_algorithm ??= '4'
+  // Of sums that are begun early, Open MPI's own choice sends all numbers to one rank and back: recursive doubling between few ranks, and
+  // between more Rabenseifner's, in which a rank sends twice its numbers at most.
+  process.env.OMPI_MCA_coll_libnbc_iallreduce_algorithm ??= size < 4 ? '4' : '3'
   const native = addon.worldBegin(libraryFiles(family, process.env, process.platform))
   if (native.size === 0)
     throw failed(

@@ -13,16 +13,10 @@ interface Handed {
   lengths?: Lengths | undefined
 }
 
-/** A layer over [T, m, F] used on [m, T, F]. */
-export class StepsFirst extends nn.Module {
-  constructor(readonly inner: w.nn.RNN | w.nn.GRU | w.nn.LSTM) {
+/** A layer used on values whose axes lie otherwise; step by step there is nothing to turn. */
+abstract class Turned<Inner extends w.nn.Module> extends nn.Module {
+  constructor(readonly inner: Inner) {
     super()
-  }
-  override get takesLengths(): boolean {
-    return true
-  }
-  override forward(x: Tensor, inputs: Handed = {}): Tensor {
-    return this.inner.forward(x.transpose([1, 0, 2]), inputs).output.transpose([1, 0, 2])
   }
   override stepForward(x: Tensor, memory: w.nn.StepMemory): Tensor {
     return this.inner.stepForward(x, memory)
@@ -35,22 +29,20 @@ export class StepsFirst extends nn.Module {
   }
 }
 
-/** A convolution over [m, C, T] used on [m, T, C]. */
-export class Channels extends nn.Module {
-  constructor(readonly inner: w.nn.CausalConv1d) {
-    super()
+/** A layer over [T, m, F] used on [m, T, F]. */
+export class StepsFirst extends Turned<w.nn.RNN | w.nn.GRU | w.nn.LSTM> {
+  override get takesLengths(): boolean {
+    return true
   }
+  override forward(x: Tensor, inputs: Handed = {}): Tensor {
+    return this.inner.forward(x.transpose([1, 0, 2]), inputs).output.transpose([1, 0, 2])
+  }
+}
+
+/** A convolution over [m, C, T] used on [m, T, C]. */
+export class Channels extends Turned<w.nn.CausalConv1d> {
   override forward(x: Tensor): Tensor {
     return this.inner.forward(x.transpose([0, 2, 1])).transpose([0, 2, 1])
-  }
-  override stepForward(x: Tensor, memory: w.nn.StepMemory): Tensor {
-    return this.inner.stepForward(x, memory)
-  }
-  override config() {
-    return { inner: this.inner }
-  }
-  static fromConfig(config: Record<string, unknown>, Type: new (inner: never) => w.nn.Module): w.nn.Module {
-    return new Type(config.inner as never)
   }
 }
 
