@@ -8,10 +8,11 @@ import { expect, test } from 'vitest'
 const harness = fileURLToPath(new URL('../crash/kill-resume.mjs', import.meta.url))
 
 const bun = 'bun' in process.versions
-if (bun) console.log('skipped: Bun does not let functions of files be exchanged, by which a training is killed within a write')
+const why = bun ? ' (skipped: Bun does not let functions of files be exchanged, by which a training is killed within a write)' : ''
+if (bun) console.log(why)
 
 test.skipIf(bun)(
-  'killed at six moments, each training ends with the bits of one that was not',
+  `killed at six moments, each training ends with the bits of one that was not${why}`,
   async () => {
     const built = existsSync(fileURLToPath(new URL('../../dist/lib/index.js', import.meta.url)))
     expect(built, 'a compiled library in dist: run npm test, or node scripts/setup.mjs').toBe(true)
