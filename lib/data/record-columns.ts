@@ -57,11 +57,12 @@ function numbersOf(records: Records, names: readonly string[], dtype: FloatDtype
       const value = typeof given === 'boolean' || typeof given === 'bigint' ? Number(given) : given
       const at = (i - from) * names.length + j
       if (typeof value === 'number') data[at] = value
-      const whole = dtype === 'int32' ? data[at] === value : Number.isFinite(data[at])
+      const exact = typeof given !== 'bigint' || (Number.isFinite(value) && BigInt(value as number) === given)
+      const whole = exact && (dtype === 'int32' ? data[at] === value : Number.isFinite(data[at]))
       if (typeof value !== 'number' || !whole)
         throw new WengertError(
           'ERR_DATA',
-          `Dataset.fromRecords: record ${i}, column '${name}': expected ${dtype === 'int32' ? 'an integer of 32 bits' : 'a finite number'}, got ${describe(given)}${typeof given === 'string' ? '; fitTable takes texts' : ''}`,
+          `Dataset.fromRecords: record ${i}, column '${name}': expected ${dtype === 'int32' ? 'an integer of 32 bits' : exact ? 'a finite number' : 'a number that a double holds'}, got ${describe(given)}${typeof given === 'string' ? '; fitTable takes texts' : ''}`,
           { actual: given },
         )
     }
@@ -75,7 +76,16 @@ function classIndices(
   given: readonly string[] | undefined,
   [from, to]: Range,
 ): { y: Tensor; classes: readonly string[] } {
-  const labels = records.map((_, i) => String(valueAt(records, i, name)))
+  const labels = records.map((_, i) => {
+    const value = valueAt(records, i, name)
+    const named = typeof value === 'string' || typeof value === 'boolean' || typeof value === 'bigint' || Number.isFinite(value)
+    if (named) return String(value)
+    throw new WengertError(
+      'ERR_DATA',
+      `Dataset.fromRecords: record ${i}, column '${name}': expected the name of a class, got ${describe(value)}`,
+      { actual: value },
+    )
+  })
   const classes = given ?? [...new Set(labels)].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0))
   const places = new Map(classes.map((label, i) => [label, i]))
   const y = Int32Array.from(labels.slice(from, to), (label, k) => {

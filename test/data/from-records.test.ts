@@ -46,6 +46,20 @@ test('misuse names record and column', () => {
   )
   expect(() => Dataset.fromRecords([{ a: 1.5, b: 1 }], { x: ['a'], y: 'b', dtype: 'int32' })).toThrow('an integer of 32 bits')
   expect(() => Dataset.fromRecords([{ a: Number.NaN, b: 1 }], { x: ['a'], y: 'b' })).toThrow('a finite number')
+  // No class is named by what is missing, and no digit of an identifier is lost in silence.
+  for (const y of [null, undefined, Number.NaN, {}, new Date(0)])
+    expect(() =>
+      Dataset.fromRecords(
+        [
+          { a: 1, y: 'u' },
+          { a: 2, y },
+        ],
+        { x: ['a'], y: 'y' },
+      ),
+    ).toThrow("record 1, column 'y': expected the name of a class")
+  for (const a of [2n ** 60n + 1n, 10n ** 400n])
+    expect(() => Dataset.fromRecords([{ a, y: 1 }], { x: ['a'], y: 'y', dtype: 'float64' })).toThrow('a number that a double holds')
+  expect(Dataset.fromRecords([{ a: 2n ** 60n, y: 1 }], { x: ['a'], y: 'y', dtype: 'float64' }).x.data[0]).toBe(2 ** 60)
   expect(() => Dataset.fromRecords([], { x: ['a'], y: 'b' })).toThrow('at least one record')
   expect(() => Dataset.fromRecords([null], { x: ['a'], y: 'b' })).toThrow('as record 0')
   expect(() => Dataset.fromRecords(records, { x: ['toString'], y: 'size' })).toThrow("no column 'toString'")
