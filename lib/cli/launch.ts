@@ -1,7 +1,8 @@
 /** `wengert launch`: a program as several processes that train together, by the MPI launcher of this machine. */
 
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { remedyOf } from '../distributed/launcher.js'
@@ -61,8 +62,47 @@ function endedSoon(child: ChildProcess, command: string): void {
   })
 }
 
+/** The ranks of this machine: who each is, and who has gone, in that order. A launcher that ends the others may name one of these. */
+class Ranks {
+  readonly #known: { rank: string; pid: string; host: string }[] = []
+  readonly #gone: string[] = []
+  readonly #server: Server
+
+  /** @param path where they say who they are, and stay connected for as long as they live */
+  constructor(path: string) {
+    this.#server = createServer((connection) => {
+      let pid = ''
+      connection.setEncoding('utf8')
+      connection.on('error', () => {})
+      connection.once('data', (line: string) => {
+        const [rank = '', own = '', host = ''] = line.trim().split(' ')
+        pid = own
+        this.#known.push({ rank, pid, host })
+      })
+      connection.on('close', () => this.#gone.push(pid))
+    })
+    this.#server.on('error', () => {})
+    this.#server.listen(path)
+    this.#server.unref()
+  }
+
+  /** What is to be said of a process that a launcher names; nothing where it is of another machine. */
+  verdict(pid: string, host: string, how: string): string | undefined {
+    const named = this.#known.find((one) => one.pid === pid && one.host.split('.')[0] === host.split('.')[0])
+    if (!named) return undefined
+    const first = this.#known.find((one) => one.pid === this.#gone[0]) ?? named
+    return first === named
+      ? `rank ${named.rank} on ${named.host}: ${how}`
+      : `rank ${first.rank} on ${first.host} ended first, and the launcher then ended rank ${named.rank}: ${how}`
+  }
+
+  close(): void {
+    this.#server.close()
+  }
+}
+
 /** Runs it, and says which rank was meant where the launcher names a process alone. */
-function started(file: string, args: readonly string[], environment: NodeJS.ProcessEnv, ranks: string): Promise<number> {
+function started(file: string, args: readonly string[], environment: NodeJS.ProcessEnv, ranks: Ranks): Promise<number> {
   return new Promise((resolve, reject) => {
     const child = spawn(file, args, { stdio: ['inherit', 'pipe', 'pipe'], env: environment })
     let tail = ''
@@ -91,27 +131,13 @@ function started(file: string, args: readonly string[], environment: NodeJS.Proc
       child.stderr.destroy()
       const died = /PID (\d+) RUNNING AT (\S+)[\s\S]*?EXIT STRING: ([^\n]+)/.exec(tail)
       if (died) {
-        const [, pid, host, how] = died
-        const rank = namedIn(ranks).find((one) => one.pid === pid && one.host.split('.')[0] === host?.split('.')[0])
-        if (rank) process.stderr.write(`wengert: rank ${rank.rank} on ${rank.host}: ${how}\n`)
+        const [, pid = '', host = '', how = ''] = died
+        const verdict = ranks.verdict(pid, host, how)
+        if (verdict) process.stderr.write(`wengert: ${verdict}\n`)
       }
       resolve(code)
     }
   })
-}
-
-/** What the ranks of this machine wrote of themselves: rank, process, host. */
-function namedIn(file: string): { rank: string; pid: string; host: string }[] {
-  try {
-    return readFileSync(file, 'utf8')
-      .split('\n')
-      .flatMap((line) => {
-        const [rank, pid, host] = line.split(' ')
-        return rank && pid && host ? [{ rank, pid, host }] : []
-      })
-  } catch {
-    return []
-  }
 }
 
 export const launch = (args: readonly string[]): Promise<number> =>
@@ -133,19 +159,21 @@ export const launch = (args: readonly string[]): Promise<number> =>
     // Open MPI ties each rank to one processor, or to one of its sockets: its threads would share that, and wait for whoever else is there.
     const free = open ? ['--bind-to', 'none'] : []
     const folder = mkdtempSync(join(tmpdir(), 'wengert-launch-'))
-    const names = join(folder, 'ranks')
+    const path = join(folder, 'ranks')
+    const there = new Ranks(path)
     const root = process.getuid?.() === 0 && open ? { OMPI_ALLOW_RUN_AS_ROOT: '1', OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: '1' } : {}
     const environment = {
       ...process.env,
       ...root,
-      WENGERT_RANKS: names,
+      WENGERT_RANKS: path,
       ...(stall !== undefined && { WENGERT_STALL_SECONDS: String(stall) }),
     }
     // Open MPI hands its own variables on to other machines, and those that it is told to.
     const handed = open && hostfile !== undefined && stall !== undefined ? ['-x', 'WENGERT_STALL_SECONDS'] : []
     try {
-      return await started(command, ['-n', String(ranks), ...hosts, ...free, ...handed, process.execPath, ...program], environment, names)
+      return await started(command, ['-n', String(ranks), ...hosts, ...free, ...handed, process.execPath, ...program], environment, there)
     } finally {
+      there.close()
       rmSync(folder, { recursive: true, force: true })
     }
   })

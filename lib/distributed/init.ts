@@ -23,6 +23,7 @@ const defaultStall = 30
 const builtin = {
   os: () => process.getBuiltinModule('node:os'),
   fs: () => process.getBuiltinModule('node:fs'),
+  net: () => process.getBuiltinModule('node:net'),
   workers: () => process.getBuiltinModule('node:worker_threads'),
 }
 
@@ -61,15 +62,15 @@ function worldOver(addon: Addon, { rank, size }: NativeWorld, hosts: readonly st
   }
 }
 
-/** For a launcher that names processes alone: `wengert launch` knows from this file which rank each is. */
+/** For a launcher that names processes alone: `wengert launch` learns which rank each is, and from the connection's end which goes first. */
 function nameFor(rank: number, hostname: string): void {
-  const { WENGERT_RANKS: file } = process.env
-  if (!file) return
-  try {
-    builtin.fs().appendFileSync(file, `${rank} ${process.pid} ${hostname}\n`)
-  } catch {
-    // On another machine there is no such file.
-  }
+  const { WENGERT_RANKS: path } = process.env
+  if (!path) return
+  const connection = builtin.net().connect(path)
+  // On another machine there is nobody to tell.
+  connection.on('error', () => {})
+  connection.write(`${rank} ${process.pid} ${hostname}\n`)
+  connection.unref()
 }
 
 /** What this process died of, where that is known before it exits. */
