@@ -62,7 +62,10 @@ function endedSoon(child: ChildProcess, command: string): void {
   })
 }
 
-/** The ranks of this machine: who each is, and who has gone, in that order. A launcher that ends the others may name one of these. */
+/**
+ * The ranks of this machine: who each is, and in which order they were seen to go. A launcher that ends the others may name one of
+ * these, and on a busy machine neither is certain: where they differ, both are said.
+ */
 class Ranks {
   readonly #known: { rank: string; pid: string; host: string }[] = []
   readonly #gone: string[] = []
@@ -91,9 +94,10 @@ class Ranks {
     const named = this.#known.find((one) => one.pid === pid && one.host.split('.')[0] === host.split('.')[0])
     if (!named) return undefined
     const first = this.#known.find((one) => one.pid === this.#gone[0]) ?? named
-    return first === named
-      ? `rank ${named.rank} on ${named.host}: ${how}`
-      : `rank ${first.rank} on ${first.host} ended first, and the launcher then ended rank ${named.rank}: ${how}`
+    const names = [...new Set([first, named])]
+      .sort((a, b) => Number(a.rank) - Number(b.rank))
+      .map((one) => `rank ${one.rank} on ${one.host}`)
+    return `${names.join(' or ')}: ${how}${names.length > 1 ? '; the launcher ended the other' : ''}`
   }
 
   close(): void {

@@ -62,7 +62,7 @@ function worldOver(addon: Addon, { rank, size }: NativeWorld, hosts: readonly st
   }
 }
 
-/** For a launcher that names processes alone: `wengert launch` learns which rank each is, and from the connection's end which goes first. */
+/** For a launcher that names processes alone: `wengert launch` learns which rank each is, and from the connection's end about when it goes. */
 function nameFor(rank: number, hostname: string): void {
   const { WENGERT_RANKS: path } = process.env
   if (!path) return
