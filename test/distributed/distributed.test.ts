@@ -84,12 +84,7 @@ for (const launcher of ['openmpi', ...(slow ? (['mpich'] as const) : [])] as con
 
     /** What rank 1 does, and what the message says of it. */
     const ends: readonly (readonly [how: string, says: RegExp])[] = [
-      [
-        'kill',
-        launcher === 'openmpi'
-          ? /rank 1 .* on node \S+ exited on signal 9/s
-          : /rank 1 on \S+(: Killed \(signal 9\)| ended first, and the launcher then ended rank 0)/,
-      ],
+      ['kill', launcher === 'openmpi' ? /rank 1 .* on node \S+ exited on signal 9/s : /rank 1 on \S+: Killed \(signal 9\)/],
       ['throw', /rank [01] on \S+ threw .*no more/],
       ['uncaught', /rank 1 on \S+ threw Error: out of the blue/],
       ['exit', /rank 1 on \S+ (exited|has come to its end)/],
