@@ -197,11 +197,11 @@ describe.each(present)('on %s', (engine) => {
       setTimeout(() => stop.abort(), 30)
       const error = await rejection(running)
       expect(error.name).toBe('AbortError')
-      expect(weightOf(model)).toBe(-trainer.updates)
-      expect(trainer.epoch).toBe(Math.floor(trainer.updates / 1000))
-      expect(trainer.epoch).toBeLessThan(1_000_000)
       const before = trainer.updates
-      expect(trainer.step([[1]], [[0]])).toBe(-before)
+      expect(weightOf(model) + before).toBe(0) // none yet, on a machine that is busy: not −0
+      expect(trainer.epoch).toBe(Math.floor(before / 1000))
+      expect(trainer.epoch).toBeLessThan(1_000_000)
+      expect((trainer.step([[1]], [[0]]) as number) + before).toBe(0)
       expect(weightOf(model)).toBe(-before - 1)
     })
   })
