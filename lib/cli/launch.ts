@@ -75,6 +75,8 @@ class Ranks {
   constructor(path: string) {
     this.#server = createServer((connection) => {
       let pid = ''
+      // Nobody who is left over keeps the launcher from ending.
+      connection.unref()
       connection.setEncoding('utf8')
       connection.on('error', () => {})
       connection.once('data', (line: string) => {
