@@ -142,7 +142,7 @@ const stringsAndNumbers = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g
 
 /** A line of JSON in which integers that a double would round are texts: no digit is lost. */
 const keepingDigits = (line: string): string =>
-  line.replace(stringsAndNumbers, (token) => (/^-?\d+$/.test(token) && String(Number(token)) !== token ? `"${token}"` : token))
+  line.replace(stringsAndNumbers, (token) => (/^-?\d{16,}$/.test(token) && String(Number(token)) !== token ? `"${token}"` : token))
 
 async function* fromLines(source: AsyncIterable<Uint8Array>, into: RowSink): AsyncGenerator<void> {
   let line = 0
