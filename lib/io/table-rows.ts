@@ -2,7 +2,7 @@
 
 import { WengertError } from '../errors.js'
 import { cellText } from '../table/cells.js'
-import type { RowSink } from '../table/table.js'
+import type { RowSink } from '../table/table-builder.js'
 import { describe } from '../util/options.js'
 import { isPlainObject } from '../util/tree.js'
 import { checkPath, fileError } from './atomic.js'
